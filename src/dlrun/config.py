@@ -1,0 +1,211 @@
+"""Configuration: the typed schema of the root keys, where `configs/` is, and composing with Hydra.
+
+The keys inside `data`, `model`, `trainer`, … are typed by the signatures of the classes that they name (targets.py).
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from dlrun.errors import Mistake, did_you_mean, one_line
+
+
+class Precision(Enum):
+    """Arithmetic of the network: float32, float64, or float32 weights with bfloat16 autocast."""
+
+    fp32 = "fp32"
+    fp64 = "fp64"
+    bf16 = "bf16"
+
+
+@dataclass
+class SplitPart:
+    """Which rows become the test or the validation rows: a `fraction` of what is left, or a number of `rows`.
+
+    With neither there are none. `by` is `random` (drawn with `data.split_seed`) or `last` (the last rows, in order).
+    `stratify` keeps the class shares; null means: where classes are predicted and the rows are drawn at random.
+    """
+
+    fraction: float | None = None
+    rows: int | None = None
+    by: str = "random"
+    stratify: bool | None = None
+
+
+@dataclass
+class Splits:
+    """The test rows are taken first, the validation rows from what is left. null: none but those the source ships."""
+
+    test: SplitPart | None = field(default_factory=SplitPart)
+    valid: SplitPart | None = field(default_factory=SplitPart)
+
+
+@dataclass
+class Config:
+    """Root keys and their types; `configs/config.yaml` has the defaults and a line on each."""
+
+    data: Any = MISSING
+    model: Any = MISSING
+    optimizer: Any = MISSING
+    initializer: Any = MISSING
+    scheduler: Any = MISSING
+    loss: Any = None
+    trainer: Any = MISSING
+    seed: int = 0
+    device: str = "auto"
+    threads: Any = "auto"
+    precision: Precision = Precision.fp32
+    deterministic: bool = False
+    data_dir: str | None = None
+    output_dir: str = "outputs"
+    name: str | None = None
+    note: str | None = None
+    quiet: bool = False
+    debug: bool = False
+    dry_run: bool = False
+    allow_targets: list[str] = field(default_factory=list)
+
+
+ConfigStore.instance().store(name="schema", node=Config)
+
+# Their values may be any text (a column "Time (min)", a file "houses (1).csv"), so what Hydra cannot parse is quoted.
+LITERAL_KEYS = ("data.path", "data.path_valid", "data.path_test", "data.target", "data_dir", "output_dir", "name", "note")
+
+
+def config_folder() -> Path:
+    """The folder of the Hydra groups: inside the package in a wheel, at the top level in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside, beside = package / "configs", package.parents[1] / "configs"
+    return inside if inside.is_dir() else beside
+
+
+@contextmanager
+def hydra(config_dir: str | None = None):
+    """Hydra, initialised on our groups and, where given, the user's own folder `config_dir`."""
+    extra = []
+    if config_dir is not None:
+        if not Path(config_dir).is_dir():
+            raise Mistake(f"--config-dir: there is no folder '{config_dir}'")
+        extra = [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"]
+    with explained(), warnings.catch_warnings(), initialize_config_dir(str(config_folder()), version_base="1.3"):
+        warnings.simplefilter("ignore")
+        yield extra
+
+
+def compose(overrides: list[str], config_dir: str | None = None) -> tuple[DictConfig, dict[str, str]]:
+    """Compose the config of one run.
+
+    Args:
+        overrides: Hydra's overrides, as typed (`model=cnn`).
+        config_dir: a folder with the user's own groups, or None.
+
+    Returns:
+        The config, without Hydra's own node, and the choice made in each group (`{"model": "cnn", …}`).
+
+    Raises:
+        Mistake: anything that Hydra or OmegaConf does not accept, in one line.
+    """
+    with hydra(config_dir) as extra:
+        config = hydra_compose("config", [quote_literal(o) for o in overrides] + extra, return_hydra_config=True)
+        choices = {str(k): str(v) for k, v in config.hydra.runtime.choices.items() if not str(k).startswith("hydra/")}
+        OmegaConf.set_readonly(config, False)
+        OmegaConf.set_struct(config, False)
+        del config["hydra"]
+        _refuse_unknown_keys(config)
+        OmegaConf.resolve(config)
+        missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        key = missing[0]
+        raise Mistake(f"{key} is needed and has no default: give it as {key}=…")
+    return config, choices
+
+
+def quote_literal(override: str) -> str:
+    """`data.target=Time (min)` as `data.target='Time (min)'`; anything that Hydra's grammar accepts stays as it is."""
+    key, equals, value = override.partition("=")
+    if not equals or key.lstrip("+") not in LITERAL_KEYS:
+        return override
+    try:
+        OverridesParser.create().parse_override(override)
+        return override
+    except HydraException:
+        escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
+        return f"{key}='{escaped}'"
+
+
+def _refuse_unknown_keys(config: DictConfig) -> None:
+    known = [f.name for f in fields(Config)]
+    for key in config:
+        if key not in known:
+            raise Mistake(f"{key}: there is no such key{did_you_mean(key, known)}")
+
+
+@contextmanager
+def explained():
+    """Turn Hydra's and OmegaConf's exceptions into one line each."""
+    try:
+        yield
+    except MissingConfigException as error:
+        raise Mistake(_explain_missing(error)) from error
+    except OverrideParseException as error:
+        raise Mistake(_explain_parse(error)) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise Mistake(_explain(error)) from error
+
+
+def _explain_missing(error: MissingConfigException) -> str:
+    group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    if not error.options:
+        return one_line(str(error).split("Config search path")[0])
+    if not name:
+        return f"{group}: name a choice: {', '.join(error.options)}"
+    return f"{group}: '{name}' is not one of {', '.join(error.options)}{did_you_mean(name, error.options)}"
+
+
+def _explain_parse(error: OverrideParseException) -> str:
+    said = one_line(str(error).split("See https")[0])
+    if "EQUAL" in said and "=" not in error.override:
+        return f"'{error.override}' is neither an option nor of the form key=value (dlrun --help lists them)"
+    return f"{said} (quote what is text: \"{error.override.partition('=')[0]}='…'\")"
+
+
+def _explain(error: Exception) -> str:
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    said = one_line(str(error).split("See https")[0])
+    if not isinstance(cause, OmegaConfBaseException):
+        return _explain_hydra(said)
+    key = cause.full_key or ""
+    reason = str(cause.msg or cause).splitlines()[0] if str(cause) else said
+    if isinstance(cause, AttributeError | KeyError) or "not in struct" in reason:
+        parent = cause.parent_node
+        known = list(parent.keys()) if isinstance(parent, DictConfig) else []
+        where = f" (here: {', '.join(map(str, known))})" if known else ""
+        return f"{key}: there is no such key{did_you_mean(key.rpartition('.')[2], known)}{where}"
+    return f"{key}: {one_line(reason)}" if key and key not in reason else one_line(reason)
+
+
+def _explain_hydra(said: str) -> str:
+    ambiguous = re.match(r"Ambiguous value for argument '([^=]+)=(.*?)' 1\.", said)
+    if ambiguous:
+        key, value = ambiguous.groups()
+        return f"{key}={value}: several values; add -m to run one after the other, or write a list: {key}=[{value}]"
+    unknown_group = re.match(r"Could not override '([^']+)'. No match in the defaults list", said)
+    if unknown_group:
+        name = unknown_group.group(1).partition("@")[0]
+        groups = [p.name for p in config_folder().iterdir() if p.is_dir()] + [f.name for f in fields(Config)]
+        return f"{name}: there is no such key{did_you_mean(name, groups)}"
+    return said

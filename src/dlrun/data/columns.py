@@ -1,0 +1,87 @@
+"""What kind of thing each column of a table holds, and why: numeric, boolean, category, date, or nothing to learn from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from dlrun.errors import choose, Mistake, did_you_mean
+
+KINDS = {"numeric": "", "category": "", "boolean": "", "date": "", "ignore": ""}
+TRUTHS = {"true": 1.0, "yes": 1.0, "t": 1.0, "y": 1.0, "false": 0.0, "no": 0.0, "f": 0.0, "n": 0.0}
+DATE_PARTS = ("year", "month", "day", "weekday", "hour")
+
+
+def describe_columns(frame: pd.DataFrame, named: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The kind of every column, inferred unless `named`, and lines that say so to the person.
+
+    Raises:
+        Mistake: `named` has an unknown column or kind, or no column is left to learn from.
+    """
+    for column, kind in named.items():
+        if column not in frame.columns:
+            raise Mistake(f"data.columns: there is no column '{column}'{did_you_mean(column, frame.columns)}")
+        choose(kind, KINDS, f"data.columns.{column}")
+    found = {c: (named[c], "as told") if c in named else infer_kind(frame[c]) for c in frame.columns}
+    kinds = {column: kind for column, (kind, _) in found.items()}
+    lines = []
+    for kind in KINDS:
+        members = [c for c in kinds if kinds[c] == kind]
+        if members:
+            shown = [f"{c} ({found[c][1]})" if kind == "ignore" else c for c in members[:12]]
+            more = f", and {len(members) - 12} more" if len(members) > 12 else ""
+            lines.append(f"{'ignored' if kind == 'ignore' else kind} columns: {', '.join(shown)}{more}")
+    if all(kind == "ignore" for kind in kinds.values()):
+        raise Mistake(f"data: no column is left to learn from ({'; '.join(lines) or 'the table has only the target'})")
+    return kinds, lines
+
+
+def infer_kind(column: pd.Series) -> tuple[str, str]:
+    """(kind, reason) of one column."""
+    values = column.dropna()
+    distinct = values.nunique()
+    if distinct == 0:
+        return "ignore", "no value at all"
+    if distinct == 1:
+        return "ignore", "one value only"
+    if pd.api.types.is_bool_dtype(values) or set(map(str.lower, values.astype(str).unique()[:9])) <= TRUTHS.keys():
+        return "boolean", "two truth values"
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return "date", "dates"
+    if pd.api.types.is_numeric_dtype(values):
+        counts_rows = pd.api.types.is_integer_dtype(values) and distinct == len(values) and len(values) > 20
+        if counts_rows and values.diff().dropna().eq(1).all():
+            return "ignore", "numbers the rows"
+        return "numeric", "numbers"
+    return _infer_text_kind(values.astype(str), distinct)
+
+
+def _infer_text_kind(values: pd.Series, distinct: int) -> tuple[str, str]:
+    numbers = pd.to_numeric(values, errors="coerce").notna().mean()
+    if numbers >= 0.95:
+        return "numeric", f"numbers, {1 - numbers:.1%} other text read as missing"
+    sample = values.sample(min(len(values), 500), random_state=0)
+    if sample.str.contains(r"\d", regex=True).all() and _dates(sample).notna().all():
+        return "date", "dates"
+    if distinct == len(values) and len(values) > 20:
+        return "ignore", "a different value in every row: an identifier or free text"
+    if distinct > 0.5 * len(values) and sample.str.split().str.len().mean() > 4:
+        return "ignore", "free text"
+    return "category", f"{distinct} categories"
+
+
+def numbers_of(column: pd.Series, kind: str) -> pd.DataFrame:
+    """A numeric, boolean or date column as float columns; what is not of the kind becomes NaN."""
+    if kind == "date":
+        dates = column if pd.api.types.is_datetime64_any_dtype(column) else _dates(column.astype("string"))
+        parts = {f"{column.name}_{part}": getattr(dates.dt, part).astype(float) for part in DATE_PARTS}
+        return pd.DataFrame(parts, index=column.index)
+    if kind == "boolean":
+        texts = column.astype("string").str.lower().map({**TRUTHS, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0})
+        return texts.astype(float).to_frame(column.name)
+    values = pd.to_numeric(column, errors="coerce").astype(float)
+    return values.replace([np.inf, -np.inf], np.nan).to_frame(column.name)
+
+
+def _dates(texts: pd.Series) -> pd.Series:
+    return pd.to_datetime(texts, errors="coerce", format="mixed")

@@ -1,0 +1,142 @@
+"""Files that a data set is read from: looked for locally, else downloaded once, and checked before they are used."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import lzma
+import os
+import sys
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlrun.errors import Mistake, one_line
+
+UNPACK = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+
+
+@dataclass
+class File:
+    """A file of a data set.
+
+    Attributes:
+        path: below the data folder or the cache folder.
+        url, mirror: where it is downloaded from, and the second address; null: there is none.
+        sha256: of the unpacked content, so that a file that was packed again still counts.
+    """
+
+    path: str
+    url: str | None
+    sha256: str
+    mirror: str | None = None
+
+
+def read(file: File, data_dir: str | None) -> bytes:
+    """The unpacked content of `file`: from `data_dir`, else from the cache, else from the network into the cache.
+
+    Raises:
+        Mistake: no such data folder, a content with another checksum, or no address that answers.
+    """
+    if data_dir is not None:
+        if not Path(data_dir).expanduser().is_dir():
+            raise Mistake(f"data_dir: there is no folder '{data_dir}'")
+        local = Path(data_dir).expanduser() / file.path
+        if local.is_file():
+            return _checked(local, file)
+    cached = cache_folder() / file.path
+    if not cached.is_file():
+        _download(file, cached)
+    return _checked(cached, file)
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for data (`$XDG_CACHE_HOME/dlrun` or the system's own place)."""
+    import pooch
+
+    return Path(pooch.os_cache("dlrun"))
+
+
+def _checked(path: Path, file: File) -> bytes:
+    content = unpack(path)
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise Mistake(f"{path}: the content is not the published one (its sha256 differs); delete the file "
+                      "to have it downloaded")
+    return content
+
+
+def unpack(path: Path) -> bytes:
+    """The content of a file, unpacked by its suffix (.gz, .bz2, .xz).
+
+    Raises:
+        Mistake: it cannot be read or unpacked.
+    """
+    try:
+        content = path.read_bytes()
+        return UNPACK[path.suffix](content) if path.suffix in UNPACK else content
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
+        raise Mistake(f"{path}: cannot be unpacked ({one_line(error)}); delete it to have it downloaded") from error
+
+
+def _download(file: File, target: Path) -> None:
+    """Download into the cache: a temporary name first, the right name only once the content has been checked."""
+    failures = []
+    for address in filter(None, (file.url, file.mirror)):
+        part = target.with_name(f".{os.getpid()}-{target.name}")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _fetch(address, part)
+            if hashlib.sha256(unpack(part)).hexdigest() != file.sha256:
+                raise ValueError("what came is not the published content (its sha256 differs)")
+            part.replace(target)
+            return
+        except (OSError, ValueError, Mistake) as error:
+            failures.append(f"{address}: {one_line(error)}")
+        finally:
+            part.unlink(missing_ok=True)
+    where = "; ".join(failures) or "no address is known"
+    raise Mistake(f"{file.path}: not found locally and cannot be downloaded ({where}); put it into a folder of your own "
+                  f"and name that: data_dir=<folder>")
+
+
+class _Bar:
+    """The progress bar in the shape that pooch drives: total, update, reset, close. Silent off a terminal."""
+
+    def __init__(self, description: str):
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._task = self._progress.add_task(description)
+        self._progress.start()
+
+    @property
+    def total(self) -> float | None:
+        return self._progress.tasks[0].total
+
+    @total.setter
+    def total(self, size: float) -> None:
+        self._progress.update(self._task, total=size)
+
+    def update(self, amount: int) -> None:
+        self._progress.update(self._task, advance=amount)
+
+    def reset(self) -> None:
+        self._progress.update(self._task, completed=0)
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+def _fetch(address: str, target: Path) -> None:
+    import pooch
+
+    print(f"downloading {address}", file=sys.stderr)
+    bar = _Bar(target.name.partition("-")[2])
+    try:
+        pooch.HTTPDownloader(progressbar=bar, timeout=30)(address, str(target), None)
+    finally:
+        bar.close()

@@ -1,0 +1,161 @@
+"""What travels between the data room and the others: the source as decoded, the splits, and the spec of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TASKS = ("regression", "binary", "multiclass", "multilabel")
+
+
+class Preprocessing(Protocol):
+    """From raw inputs to tensors. Fitted on the training rows only, saved with the run, applied again by predict."""
+
+    transform: Callable[[Tensor, torch.dtype], Tensor]
+    feature_names: list[str]
+
+    def fit(self, inputs) -> Preprocessing:
+        """Learn from the raw training inputs."""
+
+    def apply(self, inputs) -> Tensor:
+        """Raw inputs as the tensor that a Split stores."""
+
+    def describe(self) -> dict:
+        """What `preprocessing.json` records."""
+
+
+@dataclass
+class Source:
+    """Data as decoded, before any split: a function of its source alone.
+
+    Attributes:
+        inputs: a DataFrame (n rows), or images as uint8 (n, channels, height, width).
+        targets: (n,) labels of any type or numbers, or (n, k) for several targets.
+        preprocessing: what turns inputs into tensors, not yet fitted.
+        given: rows that the source itself assigns: `{"test": indices}`; the rest is for data.split to divide.
+        class_names: by class, where the targets are class indices; None: the labels themselves.
+        target_names: one per target.
+        row_numbers: each row's number in its own file; None: 0 to n-1.
+        notes: lines for the person: what was inferred, dropped or suspicious.
+    """
+
+    inputs: pd.DataFrame | np.ndarray
+    targets: np.ndarray
+    preprocessing: Preprocessing
+    given: dict[str, np.ndarray] = field(default_factory=dict)
+    class_names: list[str] | None = None
+    target_names: list[str] | None = None
+    row_numbers: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What data are: all that a model, a loss and a report need to know of them.
+
+    Attributes:
+        task: regression, binary, multiclass or multilabel.
+        input_shape: of one row: (features,), (channels, height, width), (time, features).
+        outputs: scores that a model gives for a row: 1 for binary, else classes, labels or targets.
+        class_names: by class index; for multilabel one per label; empty for regression.
+        feature_names: one per input of a table, after preprocessing; empty for images.
+        target_names: one per target.
+        target_mean, target_scale: regression: what the standardised target was shifted and divided by, per target.
+        vocabulary: number of token ids, or None where the inputs are not tokens.
+    """
+
+    task: str
+    input_shape: tuple[int, ...]
+    outputs: int
+    class_names: list[str] = field(default_factory=list)
+    feature_names: list[str] = field(default_factory=list)
+    target_names: list[str] = field(default_factory=list)
+    target_mean: list[float] = field(default_factory=list)
+    target_scale: list[float] = field(default_factory=list)
+    vocabulary: int | None = None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether classes (or labels) are predicted, not quantities."""
+        return self.task != "regression"
+
+    def supplied(self) -> dict:
+        """What the runner passes to a model, where its constructor names it."""
+        return {
+            "input_shape": self.input_shape,
+            "outputs": self.outputs,
+            "vocabulary": self.vocabulary,
+            "task": self.task,
+        }
+
+
+def as_float(inputs: Tensor, dtype: torch.dtype) -> Tensor:
+    """Inputs that are features already, in the network's arithmetic."""
+    return inputs.to(dtype)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Bytes to floats in [0, 1], batch by batch: pixel / scale."""
+
+    scale: float
+
+    def __call__(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
+        return inputs.to(dtype).div_(self.scale)
+
+
+@dataclass
+class Split:
+    """Rows to learn from or to be judged by.
+
+    Attributes:
+        inputs: (n, *input_shape), as stored (bytes for images).
+        targets: (n,) int64 for multiclass, (n, 1) float32 0/1 for binary, (n, k) float32 otherwise.
+        row_numbers: (n,) each row's number in its source.
+        transform: what turns a batch of stored inputs into what the network reads: `transform(inputs, dtype)`.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    row_numbers: np.ndarray
+    transform: Callable[[Tensor, torch.dtype], Tensor] = as_float
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Split:
+        """The same rows on `device`, float targets as `dtype`."""
+        targets = self.targets.to(device)
+        targets = targets.to(dtype) if targets.is_floating_point() else targets
+        return Split(self.inputs.to(device), targets, self.row_numbers, self.transform)
+
+
+@dataclass
+class Data:
+    """A data set, ready to train on. `valid` and `test` are None where there are no such rows.
+
+    `preprocessing` is what was fitted on the training rows; it is saved with the run and applied by `predict`.
+    """
+
+    spec: Spec
+    train: Split
+    valid: Split | None
+    test: Split | None
+    preprocessing: Preprocessing
+    notes: list[str] = field(default_factory=list)
+
+    def splits(self) -> dict[str, Split]:
+        """The splits that there are, by name, in the order train, valid, test."""
+        named = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: split for name, split in named.items() if split is not None}

@@ -1,0 +1,129 @@
+"""From a source to data ready to train on: limit, task, split, preprocessing fitted on the training rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import get_type_hints
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from dlrun.config import Splits
+from dlrun.data.module import Data, Source, Spec, Split
+from dlrun.data.splits import limit_rows, split_rows
+from dlrun.data.targets import check_quantities, encode_classes, infer_task, to_tensor
+from dlrun.errors import Mistake
+from dlrun.targets import build, check_types
+
+SKLEARN_LOADERS = ("load_iris", "load_wine", "load_breast_cancer", "load_diabetes", "load_linnerud")
+
+
+@dataclass
+class DataSettings:
+    """The keys that every data set has, beside the settings of its own function (see configs/config.yaml)."""
+
+    task: str | None
+    split: Splits
+    split_seed: int
+    limit: int | None
+    scale_target: bool
+
+
+def is_source(target: object) -> bool:
+    """a function of dlrun or of allow_targets that returns a Source, or a data set or generator of scikit-learn"""
+    if not callable(target) or isinstance(target, type):
+        return False
+    module, name = target.__module__ or "", target.__name__
+    if module.startswith("sklearn."):
+        return module.startswith("sklearn.datasets.") and (name.startswith("make_") or name in SKLEARN_LOADERS)
+    if module.startswith("dlrun."):
+        return target.__annotations__.get("return") in (Source, "Source") and module != __name__
+    return not module.startswith("torch")
+
+
+def split_settings(node: DictConfig) -> tuple[DictConfig, DataSettings]:
+    """The config node `data` divided: the settings of its own function, and those that every data set has.
+
+    Raises:
+        Mistake: a wrong type, or an unknown key in `data.split`.
+    """
+    common = [f.name for f in fields(DataSettings)]
+    own = OmegaConf.create({key: value for key, value in node.items() if key not in common})
+    given = {key: OmegaConf.to_container(node)[key] for key in common}
+    return own, DataSettings(**check_types(get_type_hints(DataSettings), given, "data"))
+
+
+def load(node: DictConfig, allowed: tuple[str, ...]) -> Source:
+    """Decode the source that `node` names: the settings of its own function, from `split_settings`.
+
+    Raises:
+        Mistake: the settings do not fit, or the data cannot be had or read.
+    """
+    found = build(node, "data", is_source, allowed)
+    if isinstance(found, Source):
+        return found
+    from dlrun.data.tabular import from_arrays, from_bunch
+
+    if isinstance(found, tuple) and len(found) == 2:
+        return from_arrays(*found)
+    if hasattr(found, "data") and hasattr(found, "target"):
+        return from_bunch(found)
+    raise Mistake(f"data._target_: {node['_target_']} must return a Source or a pair (inputs, targets)")
+
+
+def prepare(source: Source, settings: DataSettings) -> Data:
+    """Split `source`, fit the preprocessing on its training rows, and turn all into tensors.
+
+    Raises:
+        Mistake: the split or the target does not fit the data.
+    """
+    task, note = infer_task(source, settings.task)
+    notes = source.notes + ([note] if note else [])
+    if task in ("binary", "multiclass"):
+        values, class_names = encode_classes(source)
+    else:
+        values, class_names = check_quantities(source), (source.target_names or []) if task == "multilabel" else []
+    if task == "binary" and len(class_names) != 2:
+        raise Mistake(f"data.task: binary needs two classes, the target has {len(class_names)}; use multiclass")
+    chosen = np.arange(len(source))
+    given = source.given
+    if settings.limit is not None:
+        chosen = limit_rows(len(source), given, settings.limit, settings.split_seed)
+        given = {name: np.flatnonzero(np.isin(chosen, rows)) for name, rows in given.items()}
+    labels = values[chosen] if task in ("binary", "multiclass") else None
+    parts = split_rows(len(chosen), given, settings.split, settings.split_seed, labels)
+    rows = {name: chosen[indices] for name, indices in parts.items()}
+
+    preprocessing = source.preprocessing.fit(_take(source.inputs, rows["train"]))
+    mean, scale = np.zeros(0), np.ones(0)
+    if task == "regression":
+        mean, scale = _target_scaling(values[rows["train"]], settings.scale_target)
+        values = (values - mean) / scale
+    numbers = source.row_numbers if source.row_numbers is not None else np.arange(len(source))
+    splits = {}
+    for name, indices in rows.items():
+        inputs = preprocessing.apply(_take(source.inputs, indices))
+        splits[name] = Split(inputs, to_tensor(task, values[indices]), numbers[indices], preprocessing.transform)
+    spec = Spec(
+        task=task,
+        input_shape=tuple(splits["train"].inputs.shape[1:]),
+        outputs={"binary": 1, "multiclass": len(class_names)}.get(task) or values.shape[1],
+        class_names=class_names,
+        feature_names=preprocessing.feature_names,
+        target_names=source.target_names or ["target"],
+        target_mean=mean.tolist(),
+        target_scale=scale.tolist(),
+    )
+    return Data(spec, splits["train"], splits.get("valid"), splits.get("test"), preprocessing, notes)
+
+
+def _take(inputs, rows: np.ndarray):
+    """The `rows` of a DataFrame or an array."""
+    return inputs.iloc[rows] if hasattr(inputs, "iloc") else inputs[rows]
+
+
+def _target_scaling(values: np.ndarray, scaled: bool) -> tuple[np.ndarray, np.ndarray]:
+    if not scaled:
+        return np.zeros(values.shape[1]), np.ones(values.shape[1])
+    deviation = values.std(axis=0)
+    return values.mean(axis=0), np.where(deviation > 0, deviation, 1.0)

@@ -1,0 +1,106 @@
+"""Which rows are trained on, validated on and tested on: a pure function of the settings and `data.split_seed`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dlrun.config import SplitPart, Splits
+from dlrun.errors import Mistake
+
+
+def split_rows(
+    n: int, given: dict[str, np.ndarray], splits: Splits, seed: int, labels: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Divide rows 0 to n-1 into train, valid and test.
+
+    The test rows are taken first, then the validation rows from what is left. Rows that the source itself assigns
+    (`given`) stay where they are. A random split is scikit-learn's `train_test_split` and keeps the order that it
+    gives, so that "the last 10 % of the training rows" are those of the shuffled rows, as in Keras.
+
+    Args:
+        n: number of rows.
+        given: row indices by split name, from the source.
+        splits: the settings `data.split`.
+        seed: `data.split_seed`.
+        labels: (n,) classes to stratify by, or None.
+
+    Returns:
+        Row indices by split name; valid and test are absent where there are none.
+
+    Raises:
+        Mistake: a fraction or number of rows that leaves nothing, or a class too small to be stratified.
+    """
+    assigned = np.concatenate([*given.values(), np.empty(0, dtype=np.int64)]).astype(np.int64)
+    rest = np.setdiff1d(np.arange(n), assigned)
+    rows = dict(given)
+    for name, part in (("test", splits.test), ("valid", splits.valid)):
+        key = f"data.split.{name}"
+        if part is None or (part.fraction is None and part.rows is None):
+            continue
+        if name in given:
+            raise Mistake(f"{key}: the source has its own {name} rows; set {key}=null to use them")
+        rest, rows[name] = _take(rest, part, seed, labels, key)
+    if len(rest) == 0:
+        raise Mistake("data.split: no training rows are left; lower data.split.test or data.split.valid")
+    order = ("train", "valid", "test")
+    return {name: {"train": rest, **rows}[name] for name in order if name == "train" or name in rows}
+
+
+def limit_rows(n: int, given: dict[str, np.ndarray], limit: int, seed: int) -> np.ndarray:
+    """At most `limit` of the rows that the source leaves to be split, and of each part that it assigns, in order.
+
+    Raises:
+        Mistake: limit below 1.
+    """
+    if limit < 1:
+        raise Mistake(f"data.limit is {limit}: it must be at least 1, or null for all rows")
+    assigned = np.concatenate([*given.values(), np.empty(0, dtype=np.int64)]).astype(np.int64)
+    generator = np.random.default_rng(seed)
+    parts = [np.setdiff1d(np.arange(n), assigned), *given.values()]
+    return np.concatenate([np.sort(generator.choice(p, min(limit, len(p)), replace=False)) for p in parts])
+
+
+def _take(rest: np.ndarray, part: SplitPart, seed: int, labels: np.ndarray | None, key: str):
+    size = _size(len(rest), part, key)
+    if part.by == "last":
+        if part.stratify:
+            raise Mistake(f"{key}.stratify: the last rows cannot be stratified; use {key}.by=random")
+        return rest[:-size], rest[-size:]
+    if part.by != "random":
+        raise Mistake(f"{key}.by: '{part.by}' is neither random nor last")
+    from sklearn.model_selection import train_test_split
+
+    stratify = labels is not None if part.stratify is None else part.stratify
+    if stratify and labels is None:
+        raise Mistake(f"{key}.stratify: only classes can be stratified; leave it null")
+    classes = labels[rest] if stratify else None
+    if stratify:
+        _check_classes(classes, size, key)
+    kept, taken = train_test_split(rest, test_size=size, random_state=seed, stratify=classes)
+    return kept, taken
+
+
+def _size(n: int, part: SplitPart, key: str) -> int:
+    if part.fraction is not None and part.rows is not None:
+        raise Mistake(f"{key}: give fraction or rows, not both ({key}.fraction=null)")
+    if part.fraction is not None and not 0 < part.fraction < 1:
+        raise Mistake(f"{key}.fraction is {part.fraction}: it must lie between 0 and 1; for no such rows, {key}=null")
+    if part.rows is not None and part.rows < 1:
+        raise Mistake(f"{key}.rows is {part.rows}: it must be at least 1; for no such rows, {key}=null")
+    # scikit-learn rounds a test share up; the tolerance keeps 0.2 × 1000 at 200
+    size = part.rows if part.rows is not None else int(np.ceil(n * part.fraction - 1e-9))
+    if size >= n:
+        raise Mistake(f"{key}: {size} rows of {n} would leave none to train on")
+    return size
+
+
+def _check_classes(classes: np.ndarray, size: int, key: str) -> None:
+    names, counts = np.unique(classes, return_counts=True)
+    if counts.min() < 2:
+        raise Mistake(
+            f"{key}: class {names[counts.argmin()]!r} has one row and cannot be stratified; "
+            f"set {key}.stratify=false, or drop the class"
+        )
+    if size < len(names) or len(classes) - size < len(names):
+        raise Mistake(f"{key}: {size} rows of {len(classes)} are too few to hold all {len(names)} classes; "
+                      f"set {key}.stratify=false or another size")

@@ -1,0 +1,81 @@
+"""The task, and targets as tensors: labels to class indices, quantities standardised where asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dlrun.data.module import TASKS, Source
+from dlrun.errors import Mistake, choose
+
+MAX_CLASSES_OF_NUMBERS = 20
+
+
+def infer_task(source: Source, named: str | None) -> tuple[str, str | None]:
+    """The task and, where it was inferred, a line that says why.
+
+    Numbers with more than 20 different values, or with fractions, are quantities; anything else is classes.
+
+    Raises:
+        Mistake: `named` is no task.
+    """
+    if named is not None:
+        return choose(named, dict.fromkeys(TASKS, named), "data.task"), None
+    values = source.targets
+    if values.ndim == 2 and values.shape[1] > 1:
+        task = "multilabel" if set(np.unique(values)) <= {0, 1} else "regression"
+        return task, f"task: {task} (several targets)"
+    if source.class_names is not None:
+        return ("binary" if len(source.class_names) == 2 else "multiclass"), None
+    is_number = np.issubdtype(values.dtype, np.number)
+    distinct = np.unique(values if is_number else values.astype(str))
+    fractions = is_number and not np.equal(np.mod(distinct, 1), 0).all()
+    if is_number and (fractions or len(distinct) > MAX_CLASSES_OF_NUMBERS):
+        return "regression", f"task: regression (the target has {len(distinct)} different numbers)"
+    task = "binary" if len(distinct) == 2 else "multiclass"
+    return task, f"task: {task} (the target has {len(distinct)} different values)"
+
+
+def encode_classes(source: Source) -> tuple[np.ndarray, list[str]]:
+    """(n,) class indices and the class names: the source's own, or the sorted labels.
+
+    Raises:
+        Mistake: fewer than two classes.
+    """
+    if source.class_names is not None:
+        return source.targets.astype(np.int64).ravel(), source.class_names
+    labels, indices = np.unique(source.targets.ravel().astype(str), return_inverse=True)
+    if np.issubdtype(source.targets.dtype, np.number):
+        numbers, indices = np.unique(source.targets.ravel(), return_inverse=True)
+        labels = [str(int(x)) if float(x).is_integer() else str(x) for x in numbers]
+    if len(labels) < 2:
+        raise Mistake(f"data.target: there is one class only ('{labels[0]}'); nothing can be learned from that")
+    return indices.astype(np.int64), [str(label) for label in labels]
+
+
+def check_quantities(source: Source) -> np.ndarray:
+    """(n, k) float64 targets.
+
+    Raises:
+        Mistake: text, infinities, or one value only.
+    """
+    names = source.target_names or ["target"]
+    try:
+        values = source.targets.astype(np.float64).reshape(len(source), -1)
+    except (ValueError, TypeError) as error:
+        raise Mistake(f"data.target: '{names[0]}' holds text, which cannot be a quantity ({error}); "
+                      "for classes, data.task=multiclass") from error
+    if not np.isfinite(values).all():
+        raise Mistake(f"data.target: '{names[0]}' has infinite or missing values")
+    for name, column in zip(names, values.T, strict=False):
+        if np.ptp(column) == 0:
+            raise Mistake(f"data.target: '{name}' has one value only ({column[0]:g}); nothing can be learned from that")
+    return values
+
+
+def to_tensor(task: str, values: np.ndarray) -> Tensor:
+    """Targets in the shape of the contract: (n,) int64, or (n, 1) and (n, k) float32."""
+    if task == "multiclass":
+        return torch.from_numpy(values.astype(np.int64))
+    return torch.from_numpy(np.ascontiguousarray(values.reshape(len(values), -1), dtype=np.float32))

@@ -1,0 +1,1 @@
+"""How good is it: metrics, baselines, the table of results."""

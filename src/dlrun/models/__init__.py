@@ -1,0 +1,1 @@
+"""Networks, one file per family, and how their weights begin."""

@@ -1,0 +1,126 @@
+"""The convolutional network."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from dlrun.errors import Mistake, choose
+from dlrun.models.layers import activation_layer, check_block, check_widths, dense_blocks, per_layer
+
+PIECES = ("conv", "batch_norm", "activation", "pool")
+CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d}
+BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
+POOLS = {"max": {1: nn.MaxPool1d, 2: nn.MaxPool2d}, "avg": {1: nn.AvgPool1d, 2: nn.AvgPool2d}}
+
+
+class CNN(nn.Module):
+    """Convolution blocks, then dense hidden layers and a linear output layer.
+
+    Reads images (channels, height, width) with 2-D and series (time, features) with 1-D convolutions. `kernel_size`,
+    `stride`, `padding` and `pool_size` take one value, or one per convolution.
+
+    Args:
+        input_shape: of one row.
+        outputs: scores per row.
+        channels: filters of each convolution.
+        kernel_size, stride: of the convolutions.
+        padding: `valid` (none), `same`, or a number of pixels on each side.
+        pool: max or avg.
+        pool_size: width and stride of the pooling; 0 leaves it out.
+        block: the order of conv, batch_norm, activation and pool in a block.
+        hidden: neurons of each dense hidden layer.
+        activation, dropout, batch_norm, bias: as for the MLP; dropout is for the dense layers.
+
+    Raises:
+        Mistake: the data are neither images nor series, or a layer would have no pixels left.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        outputs: int,
+        channels: list[int],
+        kernel_size: int | list[int] = 3,
+        stride: int | list[int] = 1,
+        padding: str | int | list = "valid",
+        pool: str = "max",
+        pool_size: int | list[int] = 2,
+        block: list[str] = PIECES,
+        hidden: list[int] = (64,),
+        activation: str = "relu",
+        dropout: float = 0.0,
+        batch_norm: bool = False,
+        bias: bool = True,
+    ):
+        super().__init__()
+        if len(input_shape) not in (2, 3):
+            raise Mistake(
+                f"model=cnn needs images or series, and a row of these data is {' × '.join(map(str, input_shape))} "
+                "values of a table; use model=mlp"
+            )
+        self.dimensions = len(input_shape) - 1
+        order = check_block(list(block), PIECES)
+        n = len(check_widths(channels, "channels"))
+        settings = zip(
+            channels,
+            per_layer(kernel_size, n, "kernel_size"),
+            per_layer(stride, n, "stride"),
+            per_layer(padding, n, "padding"),
+            per_layer(pool_size, n, "pool_size"),
+            strict=True,
+        )
+        width = input_shape[0] if self.dimensions == 2 else input_shape[1]
+        layers: list[nn.Module] = []
+        for filters, kernel, step, pad, pooled in settings:
+            convolution = CONVOLUTIONS[self.dimensions](
+                width, filters, kernel, step, _padding(pad, kernel, step), bias=bias
+            )
+            pieces = {"conv": convolution, "activation": activation_layer(activation)}
+            if batch_norm:
+                before = "batch_norm" in order and order.index("batch_norm") < order.index("conv")
+                pieces["batch_norm"] = BATCH_NORMS[self.dimensions](width if before else filters)
+            if pooled:
+                pieces["pool"] = choose(pool, POOLS, "model.pool")[self.dimensions](pooled)
+            layers += [pieces[name] for name in order if name in pieces]
+            width = filters
+        self.convolutions = nn.Sequential(*layers)
+        features = _count_features(self.convolutions, self._channels_first(torch.zeros(2, *input_shape)))
+        dense, width = dense_blocks(
+            features, list(hidden), activation, dropout, batch_norm, bias,
+            ["dense", "batch_norm", "activation", "dropout"],
+        )  # fmt: skip
+        self.layers = nn.Sequential(nn.Flatten(), *dense, nn.Linear(width, outputs, bias=bias))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(n, channels, height, width) or (n, time, features) to raw scores (n, outputs)."""
+        return self.layers(self.convolutions(self._channels_first(inputs)))
+
+    def _channels_first(self, inputs: Tensor) -> Tensor:
+        return inputs if self.dimensions == 2 else inputs.transpose(1, 2)
+
+
+def _padding(padding: str | int, kernel: int, stride: int) -> str | int:
+    """PyTorch's padding argument."""
+    if padding == "valid":
+        return 0
+    if isinstance(padding, str):
+        choose(padding, {"valid": 0, "same": 0}, "model.padding")
+        if stride != 1:
+            raise Mistake("model.padding: same needs stride 1; give the padding as a number of pixels")
+    return padding
+
+
+def _count_features(convolutions: nn.Module, inputs: Tensor) -> int:
+    """Values per row that leave the convolutions."""
+    try:
+        with torch.no_grad():
+            return math.prod(convolutions.eval()(inputs).shape[1:])
+    except RuntimeError as error:
+        shape = "×".join(map(str, inputs.shape[2:]))
+        raise Mistake(f"model=cnn: inputs of {shape} are too small for these convolutions and poolings ({error}); "
+                      "fewer channels, a smaller kernel_size, or pool_size=0") from error
+    finally:
+        convolutions.train()

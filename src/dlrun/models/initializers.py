@@ -1,0 +1,103 @@
+"""How weights begin: functions of torch.nn.init (and LeCun's, which it lacks), applied by kind of parameter."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterator
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from dlrun.errors import Mistake, blame
+from dlrun.targets import check_settings, resolve
+
+KINDS = ("weights", "output", "recurrent", "embeddings", "biases")
+
+
+def lecun_uniform_(tensor: Tensor) -> Tensor:
+    """U(−a, a) with a = √(3 / fan_in) (LeCun and others 1998, Efficient BackProp)."""
+    bound = math.sqrt(3 / _fan_in(tensor))
+    return nn.init.uniform_(tensor, -bound, bound)
+
+
+def lecun_normal_(tensor: Tensor) -> Tensor:
+    """N(0, 1 / fan_in) (LeCun and others 1998, Efficient BackProp)."""
+    return nn.init.normal_(tensor, 0.0, math.sqrt(1 / _fan_in(tensor)))
+
+
+def is_initializer(target: object) -> bool:
+    """a function of torch.nn.init or dlrun.models.initializers that ends in _"""
+    ours = getattr(target, "__module__", None) in ("torch.nn.init", __name__)
+    return ours and inspect.isfunction(target) and target.__name__.endswith("_") and target.__name__[0] != "_"
+
+
+def initialize(model: nn.Module, config: DictConfig) -> None:
+    """Set the parameters of `model` in place, in a fixed order, by the functions that `config` names for each kind.
+
+    Kinds: weights (dense and convolutional kernels), output (those of the last linear layer), recurrent (state-to-state
+    kernels), embeddings, biases. A kind without a function keeps PyTorch's own start. `forget_bias` is then added to
+    one of the two biases of an LSTM's forget gate, as in Keras.
+
+    Raises:
+        Mistake: an unknown kind, a function that is no initializer, or one that cannot fill a parameter's shape.
+    """
+    for name in config:
+        if name not in (*KINDS, "forget_bias"):
+            raise Mistake(f"initializer.{name}: there is no such key (here: {', '.join(KINDS)}, forget_bias)")
+    functions = {kind: _function(config, kind) for kind in KINDS}
+    functions["output"] = functions["output"] or functions["weights"]
+    with torch.no_grad():
+        for name, kind, parameter in parameters_by_kind(model):
+            if functions[kind] is not None:
+                with blame(f"initializer.{kind}: {name} of shape {tuple(parameter.shape)}"):
+                    functions[kind](parameter)
+        if config.get("forget_bias") is not None:
+            _set_forget_bias(model, float(config.forget_bias))
+
+
+def parameters_by_kind(model: nn.Module) -> Iterator[tuple[str, str, nn.Parameter]]:
+    """(name, kind, parameter) of every weight and bias of `model`, in the order of its modules.
+
+    Normalisation layers are left out: their scale and shift always begin at 1 and 0.
+    """
+    linear = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    for module_name, module in model.named_modules():
+        kernels = isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
+        for name, parameter in module.named_parameters(module_name, recurse=False):
+            leaf = name.rpartition(".")[2]
+            if isinstance(module, nn.Embedding):
+                yield name, "embeddings", parameter
+            elif kernels or isinstance(module, nn.RNNBase):
+                if leaf.startswith("bias"):
+                    yield name, "biases", parameter
+                elif leaf.startswith("weight_hh"):
+                    yield name, "recurrent", parameter
+                else:
+                    yield name, "output" if linear and module is linear[-1] else "weights", parameter
+
+
+def _function(config: DictConfig, kind: str):
+    node = config.get(kind)
+    if node is None:
+        return None
+    key = f"initializer.{kind}"
+    function = resolve(node, key, is_initializer)
+    settings = check_settings(function, node, key, supplied=("tensor",))
+    return lambda parameter: function(parameter, **settings)
+
+
+def _set_forget_bias(model: nn.Module, value: float) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.LSTM):
+            units = module.hidden_size
+            for name, parameter in module.named_parameters(recurse=False):
+                if name.startswith("bias_ih"):
+                    parameter[units : 2 * units].fill_(value)  # gates in PyTorch's order: input, forget, cell, output
+
+
+def _fan_in(tensor: Tensor) -> int:
+    if tensor.dim() < 2:
+        raise ValueError("fan-in needs at least two dimensions")
+    return tensor[0].numel()

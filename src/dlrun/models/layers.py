@@ -1,0 +1,98 @@
+"""Pieces that several families are built of: activations, dense blocks, and settings given once or per layer."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from dlrun.errors import Mistake, choose
+
+ACTIVATIONS = {
+    "relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "selu": nn.SELU, "elu": nn.ELU,
+    "leaky_relu": nn.LeakyReLU, "gelu": nn.GELU, "softplus": nn.Softplus, "linear": nn.Identity,
+}  # fmt: skip
+
+
+def activation_layer(name: str) -> nn.Module:
+    """The activation called `name`.
+
+    Raises:
+        Mistake: there is none of that name.
+    """
+    return choose(name, ACTIVATIONS, "model.activation")()
+
+
+def check_widths(widths: list[int], key: str) -> list[int]:
+    """`widths`, all at least 1.
+
+    Raises:
+        Mistake: one is not.
+    """
+    for width in widths:
+        if width < 1:
+            raise Mistake(f"model.{key}: {width} is too small; each layer needs at least 1")
+    return widths
+
+
+def check_dropout(share: float) -> float:
+    """`share`, from 0 up to but not including 1.
+
+    Raises:
+        Mistake: it lies outside.
+    """
+    if not 0 <= share < 1:
+        raise Mistake(f"model.dropout is {share}: it must be at least 0 and less than 1")
+    return share
+
+
+def check_block(block: list[str], pieces: tuple[str, ...]) -> list[str]:
+    """`block`, each of its names among `pieces` and none twice.
+
+    Raises:
+        Mistake: an unknown piece, one that stands twice, or the first of `pieces` left out.
+    """
+    for name in block:
+        choose(name, dict.fromkeys(pieces), "model.block")
+    if len(set(block)) < len(block) or pieces[0] not in block:
+        raise Mistake(f"model.block: {block} must hold {pieces[0]} and each piece once at most")
+    return block
+
+
+def dense_blocks(
+    width: int, hidden: list[int], activation: str, dropout: float, batch_norm: bool, bias: bool, block: list[str]
+) -> tuple[list[nn.Module], int]:
+    """Dense hidden layers, the pieces of each in the order of `block`.
+
+    Args:
+        width: inputs of the first layer.
+        hidden: neurons of each layer.
+
+    Returns:
+        The layers and the width of the last one.
+    """
+    layers: list[nn.Module] = []
+    for neurons in check_widths(hidden, "hidden"):
+        pieces = {"dense": nn.Linear(width, neurons, bias=bias), "activation": activation_layer(activation)}
+        norm_width = neurons if block.index("dense") < _position(block, "batch_norm") else width
+        if batch_norm:
+            pieces["batch_norm"] = nn.BatchNorm1d(norm_width)
+        if check_dropout(dropout):
+            pieces["dropout"] = nn.Dropout(dropout)
+        layers += [pieces[name] for name in block if name in pieces]
+        width = neurons
+    return layers, width
+
+
+def _position(block: list[str], name: str) -> int:
+    return block.index(name) if name in block else len(block)
+
+
+def per_layer(value: int | str | list, n: int, key: str) -> list:
+    """`value` for each of `n` layers: itself if it is a list of n, else repeated.
+
+    Raises:
+        Mistake: a list of another length.
+    """
+    values = value if isinstance(value, list) else [value] * n
+    if len(values) != n:
+        raise Mistake(f"model.{key}: {len(values)} values for {n} layers; give one value, or one per layer")
+    return values

@@ -1,0 +1,41 @@
+"""Linear and logistic regression: one linear layer."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from dlrun.errors import Mistake
+
+
+class Linear(nn.Module):
+    """scores = W·x + b on the flattened inputs.
+
+    Args:
+        input_shape: of one row.
+        outputs: scores per row.
+        bias: whether there is a b.
+    """
+
+    def __init__(self, input_shape: tuple[int, ...], outputs: int, bias: bool = True):
+        super().__init__()
+        self.flatten = nn.Flatten()
+        self.output = nn.Linear(math.prod(input_shape), outputs, bias=bias)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(n, *input_shape) to raw scores (n, outputs)."""
+        return self.output(self.flatten(inputs))
+
+
+class Logistic(Linear):
+    """Logistic regression (softmax regression for several classes): a Linear whose scores are logits.
+
+    Raises:
+        Mistake: the data have no classes.
+    """
+
+    def __init__(self, input_shape: tuple[int, ...], outputs: int, task: str, bias: bool = True):
+        if task == "regression":
+            raise Mistake("model=logistic predicts classes, and the target is a quantity; use model=linear")
+        super().__init__(input_shape, outputs, bias)

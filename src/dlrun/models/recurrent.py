@@ -1,0 +1,115 @@
+"""Recurrent networks: vanilla RNN, LSTM and GRU."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from dlrun.errors import Mistake, choose
+from dlrun.models.layers import check_dropout, check_widths
+
+
+class Recurrent(nn.Module):
+    """Recurrent layers over a series, and a linear output layer on the last state.
+
+    A series (time, features) is read step by step; an image (channels, height, width) row by row: `height` steps of
+    `channels · width` features. PyTorch has two biases per gate where Keras has one, and both are counted.
+
+    Args:
+        input_shape: of one row.
+        outputs: scores per row.
+        hidden: units of each recurrent layer.
+        layers: how often each of them is stacked.
+        bidirectional: whether each layer also reads backwards.
+        dropout: share of the recurrent layers' outputs that is dropped while training.
+        bias: whether the recurrent layers have biases.
+
+    Raises:
+        Mistake: the data are neither series nor images.
+    """
+
+    cell: type[nn.RNNBase]
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        outputs: int,
+        hidden: list[int],
+        layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        bias: bool = True,
+        **cell_settings,
+    ):
+        super().__init__()
+        name = type(self).__name__.lower()
+        if len(input_shape) not in (2, 3):
+            raise Mistake(
+                f"model={name} needs series or images, and a row of these data is "
+                f"{' × '.join(map(str, input_shape))} values of a table; use model=mlp"
+            )
+        if not hidden:
+            raise Mistake("model.hidden: a recurrent network needs at least one layer, as in [64]")
+        if layers < 1:
+            raise Mistake(f"model.layers is {layers}: it must be at least 1")
+        width = input_shape[1] if len(input_shape) == 2 else input_shape[0] * input_shape[2]
+        directions = 2 if bidirectional else 1
+        self.recurrent = nn.ModuleList()
+        for units in check_widths(hidden, "hidden"):
+            self.recurrent.append(
+                self.cell(width, units, layers, bias=bias, batch_first=True, bidirectional=bidirectional,
+                          dropout=dropout if layers > 1 else 0.0, **cell_settings)
+            )  # fmt: skip
+            width = units * directions
+        self.dropout = nn.Dropout(check_dropout(dropout))
+        self.output = nn.Linear(width, outputs)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(n, time, features) or (n, channels, height, width) to raw scores (n, outputs)."""
+        return self.with_state(inputs, None)[0]
+
+    def with_state(self, inputs: Tensor, state: list | None) -> tuple[Tensor, list]:
+        """Scores, and the state of each recurrent layer to go on from; `state` None begins at zero."""
+        sequence = rows_as_steps(inputs) if inputs.dim() == 4 else inputs
+        states = []
+        for layer, before in zip(self.recurrent, state or [None] * len(self.recurrent), strict=True):
+            sequence, after = layer(sequence, before)
+            states.append(after)
+            sequence = self.dropout(sequence)
+        return self.output(_last_output(sequence, layer.bidirectional)), states
+
+
+def rows_as_steps(images: Tensor) -> Tensor:
+    """(n, channels, height, width) to (n, height, channels · width): an image read row by row."""
+    return images.transpose(1, 2).flatten(2)
+
+
+def _last_output(sequence: Tensor, bidirectional: bool) -> Tensor:
+    """The output after the whole series: forwards at the last step, backwards at the first."""
+    if not bidirectional:
+        return sequence[:, -1]
+    units = sequence.shape[2] // 2
+    return torch.cat([sequence[:, -1, :units], sequence[:, 0, units:]], dim=1)
+
+
+class RNN(Recurrent):
+    """Vanilla (Elman) recurrent network; `activation` is tanh or relu."""
+
+    cell = nn.RNN
+
+    def __init__(self, input_shape: tuple[int, ...], outputs: int, hidden: list[int], layers: int = 1,
+                 bidirectional: bool = False, dropout: float = 0.0, activation: str = "tanh", bias: bool = True):
+        nonlinearity = choose(activation, {"tanh": "tanh", "relu": "relu"}, "model.activation")
+        super().__init__(input_shape, outputs, hidden, layers, bidirectional, dropout, bias, nonlinearity=nonlinearity)
+
+
+class LSTM(Recurrent):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997)."""
+
+    cell = nn.LSTM
+
+
+class GRU(Recurrent):
+    """Gated recurrent units (Cho and others 2014)."""
+
+    cell = nn.GRU

@@ -1,0 +1,192 @@
+"""From a config node with a `_target_` to the object: resolve, refuse what is not allowed, check the settings, build.
+
+A config may come from someone else, so a target counts by what it *resolves* to, never by how it is spelled, and each
+place in the config takes one kind of object only: a model must be an `nn.Module`, an optimizer a
+`torch.optim.Optimizer`, and so on. Nothing but torch, scikit-learn, dlrun and the packages named in `allow_targets`
+is even imported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import MISSING, DictConfig, OmegaConf, SCMode
+from omegaconf.errors import OmegaConfBaseException
+
+from dlrun.errors import Mistake, blame, did_you_mean, one_line
+
+OURS = ("torch", "sklearn", "dlrun")
+HYDRA_KEYS = ("_target_", "_partial_")
+
+Kind = type | Callable[[Any], bool]
+
+
+def build(node: DictConfig, key: str, kind: Kind, allowed: tuple[str, ...] = (), **supplied) -> Any:
+    """Build the object that `node` describes.
+
+    Args:
+        node: a config node with `_target_`, the target's settings, and `_partial_: true` for a factory.
+        key: where the node stands in the config, for messages.
+        kind: the class that the target must be a subclass of, or a test that the resolved target must pass.
+        allowed: the user's own packages (`allow_targets`), besides torch, scikit-learn and dlrun.
+        **supplied: what the runner knows (input_shape, outputs, …); passed on where the target's signature names it.
+
+    Returns:
+        What the target returns, or with `_partial_: true` a `functools.partial` of it.
+
+    Raises:
+        Mistake: the target is missing, not allowed or of another kind, or its settings do not fit.
+    """
+    target = resolve(node, key, kind, allowed)
+    settings = check_settings(target, node, key, supplied)
+    parameters = inspect.signature(target).parameters.values()
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    names = {p.name for p in parameters}
+    settings |= {name: value for name, value in supplied.items() if takes_any or name in names}
+    if node.get("_partial_"):
+        return instantiate({"_target_": node["_target_"], "_partial_": True}, **settings)
+    with blame(key):
+        return target(**settings)
+
+
+def resolve(node: DictConfig, key: str, kind: Kind, allowed: tuple[str, ...] = ()) -> Any:
+    """The class or function that `node._target_` names, if it may stand at `key`.
+
+    Raises:
+        Mistake: no target, outside the allowed packages, not found, or not of the `kind` that belongs at `key`.
+    """
+    path = node.get("_target_") if isinstance(node, DictConfig) else None
+    if not isinstance(path, str):
+        raise Mistake(f"{key}: a config with a _target_ belongs here, not '{node}'")
+    _refuse_foreign(path.partition(".")[0], path, key, allowed)
+    found = _locate(path, key)
+    _refuse_foreign((getattr(found, "__module__", None) or "?").partition(".")[0], path, key, allowed)
+    if isinstance(kind, type):
+        fits, wanted = isinstance(found, type) and issubclass(found, kind), f"a subclass of {kind.__name__}"
+    else:
+        fits, wanted = kind(found), inspect.getdoc(kind)
+    if not fits:
+        raise Mistake(f"{key}._target_: {path} is not {wanted}")
+    return found
+
+
+def _refuse_foreign(package: str, path: str, key: str, allowed: tuple[str, ...]) -> None:
+    if package not in OURS + tuple(allowed):
+        raise Mistake(
+            f"{key}._target_: {path} belongs to '{package}', which may not be run from a config; "
+            f"if it is yours and you trust it, add allow_targets=[{package}]"
+        )
+
+
+def _locate(path: str, key: str) -> Any:
+    """Import the longest module prefix of `path` and walk the attributes that are left."""
+    parts = path.split(".")
+    for end in range(len(parts) - 1, 0, -1):
+        module_name = ".".join(parts[:end])
+        try:
+            found = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+                continue
+            raise Mistake(f"{key}._target_: {module_name} cannot be imported: {one_line(error)}") from error
+        except (ImportError, ValueError) as error:
+            raise Mistake(f"{key}._target_: {module_name} cannot be imported: {one_line(error)}") from error
+        for name in parts[end:]:
+            if not hasattr(found, name):
+                hint = did_you_mean(name, [n for n in dir(found) if not n.startswith("_")])
+                raise Mistake(f"{key}._target_: there is no '{name}' in {module_name}{hint}")
+            found = getattr(found, name)
+        return found
+    raise Mistake(f"{key}._target_: there is no module '{parts[0]}' for {path} (the current folder is {Path.cwd()})")
+
+
+def check_settings(target: Any, node: DictConfig, key: str, supplied: typing.Iterable[str] = ()) -> dict[str, Any]:
+    """The settings in `node`, with names and types checked against the signature of `target`.
+
+    Raises:
+        Mistake: a setting that the target does not have, one of another type, or a `_target_` hidden in a value.
+    """
+    name = getattr(target, "__name__", str(target))
+    plain = {k: v for k, v in OmegaConf.to_container(node, resolve=True).items() if k not in HYDRA_KEYS}
+    _refuse_nested_targets(plain, key)
+    parameters = inspect.signature(target).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    own = [p for p in parameters if p not in supplied and parameters[p].kind not in (2, 4)]
+    for setting in plain:
+        if setting not in own and not (takes_any and str(setting) not in supplied):
+            raise Mistake(
+                f"{key}.{setting}: {name} has no such setting{did_you_mean(setting, own)} (it has {', '.join(own)})"
+            )
+    return check_types({s: t for s, t in _type_hints(target).items() if s in plain}, plain, key)
+
+
+def check_types(hints: dict[str, Any], values: dict[str, Any], key: str) -> dict[str, Any]:
+    """`values` with those that `hints` types converted by OmegaConf (an int to a float, a dict to a dataclass).
+
+    Raises:
+        Mistake: a value that cannot be of its type, or an unknown key in a nested dataclass.
+    """
+    storable = {name: _storable(hint) for name, hint in hints.items() if _storable(hint) is not Any}
+    fields = [(name, hint, dataclasses.field(default=MISSING)) for name, hint in storable.items()]
+    try:
+        typed = OmegaConf.structured(dataclasses.make_dataclass("Settings", fields))
+        for name in storable:
+            typed[name] = values[name]
+        converted = OmegaConf.to_container(typed, structured_config_mode=SCMode.INSTANTIATE)
+    except OmegaConfBaseException as error:
+        where = f"{key}.{error.full_key}" if error.full_key else key
+        parent = error.parent_node
+        if isinstance(error, AttributeError | KeyError) and isinstance(parent, DictConfig):
+            hint = did_you_mean(error.full_key.rpartition(".")[2], parent)
+            raise Mistake(f"{where}: there is no such key{hint} (here: {', '.join(map(str, parent))})") from error
+        raise Mistake(f"{where}: {one_line(str(error.msg or error).splitlines()[0])}") from error
+    return values | converted
+
+
+def _refuse_nested_targets(value: Any, key: str) -> None:
+    """Settings are plain values: an object hidden in one would be built without its kind being checked."""
+    if isinstance(value, dict):
+        if "_target_" in value:
+            raise Mistake(f"{key}._target_: an object cannot stand here; give a plain value")
+        for name, inner in value.items():
+            _refuse_nested_targets(inner, f"{key}.{name}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _refuse_nested_targets(inner, f"{key}[{index}]")
+
+
+def _type_hints(target: Any) -> dict[str, Any]:
+    function = target.__init__ if isinstance(target, type) else target
+    try:
+        return typing.get_type_hints(function)
+    except (NameError, TypeError):  # annotations that only a type checker can read: leave those to the class itself
+        return {}
+
+
+def _storable(hint: Any) -> Any:
+    """The part of a type annotation that OmegaConf can check, or Any: `float | Tensor` is checked as a float."""
+    if hint in (int, float, bool, str) or dataclasses.is_dataclass(hint):
+        return hint
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return hint
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is list:
+        return list[_storable(arguments[0])]
+    if origin in (typing.Union, types.UnionType):
+        members = [a for a in arguments if a is not type(None)]
+        kept = [m for m in map(_storable, members) if m is not Any]
+        containers = [m for m in kept if m not in (int, float, bool, str)]
+        if Any in members or not kept or (containers and len(kept) > 1):
+            return Any
+        union = typing.Union[tuple(kept)]  # noqa: UP007 (built at run time)
+        return typing.Optional[union] if len(members) < len(arguments) else union  # noqa: UP045
+    return Any

@@ -1,0 +1,1 @@
+"""The one trainer and what it uses: early stopping, checkpoints, schedules, loggers."""
