@@ -1,4 +1,4 @@
-"""Configuration: the typed schema of the root keys, where `configs/` is, and composing with Hydra.
+"""Configuration: the typed schema of the root keys, and composing with Hydra.
 
 The keys inside `data`, `model`, `trainer`, … are typed by the signatures of the classes that they name (targets.py).
 """
@@ -22,6 +22,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dlrun.errors import Mistake, did_you_mean, one_line
+from dlrun.places import config_folder
 
 
 class Precision(Enum):
@@ -84,13 +85,6 @@ ConfigStore.instance().store(name="schema", node=Config)
 
 # Their values may be any text (a column "Time (min)", a file "houses (1).csv"), so what Hydra cannot parse is quoted.
 LITERAL_KEYS = ("data.path", "data.path_valid", "data.path_test", "data.target", "data_dir", "output_dir", "name", "note")
-
-
-def config_folder() -> Path:
-    """The folder of the Hydra groups: inside the package in a wheel, at the top level in a checkout."""
-    package = Path(__file__).resolve().parent
-    inside, beside = package / "configs", package.parents[1] / "configs"
-    return inside if inside.is_dir() else beside
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import importlib
 import inspect
 import types
@@ -18,8 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
-from omegaconf import MISSING, DictConfig, OmegaConf, SCMode
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dlrun.errors import Mistake, blame, did_you_mean, one_line
@@ -38,7 +38,8 @@ def build(node: DictConfig, key: str, kind: Kind, allowed: tuple[str, ...] = (),
         key: where the node stands in the config, for messages.
         kind: the class that the target must be a subclass of, or a test that the resolved target must pass.
         allowed: the user's own packages (`allow_targets`), besides torch, scikit-learn and dlrun.
-        **supplied: what the runner knows (input_shape, outputs, …); passed on where the target's signature names it.
+        **supplied: what the runner knows (input_shape, outputs, …); passed on where the target's signature names it,
+            and not to be set in a config. A factory gets it when it is called.
 
     Returns:
         What the target returns, or with `_partial_: true` a `functools.partial` of it.
@@ -48,12 +49,10 @@ def build(node: DictConfig, key: str, kind: Kind, allowed: tuple[str, ...] = (),
     """
     target = resolve(node, key, kind, allowed)
     settings = check_settings(target, node, key, supplied)
-    parameters = inspect.signature(target).parameters.values()
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    names = {p.name for p in parameters}
-    settings |= {name: value for name, value in supplied.items() if takes_any or name in names}
     if node.get("_partial_"):
-        return instantiate({"_target_": node["_target_"], "_partial_": True}, **settings)
+        return functools.partial(target, **settings)
+    parameters = inspect.signature(target).parameters
+    settings |= {name: value for name, value in supplied.items() if name in parameters}
     with blame(key):
         return target(**settings)
 
@@ -138,10 +137,9 @@ def check_types(hints: dict[str, Any], values: dict[str, Any], key: str) -> dict
     storable = {name: _storable(hint) for name, hint in hints.items() if _storable(hint) is not Any}
     fields = [(name, hint, dataclasses.field(default=MISSING)) for name, hint in storable.items()]
     try:
-        typed = OmegaConf.structured(dataclasses.make_dataclass("Settings", fields))
-        for name in storable:
-            typed[name] = values[name]
-        converted = OmegaConf.to_container(typed, structured_config_mode=SCMode.INSTANTIATE)
+        schema = OmegaConf.structured(dataclasses.make_dataclass("Settings", fields))
+        typed = OmegaConf.merge(schema, {name: values[name] for name in storable})
+        converted = vars(OmegaConf.to_object(typed))
     except OmegaConfBaseException as error:
         where = f"{key}.{error.full_key}" if error.full_key else key
         parent = error.parent_node

@@ -75,6 +75,12 @@ class TablePreprocessing:
         return {"kind": "table", "columns": self.kinds, "max_categories": self.max_categories,
                 "features": self.feature_names}
 
+    def fitted(self) -> bytes:
+        """The fitted ColumnTransformer, as skops writes it (no pickle)."""
+        import skops.io
+
+        return skops.io.dumps(self.transformer)
+
     def _columns(self, kind: str) -> list[str]:
         return [column for column in self.kinds if self.kinds[column] == kind]
 

@@ -82,3 +82,6 @@ class ImagePreprocessing:
     def describe(self) -> dict:
         """What `preprocessing.json` records."""
         return {"kind": "images", "scale": self.scale}
+
+    def fitted(self) -> None:
+        """Nothing was learned from the rows."""

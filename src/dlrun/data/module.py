@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -30,6 +30,9 @@ class Preprocessing(Protocol):
 
     def describe(self) -> dict:
         """What `preprocessing.json` records."""
+
+    def fitted(self) -> bytes | None:
+        """What `preprocessing.skops` holds, or None where nothing was learned from the rows."""
 
 
 @dataclass
@@ -159,3 +162,8 @@ class Data:
         """The splits that there are, by name, in the order train, valid, test."""
         named = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: split for name, split in named.items() if split is not None}
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Data:
+        """The same data with every split on `device`, float targets as `dtype`."""
+        moved = {name: split.to(device, dtype) for name, split in self.splits().items()}
+        return replace(self, **moved)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -28,7 +31,7 @@ class Recurrent(nn.Module):
         Mistake: the data are neither series nor images.
     """
 
-    cell: type[nn.RNNBase]
+    cell: Callable[..., nn.RNNBase]
 
     def __init__(
         self,
@@ -39,7 +42,6 @@ class Recurrent(nn.Module):
         bidirectional: bool = False,
         dropout: float = 0.0,
         bias: bool = True,
-        **cell_settings,
     ):
         super().__init__()
         name = type(self).__name__.lower()
@@ -58,7 +60,7 @@ class Recurrent(nn.Module):
         for units in check_widths(hidden, "hidden"):
             self.recurrent.append(
                 self.cell(width, units, layers, bias=bias, batch_first=True, bidirectional=bidirectional,
-                          dropout=dropout if layers > 1 else 0.0, **cell_settings)
+                          dropout=dropout if layers > 1 else 0.0)
             )  # fmt: skip
             width = units * directions
         self.dropout = nn.Dropout(check_dropout(dropout))
@@ -95,12 +97,11 @@ def _last_output(sequence: Tensor, bidirectional: bool) -> Tensor:
 class RNN(Recurrent):
     """Vanilla (Elman) recurrent network; `activation` is tanh or relu."""
 
-    cell = nn.RNN
-
     def __init__(self, input_shape: tuple[int, ...], outputs: int, hidden: list[int], layers: int = 1,
                  bidirectional: bool = False, dropout: float = 0.0, activation: str = "tanh", bias: bool = True):
-        nonlinearity = choose(activation, {"tanh": "tanh", "relu": "relu"}, "model.activation")
-        super().__init__(input_shape, outputs, hidden, layers, bidirectional, dropout, bias, nonlinearity=nonlinearity)
+        choose(activation, {"tanh": None, "relu": None}, "model.activation")
+        self.cell = partial(nn.RNN, nonlinearity=activation)
+        super().__init__(input_shape, outputs, hidden, layers, bidirectional, dropout, bias)
 
 
 class LSTM(Recurrent):

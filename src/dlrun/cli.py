@@ -1,0 +1,90 @@
+"""The command line: picks what to do, hands overrides to Hydra, and turns every mistake into one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import dlrun
+from dlrun.errors import Mistake
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose mistakes are one line too."""
+
+    def error(self, message: str):
+        raise Mistake(f"{message} (dlrun --help shows what there is)")
+
+
+def entry_point() -> None:
+    """The console script `dlrun`: exit with the code that `main` gives."""
+    sys.path.append(os.getcwd())  # a user's own classes; last, so that no file there hides a library
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line.
+
+    Returns:
+        0 finished, 1 our fault (a sweep: a job crashed), 2 the user's mistake, 3 diverged, 130 or 143 interrupted.
+    """
+    try:
+        return _dispatch(_parse(arguments))
+    except Mistake as mistake:
+        if any(argument.lower() == "debug=true" for argument in arguments):
+            raise
+        print(f"dlrun: {mistake}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("dlrun: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone: `dlrun | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = Parser(prog="dlrun", add_help=False, allow_abbrev=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("--config-dir")
+    parser.add_argument("--cfg", choices=("job", "hydra", "all"))
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("-sc", "--shell-completion", action="store_true")
+    return parser.parse_intermixed_args(arguments)
+
+
+def _dispatch(options: argparse.Namespace) -> int:
+    if options.help:
+        return _help(options)
+    if options.version:
+        print(f"dlrun {dlrun.__version__}")
+        return 0
+    if options.cfg or options.shell_completion:
+        from dlrun.commands.hydra import complete, show_config
+
+        return complete(options) if options.shell_completion else show_config(options)
+    if options.multirun:
+        from dlrun.sweeps.sweep import sweep
+
+        return sweep(options.overrides, options.config_dir)
+    from dlrun.config import compose
+    config, choices = compose(options.overrides, options.config_dir)
+    from dlrun.run import Job, run
+
+    ended = run(Job(config, choices, options.overrides))
+    return ended.exit_code if ended else 0
+
+
+def _help(options: argparse.Namespace) -> int:
+    from dlrun.commands.help import help_text
+    from dlrun.places import config_folder
+
+    own = Path(options.config_dir) if options.config_dir else None
+    print(help_text(config_folder(), own))
+    return 0

@@ -1,0 +1,73 @@
+"""`dlrun --help`: built from the first comment line of every YAML file, without composing or importing anything heavy."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+GROUPS = ("data", "model", "optimizer", "initializer", "scheduler", "loss", "trainer", "experiment")
+
+USAGE = """dlrun: deep-learning experiments from the command line
+
+  dlrun                                                  an MLP on handwritten digits
+  dlrun model=cnn data=mnist                             choose by name
+  dlrun data=csv data.path=houses.csv data.target=price  your own table
+  dlrun optimizer=sgd optimizer.lr=0.1 trainer.epochs=5  set by path
+  dlrun -m model=mlp,cnn 'seed=range(5)'                 every combination, one after the other
+  tensorboard --logdir outputs                           look at the runs
+
+Options:
+  -h, --help            this page
+  --version             the version of dlrun
+  -m, --multirun        run every combination of the values given with commas, range() or choice()
+  --config-dir FOLDER   a folder with groups of your own, such as FOLDER/model/mine.yaml
+  --cfg job             show the composed config and run nothing (--package KEY: a part of it; --resolve: filled in)
+  -sc install=bash      print what makes the shell complete names: eval "$(dlrun -sc install=bash)"
+"""
+
+
+def help_text(folder: Path, own: Path | None) -> str:
+    """Usage, every group's choices with a line on each, and the root keys with their defaults.
+
+    Args:
+        folder: of our groups.
+        own: the user's `--config-dir`, or None.
+    """
+    width = shutil.get_terminal_size((120, 24)).columns
+    lines = [USAGE]
+    for group in GROUPS:
+        choices = {**_choices(folder / group), **(_choices(own / group) if own else {})}
+        if choices:
+            default = _default(folder, group)
+            lines.append(f"{group}=" + (f"  (default: {default})" if default else ""))
+            column = max(map(len, choices)) + 2
+            lines += [f"  {name:<{column}}{line}"[:width].rstrip() for name, line in choices.items()]
+            lines.append("")
+    lines.append("Keys (key=value; those of a group are shown by: dlrun --cfg job --package model model=cnn)")
+    lines += [f"  {line}" for line in _root_keys(folder / "config.yaml")]
+    return "\n".join(lines)
+
+
+def _choices(folder: Path) -> dict[str, str]:
+    """The line on each choice of a group, by name; sub-folders too."""
+    files = sorted(folder.rglob("*.yaml"))
+    return {f.relative_to(folder).with_suffix("").as_posix(): _first_comment(f) for f in files}
+
+
+def _first_comment(file: Path) -> str:
+    with open(file, encoding="utf-8") as lines:
+        comments = (line[1:].strip() for line in lines if line.startswith("#") and "@package" not in line)
+        return next(comments, "")
+
+
+def _default(folder: Path, group: str) -> str:
+    text = (folder / "config.yaml").read_text(encoding="utf-8")
+    found = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith(f"  - {group}:")]
+    return found[0] if found and found[0] != "null" else ""
+
+
+def _root_keys(file: Path) -> list[str]:
+    """The lines of config.yaml that follow its defaults list, as they stand there."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    after = next(i for i, line in enumerate(lines) if line.startswith("data:"))
+    return [line for line in lines[after:] if line.strip()]

@@ -1,0 +1,70 @@
+"""The figures of a finished training: metrics of every split, with those of the baseline on the same rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from dlrun.data.module import Data, Spec
+from dlrun.evaluation.baselines import baseline_scores
+from dlrun.evaluation.metrics import Figures, compute
+from dlrun.evaluation.predictions import Predictions, from_scores
+
+
+@dataclass
+class Evaluation:
+    """By split (train, valid, test): the predictions, their figures, and the baseline's."""
+
+    predictions: dict[str, Predictions]
+    figures: dict[str, Figures]
+    baseline: dict[str, Figures]
+
+    def as_json(self) -> dict:
+        """The shape of metrics.json: `train_eval`, `valid`, `test`, `baseline.<split>`, `undefined.<split>`."""
+        names = {split: reported_name(split) for split in self.figures}
+        return {
+            **{names[split]: found.values for split, found in self.figures.items()},
+            "baseline": {names[split]: found.values for split, found in self.baseline.items()},
+            "undefined": {names[split]: found.undefined for split, found in self.figures.items() if found.undefined},
+        }
+
+    def numbers(self) -> Iterator[tuple[str, float]]:
+        """(`<split>/<metric>`, value) of every defined metric that is one number."""
+        for split, found in self.figures.items():
+            for name, value in found.values.items():
+                if isinstance(value, float):
+                    yield f"{reported_name(split)}/{name}", value
+
+
+def reported_name(split: str) -> str:
+    """`train_eval` for a clean evaluation of the training rows; `train` alone is the running mean while training."""
+    return "train_eval" if split == "train" else split
+
+
+def evaluate(data: Data, loss: nn.Module, scores: dict[str, Tensor]) -> Evaluation:
+    """Judge raw scores (n, outputs) by split, beside the baseline that the training targets give."""
+    spec = data.spec
+    evaluation = Evaluation({}, {}, {})
+    constant = baseline_scores(spec, data.train.targets)
+    for split, rows in data.splits().items():
+        found = from_scores(spec, scores[split], rows.targets)
+        evaluation.predictions[split] = found
+        evaluation.figures[split] = _figures(spec, found, loss, scores[split], rows.targets)
+        guessed = constant.expand(len(rows), -1)
+        targets = rows.targets.cpu()
+        evaluation.baseline[split] = _figures(
+            spec, from_scores(spec, guessed, targets), loss.cpu(), guessed.to(scores[split].dtype), targets
+        )
+        loss.to(rows.targets.device)
+    return evaluation
+
+
+def _figures(spec: Spec, found: Predictions, loss: nn.Module, scores: Tensor, targets: Tensor) -> Figures:
+    figures = Figures()
+    value = loss(scores, targets).item()
+    figures.add("loss", lambda: value, "" if math.isfinite(value) else f"not finite ({value})")
+    suite = compute(spec, found)
+    return Figures(figures.values | suite.values, figures.undefined | suite.undefined)

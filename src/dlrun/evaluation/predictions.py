@@ -1,0 +1,84 @@
+"""What a model says of each row, in the reader's terms: class names and probabilities, or quantities in their units."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dlrun.data.module import Spec
+
+
+@dataclass
+class Predictions:
+    """Truth and prediction of some rows; metrics are computed from exactly these, and predictions.csv holds them.
+
+    Attributes:
+        truth, prediction: (n,) class indices; (n, labels) 0/1 for multilabel; (n, targets) for regression, in the
+            target's own units.
+        probability: (n, classes) or (n, labels); None for regression.
+    """
+
+    truth: np.ndarray
+    prediction: np.ndarray
+    probability: np.ndarray | None
+
+
+def from_scores(spec: Spec, scores: Tensor, targets: Tensor) -> Predictions:
+    """Turn raw scores (n, outputs) into predictions, in float64; targets in the shape of a Split's."""
+    scores, targets = scores.detach().cpu().double(), targets.cpu()
+    if spec.task == "regression":
+        mean, scale = np.asarray(spec.target_mean), np.asarray(spec.target_scale)
+        return Predictions(targets.double().numpy() * scale + mean, scores.numpy() * scale + mean, None)
+    if spec.task == "multilabel":
+        probability = torch.sigmoid(scores).numpy()
+        return Predictions(targets.long().numpy(), (probability > 0.5).astype(np.int64), probability)
+    if spec.task == "binary":
+        positive = torch.sigmoid(scores[:, 0]).numpy()
+        negative = torch.sigmoid(-scores[:, 0]).numpy()
+        prediction = (positive > 0.5).astype(np.int64)
+        return Predictions(targets.long().numpy().ravel(), prediction, np.column_stack([negative, positive]))
+    probability = torch.softmax(scores, dim=1).numpy()
+    return Predictions(targets.numpy(), probability.argmax(axis=1), probability)
+
+
+def columns_of(spec: Spec) -> list[str]:
+    """The header of predictions.csv."""
+    if spec.task == "regression" or spec.task == "multilabel":
+        names = spec.target_names
+        several = [f"_{name}" for name in names] if len(names) > 1 else [""]
+        columns = [f"{column}{suffix}" for suffix in several for column in ("truth", "prediction")]
+        probabilities = [f"probability_{n}" for n in spec.class_names] if spec.task == "multilabel" else []
+        return ["row", "split", "part", *columns, *probabilities]
+    return ["row", "split", "part", "truth", "prediction", *(f"probability_{name}" for name in spec.class_names)]
+
+
+def to_csv(spec: Spec, predictions: dict[str, Predictions], row_numbers: dict[str, np.ndarray], part: str = "") -> str:
+    """predictions.csv: one line a row; floats written so that reading gives the same bits back.
+
+    Args:
+        predictions, row_numbers: by split.
+        part: the part of a larger run (a fold, a repeat) that this is; empty for a run of its own.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns_of(spec))
+    for split, found in predictions.items():
+        writer.writerows(_lines(spec, found, row_numbers[split], split, part))
+    return text.getvalue()
+
+
+def _lines(spec: Spec, found: Predictions, row_numbers: np.ndarray, split: str, part: str):
+    n = len(row_numbers)
+    constant = ([split] * n, [part] * n)
+    if spec.task in ("binary", "multiclass"):
+        names = np.asarray(spec.class_names, dtype=object)
+        pairs = [names[found.truth].tolist(), names[found.prediction].tolist()]
+    else:
+        pairs = [c.tolist() for pair in zip(found.truth.T, found.prediction.T, strict=True) for c in pair]
+    probabilities = [] if found.probability is None else [column.tolist() for column in found.probability.T]
+    return zip(row_numbers.tolist(), *constant, *pairs, *probabilities, strict=True)

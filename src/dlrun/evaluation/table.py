@@ -1,0 +1,57 @@
+"""What a person reads: the data, the model, and the table of results."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from dlrun.data.module import Data
+from dlrun.evaluation.evaluate import reported_name
+from dlrun.models.summary import Layer
+
+
+def describe_data(name: str, data: Data) -> list[str]:
+    """Lines on rows, shapes, classes, and what was inferred."""
+    spec = data.spec
+    sizes = {split: len(rows) for split, rows in data.splits().items()}
+    rows = ", ".join(f"{n:,} {split}" for split, n in sizes.items())
+    shape = "×".join(map(str, spec.input_shape))
+    what = f"{len(spec.class_names)} classes" if spec.task in ("binary", "multiclass") else spec.task
+    lines = [f"data {name}: {sum(sizes.values()):,} rows ({rows}), inputs {shape}, {what}"]
+    return lines + [f"  {note}" for note in data.notes]
+
+
+def print_model(console: Console, name: str, layers: list[Layer], parameters: int) -> None:
+    """The layers with output shapes and parameters."""
+    table = Table(title=f"model {name}: {parameters:,} parameters", title_justify="left", box=None, pad_edge=False)
+    table.add_column("layer")
+    table.add_column("output shape")
+    table.add_column("parameters", justify="right")
+    for layer in layers:
+        table.add_row(f"{layer.name} ({layer.kind})", "×".join(map(str, layer.output_shape)), f"{layer.parameters:,}")
+    console.print(table)
+
+
+def print_results(console: Console, metrics: dict) -> None:
+    """Loss and metrics of each split, the baseline's beside them."""
+    splits = [s for s in map(reported_name, ("train", "valid", "test")) if s in metrics]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for split in splits:
+        table.add_column(split, justify="right")
+        table.add_column("baseline", justify="right", style="dim")
+    names = [n for n in metrics[splits[0]] if n != "confusion_matrix"]
+    for name in names:
+        cells = [_number(source.get(name)) for s in splits for source in (metrics[s], metrics["baseline"][s])]
+        table.add_row(name, *cells)
+    console.print(table)
+    reasons = {f"{n} ({s}): {why}" for s, undefined in metrics["undefined"].items() for n, why in undefined.items()}
+    for reason in sorted(reasons):
+        console.print(f"– {reason}", style="dim")
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.4g}"

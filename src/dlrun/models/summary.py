@@ -1,0 +1,67 @@
+"""The layers of a network: output shapes and parameters, seen by passing two rows through it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dlrun.errors import Mistake, one_line
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: its name in the model, class, output shape without the batch, and trainable parameters."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+
+    @property
+    def work(self) -> int:
+        """About how many multiply-adds a row costs: each parameter once at each position of the output."""
+        recurrent = self.kind in ("RNN", "LSTM", "GRU")
+        positions = self.output_shape[:1] if recurrent else self.output_shape[1:]
+        return self.parameters * math.prod(positions)
+
+
+def summarize(model: nn.Module, inputs: Tensor, outputs: int) -> list[Layer]:
+    """The layers of `model` in the order in which `inputs` (two rows, ready for the network) pass them.
+
+    Raises:
+        Mistake: the model cannot read the inputs, or does not give (n, outputs) scores.
+    """
+    layers: list[Layer] = []
+
+    def record(name: str, module: nn.Module):
+        def hook(_module, _inputs, output):
+            tensor = output[0] if isinstance(output, tuple) else output
+            layers.append(Layer(name, type(module).__name__, tuple(tensor.shape[1:]), count_parameters(module)))
+
+        return hook
+
+    leaves = [(n, m) for n, m in model.named_modules() if not list(m.children())]
+    hooks = [module.register_forward_hook(record(name, module)) for name, module in leaves]
+    training = model.training
+    try:
+        with torch.inference_mode():
+            scores = model.eval()(inputs)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        shape = tuple(inputs.shape[1:])
+        raise Mistake(f"model: {type(model).__name__} cannot read rows of shape {shape}: {one_line(error)}") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+        model.train(training)
+    if not isinstance(scores, Tensor) or tuple(scores.shape) != (len(inputs), outputs):
+        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise Mistake(f"model: {type(model).__name__} must give scores (n, {outputs}), and gave {got} for 2 rows")
+    return layers
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)

@@ -1,0 +1,302 @@
+"""The one training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dlrun.data.module import Data, Split
+from dlrun.errors import Mistake
+from dlrun.training.checkpoints import Every
+from dlrun.training.early_stopping import EarlyStopping, Stopper
+from dlrun.training.schedules import Schedule
+
+GATHERED_ROWS = 8192  # rows that are put into order and turned into floats at once
+EVALUATED_ROWS = 1024  # rows that are evaluated at once
+
+
+@dataclass
+class Learner:
+    """What is trained, and by what: the network, its loss, optimizer and schedule."""
+
+    model: nn.Module
+    loss: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule | None
+
+
+@dataclass
+class Progress:
+    """Where training stands, in plain numbers.
+
+    Attributes:
+        epoch: the epoch that is being trained, counted from 1; after training, the last one.
+        batch: batches of this epoch that have been seen.
+        step: optimizer steps taken.
+        epochs: epochs completed.
+        status: running, finished, diverged or interrupted.
+        best_epoch: the epoch whose weights are kept.
+        seconds: spent in `fit`.
+    """
+
+    epoch: int = 1
+    batch: int = 0
+    step: int = 0
+    epochs: int = 0
+    status: str = "running"
+    best_epoch: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Training:
+    """A training under way: all that changes while it runs, and so all that a checkpoint holds.
+
+    Attributes:
+        learner: network, loss, optimizer and schedule.
+        progress: where it stands.
+        stopper: the counters of early stopping, or None.
+        best: the best weights so far; empty where the last are kept.
+        means: the running means of this epoch.
+    """
+
+    learner: Learner
+    progress: Progress
+    stopper: Stopper | None
+    best: dict[str, Tensor]
+    means: RunningMeans
+
+
+@dataclass
+class Trainer:
+    """Trains a network by gradient descent.
+
+    Args:
+        epochs: the most epochs; 0 trains nothing.
+        batch_size: rows in a batch; the last, smaller batch of an epoch is kept unless `drop_last`.
+        shuffle: whether each epoch has its own order of rows, a pure function of seed and epoch.
+        drop_last: whether a last batch of fewer rows is left out.
+        steps_per_epoch: optimizer steps in an epoch, going on with newly shuffled rows if need be; None: one pass.
+        grad_clip: largest norm of the gradient of all parameters together; None: no limit.
+        accumulate: batches whose gradients are averaged before a step.
+        early_stopping: when to stop; None: never, and the last weights are kept.
+        checkpoint_every: how often all that a resume needs is saved.
+
+    Raises:
+        Mistake: a number out of its range.
+    """
+
+    epochs: int = 30
+    batch_size: int = 32
+    shuffle: bool = True
+    drop_last: bool = False
+    steps_per_epoch: int | None = None
+    grad_clip: float | None = None
+    accumulate: int = 1
+    early_stopping: EarlyStopping | None = field(default_factory=EarlyStopping)
+    checkpoint_every: Every = field(default_factory=Every)
+
+    def __post_init__(self):
+        least = {"epochs": 0, "batch_size": 1, "steps_per_epoch": 1, "accumulate": 1}
+        for name, smallest in least.items():
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise Mistake(f"trainer.{name} is {value}: it must be at least {smallest}")
+        if self.grad_clip is not None and not self.grad_clip > 0:
+            raise Mistake(f"trainer.grad_clip is {self.grad_clip}: it must be above 0, or null for no limit")
+
+    def steps(self, rows: int) -> int:
+        """Optimizer steps in an epoch over `rows` training rows."""
+        batches = rows // self.batch_size if self.drop_last else math.ceil(rows / self.batch_size)
+        return self.steps_per_epoch or math.ceil(batches / self.accumulate)
+
+    def fit(
+        self,
+        training: Training,
+        data: Data,
+        *,
+        seed: int,
+        precision: str,
+        on_step: Callable[[Training], str | None],
+        on_epoch: Callable[[Training, dict[str, float]], None],
+    ) -> Progress:
+        """Train `training.learner` in place, on data that are on its device already, from where `training` stands.
+
+        Args:
+            seed: of the order of rows and of everything random inside the network.
+            precision: fp32, fp64 or bf16.
+            on_step: called after every step; what it returns, if anything, is the status to stop with at once.
+            on_epoch: called after every epoch with its logged values.
+
+        Returns:
+            Where training ended. Unless it was interrupted, the network holds the weights to be evaluated.
+        """
+        model, loss_function, optimizer, schedule = vars(training.learner).values()
+        progress, means = training.progress, training.means
+        dtype, autocast = dtype_of(model), autocast_of(model, precision)
+        before, started = progress.seconds, time.perf_counter()
+        batches_per_epoch = self.batches(len(data.train))
+
+        while progress.status == "running" and progress.epochs < self.epochs:
+            if progress.batch == 0:  # else this is a resume, and the generators stand where they stood
+                progress.epoch = progress.epochs + 1
+                torch.manual_seed(mixed_seed(seed, progress.epoch))
+                means.clear()
+            model.train()
+            for inputs, targets in self._batches(data.train, seed, progress, dtype):
+                with autocast:
+                    scores = model(inputs)
+                    loss = loss_function(scores, targets)
+                (loss / self.accumulate if self.accumulate > 1 else loss).backward()
+                means.add(loss.detach(), scores.detach(), targets)
+                progress.batch += 1
+                if progress.batch % self.accumulate and progress.batch < batches_per_epoch:
+                    continue  # gradients add up until the step
+                if self.grad_clip is not None:
+                    nn.utils.clip_grad_norm_(model.parameters(), self.grad_clip)
+                optimizer.step()
+                optimizer.zero_grad()
+                if schedule:
+                    schedule.after_step()
+                progress.step += 1
+                progress.seconds = before + time.perf_counter() - started
+                if stop := on_step(training):
+                    progress.status = stop
+                    return progress
+
+            logged = {"epoch": progress.epoch, "lr": optimizer.param_groups[0]["lr"], **means.result("train")}
+            logged |= self.validate(training, data.valid, precision)
+            progress.epochs, progress.batch = progress.epoch, 0
+            self._judge(training, logged)
+            if schedule and progress.status == "running":
+                schedule.after_epoch(logged)
+            progress.seconds = before + time.perf_counter() - started
+            on_epoch(training, logged)
+
+        if training.best:
+            model.load_state_dict(training.best)
+        if progress.status == "running":
+            progress.status = "finished"
+        return progress
+
+    def _judge(self, training: Training, logged: dict[str, float]) -> None:
+        """Whether the epoch was the best so far, the last, or a divergence."""
+        progress, stopper = training.progress, training.stopper
+        if not math.isfinite(logged["train/loss"]):
+            progress.status = "diverged"
+            return
+        improved = stopper is None or stopper.improves(logged[stopper.settings.monitor], progress.epoch)
+        restores = stopper is not None and stopper.settings.restore_best
+        if improved or not restores:
+            progress.best_epoch = progress.epoch
+        if improved and restores:
+            state = training.learner.model.state_dict()
+            training.best = {name: value.clone() for name, value in state.items()}
+        if stopper is not None and stopper.stops:
+            progress.status = "finished"
+
+    def batches(self, rows: int) -> int:
+        """Batches in an epoch over `rows` training rows."""
+        if self.steps_per_epoch:
+            return self.steps_per_epoch * self.accumulate
+        return rows // self.batch_size if self.drop_last else math.ceil(rows / self.batch_size)
+
+    def steps(self, rows: int) -> int:
+        """Optimizer steps in an epoch over `rows` training rows."""
+        return math.ceil(self.batches(rows) / self.accumulate)
+
+    def _batches(
+        self, split: Split, seed: int, progress: Progress, dtype: torch.dtype
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch that are still to be seen, in an order that seed and epoch alone decide."""
+        order = self.order(len(split), seed, progress.epoch)[progress.batch * self.batch_size :]
+        gathered = max(1, GATHERED_ROWS // self.batch_size) * self.batch_size
+        for start in range(0, len(order), gathered):
+            rows = order[start : start + gathered].to(split.inputs.device)
+            inputs = split.transform(split.inputs[rows], dtype)
+            yield from zip(inputs.split(self.batch_size), split.targets[rows].split(self.batch_size), strict=True)
+
+    def order(self, rows: int, seed: int, epoch: int) -> Tensor:
+        """The row indices of an epoch, one after the other; batches are cut from it."""
+        whole = self.steps_per_epoch is not None or self.drop_last
+        wanted = self.batches(rows) * self.batch_size if whole else rows
+        if not self.shuffle:
+            return torch.arange(wanted) % rows
+        generator = torch.Generator().manual_seed(mixed_seed(seed, epoch))
+        passes = [torch.randperm(rows, generator=generator) for _ in range(math.ceil(wanted / rows))]
+        return torch.cat(passes)[:wanted]
+
+    def validate(self, training: Training, split: Split | None, precision: str) -> dict[str, float]:
+        """Loss and metrics of the validation rows, as `valid/…`; nothing where there are none."""
+        if split is None:
+            return {}
+        scores = self.scores(training.learner.model, split, precision)
+        metrics = training.means.epoch_metrics(scores, split.targets, "valid")
+        loss = training.learner.loss(scores, split.targets).item()
+        return {"valid/loss": loss} | {f"valid/{name}": value for name, value in metrics.items()}
+
+    def scores(self, model: nn.Module, split: Split, precision: str) -> Tensor:
+        """The raw scores (n, outputs) of all rows of `split`, in evaluation mode."""
+        model.eval()
+        dtype = dtype_of(model)
+        with torch.inference_mode(), autocast_of(model, precision):
+            chunks = [model(split.transform(chunk, dtype)) for chunk in split.inputs.split(EVALUATED_ROWS)]
+        return torch.cat(chunks).to(dtype)
+
+
+class RunningMeans:
+    """Loss and metrics over the batches of an epoch, as they were when each batch was seen (Keras's way).
+
+    The tensors stay on the device and are looked at once, at the end.
+
+    Args:
+        epoch_metrics: metrics of (scores, targets, split name).
+    """
+
+    def __init__(self, epoch_metrics: Callable[[Tensor, Tensor, str], dict[str, float]]):
+        self.epoch_metrics = epoch_metrics
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin an epoch."""
+        self.losses: list[Tensor] = []
+        self.scores: list[Tensor] = []
+        self.targets: list[Tensor] = []
+
+    def add(self, loss: Tensor, scores: Tensor, targets: Tensor) -> None:
+        """Take a batch: its mean loss (), scores (n, outputs) and targets."""
+        self.losses.append(loss)
+        self.scores.append(scores)
+        self.targets.append(targets)
+
+    def result(self, split: str) -> dict[str, float]:
+        """The means, as `<split>/loss` and `<split>/<metric>`; the loss is weighted by the rows of each batch."""
+        sizes = torch.tensor([len(t) for t in self.targets], dtype=torch.float64)
+        loss = (torch.stack(self.losses).double().cpu() * sizes).sum() / sizes.sum()
+        metrics = self.epoch_metrics(torch.cat(self.scores), torch.cat(self.targets), split)
+        return {f"{split}/loss": loss.item()} | {f"{split}/{name}": value for name, value in metrics.items()}
+
+
+def mixed_seed(seed: int, epoch: int) -> int:
+    """A seed for an epoch, far from those of other seeds and epochs."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def dtype_of(model: nn.Module) -> torch.dtype:
+    """The floating-point type of the network's parameters."""
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+
+
+def autocast_of(model: nn.Module, precision: str):
+    """bfloat16 autocast on the network's device under `precision=bf16`, else nothing."""
+    if precision != "bf16":
+        return nullcontext()
+    device = next((p.device.type for p in model.parameters()), "cpu")
+    return torch.autocast(device, dtype=torch.bfloat16)
