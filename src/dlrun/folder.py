@@ -36,19 +36,16 @@ class RunFolder:
         Raises:
             Mistake: it cannot be written there.
         """
-        parent = Path(output_dir).expanduser() / _file_name(f"{data}-{model}")
-        while True:
-            path = parent / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
-            try:
-                parent.mkdir(parents=True, exist_ok=True)
-                path.mkdir()
-                return cls(path)
-            except FileExistsError:
-                if not parent.is_dir():
-                    raise Mistake(f"output_dir: {parent} is a file, not a folder; choose another output_dir") from None
-            except OSError as error:
-                raise Mistake(f"output_dir: cannot write to '{output_dir}' ({error.strerror}); "
-                              "choose another: output_dir=<folder>") from error
+        return cls(_new_folder(Path(output_dir).expanduser() / _file_name(f"{data}-{model}")))
+
+    @classmethod
+    def create_sweep(cls, output_dir: str) -> RunFolder:
+        """Make `<output_dir>/sweeps/<date>_<time>_<id>/`, for a run of several.
+
+        Raises:
+            Mistake: it cannot be written there.
+        """
+        return cls(_new_folder(Path(output_dir).expanduser() / "sweeps"))
 
     def begin(self, overrides: list[str], config: dict, environment: dict) -> None:
         """Write what is known before training: config.yaml, overrides.yaml, environment.json, and status running."""
@@ -90,6 +87,21 @@ class RunFolder:
 
     def __str__(self) -> str:
         return str(self.path)
+
+
+def _new_folder(parent: Path) -> Path:
+    while True:
+        path = parent / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+            return path
+        except FileExistsError:
+            if not parent.is_dir():
+                raise Mistake(f"output_dir: {parent} is a file, not a folder; choose another output_dir") from None
+        except OSError as error:
+            raise Mistake(f"output_dir: cannot write to '{parent}' ({error.strerror}); "
+                          "choose another: output_dir=<folder>") from error
 
 
 class writing:  # noqa: N801 (reads as a statement: with writing(folder))

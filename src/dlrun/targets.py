@@ -179,6 +179,8 @@ def _storable(hint: Any) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is list:
         return list[_storable(arguments[0])]
+    if origin is dict:
+        return dict[str, _storable(arguments[1])]
     if origin in (typing.Union, types.UnionType):
         members = [a for a in arguments if a is not type(None)]
         kept = [m for m in map(_storable, members) if m is not Any]

@@ -36,7 +36,7 @@ def print_model(console: Console, name: str, layers: list[Layer], parameters: in
 def print_results(console: Console, metrics: dict) -> None:
     """Loss and metrics of each split, the baseline's beside them."""
     splits = [s for s in map(reported_name, ("train", "valid", "test")) if s in metrics]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     for split in splits:
         table.add_column(split, justify="right")
