@@ -74,6 +74,7 @@ def _dispatch(options: argparse.Namespace) -> int:
 
         return sweep(options.overrides, options.config_dir)
     from dlrun.config import compose
+
     config, choices = compose(options.overrides, options.config_dir)
     from dlrun.run import Job, run
 

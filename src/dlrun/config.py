@@ -5,9 +5,11 @@ The keys inside `data`, `model`, `trainer`, … are typed by the signatures of t
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import warnings
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
@@ -84,7 +86,16 @@ class Config:
 ConfigStore.instance().store(name="schema", node=Config)
 
 # Their values may be any text (a column "Time (min)", a file "houses (1).csv"), so what Hydra cannot parse is quoted.
-LITERAL_KEYS = ("data.path", "data.path_valid", "data.path_test", "data.target", "data_dir", "output_dir", "name", "note")
+LITERAL_KEYS = (
+    "data.path",
+    "data.path_valid",
+    "data.path_test",
+    "data.target",
+    "data_dir",
+    "output_dir",
+    "name",
+    "note",
+)
 
 
 @contextmanager
@@ -121,11 +132,43 @@ def compose(overrides: list[str], config_dir: str | None = None) -> tuple[DictCo
         del config["hydra"]
         _refuse_unknown_keys(config)
         OmegaConf.resolve(config)
+        if config_dir is not None:
+            config.allow_targets.extend(sorted(own_packages(config)))
         missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         key = missing[0]
         raise Mistake(f"{key} is needed and has no default: give it as {key}=…")
     return config, choices
+
+
+def own_packages(config: DictConfig) -> set[str]:
+    """Packages in the current folder that the config's targets name: trusted where the user gives a `--config-dir`.
+
+    A name that stands for an installed package stays that, and is not meant.
+    """
+    names = {value.partition(".")[0] for value in _targets(config)}
+    found = {}
+    for name in names:
+        with suppress(ImportError, ValueError):
+            found[name] = importlib.util.find_spec(name)
+    here = Path.cwd().resolve()
+    return {
+        name
+        for name, spec in found.items()
+        if spec
+        and spec.origin
+        and here in Path(spec.origin).resolve().parents
+        and "site-packages" not in Path(spec.origin).parts
+    }
+
+
+def _targets(node: object) -> Iterator[str]:
+    if isinstance(node, DictConfig):
+        for key, value in node.items():
+            if key == "_target_" and isinstance(value, str):
+                yield value
+            else:
+                yield from _targets(value)
 
 
 def quote_literal(override: str) -> str:
@@ -186,7 +229,7 @@ def _explain(error: Exception) -> str:
     reason = str(cause.msg or cause).splitlines()[0] if str(cause) else said
     if isinstance(cause, AttributeError | KeyError) or "not in struct" in reason:
         parent = cause.parent_node
-        known = list(parent.keys()) if isinstance(parent, DictConfig) else []
+        known = [k for k in parent if k not in ("hydra", "_target_")] if isinstance(parent, DictConfig) else []
         where = f" (here: {', '.join(map(str, known))})" if known else ""
         return f"{key}: there is no such key{did_you_mean(key.rpartition('.')[2], known)}{where}"
     return f"{key}: {one_line(reason)}" if key and key not in reason else one_line(reason)

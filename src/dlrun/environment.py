@@ -35,8 +35,10 @@ def choose_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise Mistake(f"device: '{name}' is not one of auto, cpu, cuda, cuda:<number>, mps")
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
-        raise Mistake(f"device: there is no {name} here (torch sees {torch.cuda.device_count()} CUDA devices); "
-                      "use device=cpu or device=auto")
+        raise Mistake(
+            f"device: there is no {name} here (torch sees {torch.cuda.device_count()} CUDA devices); "
+            "use device=cpu or device=auto"
+        )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise Mistake("device: there is no mps here; use device=cpu or device=auto")
     return device
@@ -69,7 +71,7 @@ def seed_everything(seed: int) -> None:
 
 
 def make_deterministic(deterministic: bool) -> None:
-    """Under `deterministic=true` refuse CUDA kernels whose sums come in no fixed order (CPU kernels always have one)."""
+    """Under `deterministic=true` refuse CUDA kernels whose sums come in no fixed order (CPU kernels have one)."""
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if deterministic != torch.are_deterministic_algorithms_enabled():  # the call itself costs a second of imports

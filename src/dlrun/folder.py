@@ -100,8 +100,9 @@ def _new_folder(parent: Path) -> Path:
             if not parent.is_dir():
                 raise Mistake(f"output_dir: {parent} is a file, not a folder; choose another output_dir") from None
         except OSError as error:
-            raise Mistake(f"output_dir: cannot write to '{parent}' ({error.strerror}); "
-                          "choose another: output_dir=<folder>") from error
+            raise Mistake(
+                f"output_dir: cannot write to '{parent}' ({error.strerror}); choose another: output_dir=<folder>"
+            ) from error
 
 
 class writing:  # noqa: N801 (reads as a statement: with writing(folder))

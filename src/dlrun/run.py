@@ -13,23 +13,23 @@ from rich.console import Console
 from torch import nn
 
 from dlrun import environment
-from dlrun.data.module import Data
+from dlrun.data.module import Data, Spec
 from dlrun.data.prepare import load, prepare, split_settings
-from dlrun.errors import Mistake, blame
+from dlrun.errors import blame
 from dlrun.evaluation.epoch import EpochMetrics
 from dlrun.evaluation.evaluate import Evaluation, evaluate
 from dlrun.evaluation.predictions import to_csv
 from dlrun.evaluation.table import describe_data, print_model, print_results
 from dlrun.folder import RunFolder, flatten
-from dlrun.models.initializers import initialize
+from dlrun.models.initializers import check_initializer, initialize
 from dlrun.models.summary import Layer, count_parameters, summarize
-from dlrun.targets import build
+from dlrun.targets import build, check_settings, resolve
 from dlrun.training.checkpoints import Timetable, to_bytes
 from dlrun.training.early_stopping import Stopper
 from dlrun.training.interruption import Interruption
 from dlrun.training.losses import build_loss
 from dlrun.training.progress import choose_display
-from dlrun.training.schedules import build_schedule
+from dlrun.training.schedules import build_schedule, check_schedule
 from dlrun.training.tensorboard import TensorBoard
 from dlrun.training.trainer import Learner, Progress, RunningMeans, Trainer, Training
 
@@ -69,25 +69,24 @@ def run(job: Job, folder: Path | None = None) -> Run | None:
     allowed, precision = tuple(config.allow_targets), config.precision.name
     console = Console(quiet=config.quiet, highlight=False, soft_wrap=True)
     device = set_up(config)
-    data = load_data(config, allowed)
-    console.print("\n".join(describe_data(job.choices["data"], data)), markup=False)
+    trainer = check_parts(config, allowed)
+    data = load_data(config, allowed).to(device, environment.dtype_of_precision(precision))
     model, layers = build_model(config, data, device, allowed)
-    print_model(console, job.choices["model"], layers, count_parameters(model))
-    trainer = build(config.trainer, "trainer", Trainer, allowed)
     torch.set_num_threads(environment.choose_threads(config.threads, sum(n.work for n in layers) * trainer.batch_size))
-    data = data.to(device, environment.dtype_of_precision(precision))
-    training = begin_training(config, trainer, model, data, console)
+    training = begin_training(config, trainer, model, data)
+    if not config.dry_run:
+        run_folder = RunFolder(folder) if folder else RunFolder.create(config.output_dir, *names_of(job))
+    introduce(console, job, data, model, layers, training, trainer)
     if config.dry_run:
-        console.print("dry run: nothing was trained")
         return None
 
-    run_folder = RunFolder(folder) if folder else RunFolder.create(config.output_dir, *names_of(job))
     run_folder.begin(job.overrides, plain(config), environment.describe(config, device) | {"data": checksum(data)})
     with Interruption() as interruption, Recorder(run_folder, config, trainer, data, interruption) as recorder:
-        progress = trainer.fit(training, data, seed=config.seed, precision=precision,
-                               on_step=recorder.on_step, on_epoch=recorder.on_epoch)
+        progress = trainer.fit(
+            training, data, seed=config.seed, precision=precision, on_step=recorder.on_step, on_epoch=recorder.on_epoch
+        )
         run_folder.write_bytes("checkpoints/last.pt", to_bytes(training))
-        if interruption.signal:
+        if progress.status == "interrupted":
             return interrupted(run_folder, progress, config, console, interruption.exit_code)
         scores = {name: trainer.scores(model, rows, precision) for name, rows in data.splits().items()}
         evaluation = evaluate(data, training.learner.loss, scores)
@@ -105,6 +104,22 @@ def set_up(config: DictConfig) -> torch.device:
     environment.seed_everything(config.seed)
     torch.set_num_threads(1)
     return device
+
+
+def check_parts(config: DictConfig, allowed: tuple[str, ...]) -> Trainer:
+    """Refuse what can be seen to be wrong in the parts' settings before any data are read.
+
+    Returns:
+        The trainer, which depends on nothing else.
+    """
+    environment.choose_threads(config.threads, 0)
+    model = resolve(config.model, "model", nn.Module, allowed)
+    check_settings(model, config.model, "model", Spec.SUPPLIED)
+    optimizer = resolve(config.optimizer, "optimizer", torch.optim.Optimizer, allowed)
+    check_settings(optimizer, config.optimizer, "optimizer", ("params",))
+    check_initializer(config.initializer)
+    check_schedule(config.scheduler, allowed)
+    return build(config.trainer, "trainer", Trainer, allowed)
 
 
 def load_data(config: DictConfig, allowed: tuple[str, ...]) -> Data:
@@ -126,14 +141,13 @@ def build_model(
     return model, summarize(model, data.train.transform(rows, dtype), data.spec.outputs)
 
 
-def begin_training(config: DictConfig, trainer: Trainer, model: nn.Module, data: Data, console: Console) -> Training:
+def begin_training(config: DictConfig, trainer: Trainer, model: nn.Module, data: Data) -> Training:
     """Loss, optimizer, schedule and early stopping, checked against what will be logged.
 
     Early stopping on valid/loss, which is the default, is off where there are no validation rows.
     """
     stopping = trainer.early_stopping
     if stopping and stopping.monitor == "valid/loss" and data.valid is None:
-        console.print("no validation rows: training runs for all epochs and keeps the last weights")
         stopping = None
     monitored = [("trainer.early_stopping.monitor", stopping.monitor)] if stopping else []
     if config.scheduler.get("monitor"):
@@ -153,9 +167,7 @@ def begin_training(config: DictConfig, trainer: Trainer, model: nn.Module, data:
 class Recorder:
     """What happens beside the loop: display, history, TensorBoard, checkpoints, and stopping when asked to."""
 
-    def __init__(
-        self, folder: RunFolder, config: DictConfig, trainer: Trainer, data: Data, interruption: Interruption
-    ):
+    def __init__(self, folder: RunFolder, config: DictConfig, trainer: Trainer, data: Data, interruption: Interruption):
         self.folder = folder
         self.interruption = interruption
         self.timetable = Timetable(trainer.checkpoint_every)
@@ -222,21 +234,42 @@ def save_results(folder: RunFolder, model: nn.Module, data: Data, evaluation: Ev
 
 def interrupted(folder: RunFolder, progress: Progress, config: DictConfig, console: Console, exit_code: int) -> Run:
     """Leave the folder of an interrupted run so that a person finds out what became of it."""
-    metrics = {"status": "interrupted", "epochs": progress.epochs, "best_epoch": progress.best_epoch,
-               "fit_seconds": round(progress.seconds, 3), "config": dict(flatten(plain(config)))}
+    metrics = {
+        "status": "interrupted",
+        "epochs": progress.epochs,
+        "best_epoch": progress.best_epoch,
+        "fit_seconds": round(progress.seconds, 3),
+        "config": dict(flatten(plain(config))),
+    }
     folder.write_json("metrics.json", metrics)
     console.print(f"interrupted in epoch {progress.epoch}; saved in {folder}", markup=False)
     return Run(folder.path, metrics, exit_code)
 
 
+def introduce(
+    console: Console, job: Job, data: Data, model: nn.Module, layers: list[Layer], training: Training, trainer: Trainer
+) -> None:
+    """Print what will be trained on what."""
+    console.print("\n".join(describe_data(job.choices["data"], data)), markup=False)
+    print_model(console, job.choices["model"], layers, count_parameters(model))
+    if trainer.early_stopping and training.stopper is None:
+        console.print("no validation rows: training runs for all epochs and keeps the last weights")
+    if job.config.dry_run:
+        console.print("dry run: nothing was trained")
+
+
 def report(console: Console, folder: RunFolder, metrics: dict) -> None:
     """Print the table of results and where everything is."""
     if metrics["status"] == "diverged":
-        console.print(f"diverged in epoch {metrics['epochs']}: the loss became NaN or infinite; the best weights "
-                      "before that are evaluated (a lower learning rate may help)")
+        console.print(
+            f"diverged in epoch {metrics['epochs']}: the loss became NaN or infinite; the best weights "
+            "before that are evaluated (a lower learning rate may help)"
+        )
     print_results(console, metrics)
-    console.print(f"parameters {metrics['parameters']:,}   best epoch {metrics['best_epoch']} of {metrics['epochs']}   "
-                  f"{metrics['fit_seconds']:.1f} s")
+    console.print(
+        f"parameters {metrics['parameters']:,}   best epoch {metrics['best_epoch']} of {metrics['epochs']}   "
+        f"{metrics['fit_seconds']:.1f} s"
+    )
     console.print(str(folder), markup=False)
 
 

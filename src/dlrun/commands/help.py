@@ -1,4 +1,4 @@
-"""`dlrun --help`: built from the first comment line of every YAML file, without composing or importing anything heavy."""
+"""`dlrun --help`: built from the first comment line of every YAML file, without composing or heavy imports."""
 
 from __future__ import annotations
 

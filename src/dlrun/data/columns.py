@@ -1,11 +1,11 @@
-"""What kind of thing each column of a table holds, and why: numeric, boolean, category, date, or nothing to learn from."""
+"""What kind of thing each column of a table holds, and why: numeric, boolean, category, date, or to be ignored."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from dlrun.errors import choose, Mistake, did_you_mean
+from dlrun.errors import Mistake, choose, did_you_mean
 
 KINDS = {"numeric": "", "category": "", "boolean": "", "date": "", "ignore": ""}
 TRUTHS = {"true": 1.0, "yes": 1.0, "t": 1.0, "y": 1.0, "false": 0.0, "no": 0.0, "f": 0.0, "n": 0.0}

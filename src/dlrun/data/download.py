@@ -61,8 +61,9 @@ def cache_folder() -> Path:
 def _checked(path: Path, file: File) -> bytes:
     content = unpack(path)
     if hashlib.sha256(content).hexdigest() != file.sha256:
-        raise Mistake(f"{path}: the content is not the published one (its sha256 differs); delete the file "
-                      "to have it downloaded")
+        raise Mistake(
+            f"{path}: the content is not the published one (its sha256 differs); delete the file to have it downloaded"
+        )
     return content
 
 
@@ -96,8 +97,10 @@ def _download(file: File, target: Path) -> None:
         finally:
             part.unlink(missing_ok=True)
     where = "; ".join(failures) or "no address is known"
-    raise Mistake(f"{file.path}: not found locally and cannot be downloaded ({where}); put it into a folder of your own "
-                  f"and name that: data_dir=<folder>")
+    raise Mistake(
+        f"{file.path}: not found locally and cannot be downloaded ({where}); put it into a folder of your own "
+        f"and name that: data_dir=<folder>"
+    )
 
 
 class _Bar:

@@ -42,15 +42,21 @@ class TablePreprocessing:
         clean = self._clean(inputs)
         empty = [str(c) for c in clean.columns if clean[c].isna().all()]
         if empty:
-            raise Mistake(f"data: column '{empty[0]}' has no value in any training row; leave it out: "
-                          f"data.columns={{{empty[0]}: ignore}}")
+            raise Mistake(
+                f"data: column '{empty[0]}' has no value in any training row; leave it out: "
+                f"data.columns={{{empty[0]}: ignore}}"
+            )
         numeric = [c for c in clean.columns if c not in self.kinds or self.kinds[c] in ("numeric", "boolean", "date")]
-        onehot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=self.max_categories,
-                               sparse_output=False)
+        onehot = OneHotEncoder(
+            handle_unknown="infrequent_if_exist", max_categories=self.max_categories, sparse_output=False
+        )
         parts = [
             ("numeric", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numeric),
-            ("category", make_pipeline(SimpleImputer(strategy="constant", fill_value="missing"), onehot),
-             self._columns("category")),
+            (
+                "category",
+                make_pipeline(SimpleImputer(strategy="constant", fill_value="missing"), onehot),
+                self._columns("category"),
+            ),
             ("plain", "passthrough", self._columns("plain")),
         ]
         self.transformer = ColumnTransformer([p for p in parts if p[2]], verbose_feature_names_out=False)
@@ -72,8 +78,12 @@ class TablePreprocessing:
 
     def describe(self) -> dict:
         """What `preprocessing.json` records; the fitted transformer goes into `preprocessing.skops`."""
-        return {"kind": "table", "columns": self.kinds, "max_categories": self.max_categories,
-                "features": self.feature_names}
+        return {
+            "kind": "table",
+            "columns": self.kinds,
+            "max_categories": self.max_categories,
+            "features": self.feature_names,
+        }
 
     def fitted(self) -> bytes:
         """The fitted ColumnTransformer, as skops writes it (no pickle)."""

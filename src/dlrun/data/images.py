@@ -41,8 +41,15 @@ def idx(files: dict[str, File], class_names: list[str], data_dir: str | None = N
     labels = np.concatenate([arrays["train_labels"], arrays["test_labels"]]).astype(np.int64)
     trained, n = len(arrays["train_labels"]), len(labels)
     numbers = np.concatenate([np.arange(trained), np.arange(n - trained)])
-    return Source(images, labels, ImagePreprocessing(255.0), given={"test": np.arange(trained, n)}, class_names=class_names,
-                  target_names=["label"], row_numbers=numbers)
+    return Source(
+        images,
+        labels,
+        ImagePreprocessing(255.0),
+        given={"test": np.arange(trained, n)},
+        class_names=class_names,
+        target_names=["label"],
+        row_numbers=numbers,
+    )
 
 
 def parse_idx(content: bytes, name: str) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -88,19 +88,11 @@ class Spec:
     target_scale: list[float] = field(default_factory=list)
     vocabulary: int | None = None
 
-    @property
-    def classifies(self) -> bool:
-        """Whether classes (or labels) are predicted, not quantities."""
-        return self.task != "regression"
+    SUPPLIED: ClassVar[tuple[str, ...]] = ("input_shape", "outputs", "vocabulary", "task")
 
     def supplied(self) -> dict:
         """What the runner passes to a model, where its constructor names it."""
-        return {
-            "input_shape": self.input_shape,
-            "outputs": self.outputs,
-            "vocabulary": self.vocabulary,
-            "task": self.task,
-        }
+        return {name: getattr(self, name) for name in self.SUPPLIED}
 
 
 def as_float(inputs: Tensor, dtype: torch.dtype) -> Tensor:

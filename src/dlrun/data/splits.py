@@ -102,5 +102,7 @@ def _check_classes(classes: np.ndarray, size: int, key: str) -> None:
             f"set {key}.stratify=false, or drop the class"
         )
     if size < len(names) or len(classes) - size < len(names):
-        raise Mistake(f"{key}: {size} rows of {len(classes)} are too few to hold all {len(names)} classes; "
-                      f"set {key}.stratify=false or another size")
+        raise Mistake(
+            f"{key}: {size} rows of {len(classes)} are too few to hold all {len(names)} classes; "
+            f"set {key}.stratify=false or another size"
+        )

@@ -43,8 +43,11 @@ def csv(
     targets = [str(t) for t in (target if isinstance(target, list) else [target])]
     drop = [str(d) for d in drop or []]
     files = {"train": path, "valid": path_valid, "test": path_test}
-    frames = {n: read_table(find(p, data_dir, f"data.path_{n}" if n != "train" else "data.path"))
-              for n, p in files.items() if p is not None}
+    frames = {
+        n: read_table(find(p, data_dir, f"data.path_{n}" if n != "train" else "data.path"))
+        for n, p in files.items()
+        if p is not None
+    }
     for name in frames:
         _require_columns(frames[name], targets + drop, list(frames["train"].columns), name, files[name])
     frame = pd.concat([f[frames["train"].columns] for f in frames.values()], ignore_index=True)
@@ -59,8 +62,13 @@ def csv(
     kinds, reasons = describe_columns(inputs, columns or {})
     values = frame[targets[0]].to_numpy() if len(targets) == 1 else frame[targets].to_numpy()
     return Source(
-        inputs, values, TablePreprocessing(kinds, max_categories), given={n: np.flatnonzero(part == n) for n in frames if n != "train"}, target_names=targets,
-        row_numbers=numbers, notes=notes + reasons,
+        inputs,
+        values,
+        TablePreprocessing(kinds, max_categories),
+        given={n: np.flatnonzero(part == n) for n in frames if n != "train"},
+        target_names=targets,
+        row_numbers=numbers,
+        notes=notes + reasons,
     )
 
 
@@ -96,13 +104,29 @@ def read_table(path: Path) -> pd.DataFrame:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 separator = "\t" if {".tsv", ".tab"} & set(suffixes) else _separator(path)
-                frame = pd.read_csv(path, sep=separator, na_values=MISSING, keep_default_na=False,
-                                    skipinitialspace=True, low_memory=False, index_col=False, header=None, nrows=1,
-                                    dtype=str)
+                frame = pd.read_csv(
+                    path,
+                    sep=separator,
+                    na_values=MISSING,
+                    keep_default_na=False,
+                    skipinitialspace=True,
+                    low_memory=False,
+                    index_col=False,
+                    header=None,
+                    nrows=1,
+                    dtype=str,
+                )
                 header = [str(name).strip() for name in frame.iloc[0]]
                 _refuse_twins(header, path)
-                frame = pd.read_csv(path, sep=separator, na_values=MISSING, keep_default_na=False,
-                                    skipinitialspace=True, low_memory=False, index_col=False)
+                frame = pd.read_csv(
+                    path,
+                    sep=separator,
+                    na_values=MISSING,
+                    keep_default_na=False,
+                    skipinitialspace=True,
+                    low_memory=False,
+                    index_col=False,
+                )
     except ImportError as error:
         raise Mistake(f"{path}: Parquet needs pyarrow: pip install pyarrow") from error
     except pd.errors.EmptyDataError as error:
@@ -122,8 +146,9 @@ def from_arrays(inputs: np.ndarray, targets: np.ndarray) -> Source:
     """A source from arrays: inputs (n, features), columns named x1, x2, …; targets (n,) or (n, k)."""
     inputs, targets = np.asarray(inputs), np.asarray(targets)
     if inputs.ndim != 2 or len(inputs) != len(targets):
-        raise Mistake(f"data: inputs (rows, features) and as many targets are needed, not {inputs.shape} and "
-                      f"{targets.shape}")
+        raise Mistake(
+            f"data: inputs (rows, features) and as many targets are needed, not {inputs.shape} and {targets.shape}"
+        )
     frame = pd.DataFrame(inputs, columns=[f"x{i + 1}" for i in range(inputs.shape[1])])
     return Source(frame, targets, TablePreprocessing(dict.fromkeys(frame.columns, "plain")))
 
@@ -133,8 +158,9 @@ def from_bunch(bunch) -> Source:
     names = getattr(bunch, "target_names", None)
     classes = [str(name) for name in names] if names is not None and len(names) > 1 else None
     preprocessing = TablePreprocessing(dict.fromkeys(bunch.data.columns, "numeric"))
-    return Source(bunch.data, bunch.target.to_numpy(), preprocessing, class_names=classes,
-                  target_names=[str(bunch.target.name)])
+    return Source(
+        bunch.data, bunch.target.to_numpy(), preprocessing, class_names=classes, target_names=[str(bunch.target.name)]
+    )
 
 
 def _separator(path: Path) -> str:
@@ -156,5 +182,7 @@ def _require_columns(frame: pd.DataFrame, wanted: list[str], expected: list[str]
     key = {"train": "data.target"}.get(name, f"data.path_{name}")
     for column in wanted if name == "train" else expected:
         if column not in frame.columns:
-            raise Mistake(f"{key}: {path} has no column '{column}'{did_you_mean(column, frame.columns)} "
-                          f"(it has {', '.join(frame.columns[:20])}{', …' if len(frame.columns) > 20 else ''})")
+            raise Mistake(
+                f"{key}: {path} has no column '{column}'{did_you_mean(column, frame.columns)} "
+                f"(it has {', '.join(frame.columns[:20])}{', …' if len(frame.columns) > 20 else ''})"
+            )

@@ -64,8 +64,10 @@ def check_quantities(source: Source) -> np.ndarray:
     try:
         values = source.targets.astype(np.float64).reshape(len(source), -1)
     except (ValueError, TypeError) as error:
-        raise Mistake(f"data.target: '{names[0]}' holds text, which cannot be a quantity ({error}); "
-                      "for classes, data.task=multiclass") from error
+        raise Mistake(
+            f"data.target: '{names[0]}' holds text, which cannot be a quantity ({error}); "
+            "for classes, data.task=multiclass"
+        ) from error
     if not np.isfinite(values).all():
         raise Mistake(f"data.target: '{names[0]}' has infinite or missing values")
     for name, column in zip(names, values.T, strict=False):

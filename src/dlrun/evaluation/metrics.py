@@ -76,7 +76,11 @@ def _regression(found: Predictions) -> Figures:
     figures = Figures()
     few = "" if len(found.truth) > 1 else "R² needs at least two rows"
     constant = "the truth has one value only" if np.ptp(found.truth, axis=0).min() == 0 else ""
-    for name, function in (("mse", mean_squared_error), ("rmse", root_mean_squared_error), ("mae", mean_absolute_error)):
+    for name, function in (
+        ("mse", mean_squared_error),
+        ("rmse", root_mean_squared_error),
+        ("mae", mean_absolute_error),
+    ):
         if np.isfinite(found.prediction).all():
             figures.add(name, lambda f=function: f(found.truth, found.prediction))
         else:
@@ -94,7 +98,13 @@ def _binary(found: Predictions) -> Figures:
 
 def _binary_figures(figures: Figures, truth: np.ndarray, said: np.ndarray, score: np.ndarray, suffix: str) -> None:
     from sklearn.metrics import (
-        accuracy_score, average_precision_score, f1_score, log_loss, precision_score, recall_score, roc_auc_score,
+        accuracy_score,
+        average_precision_score,
+        f1_score,
+        log_loss,
+        precision_score,
+        recall_score,
+        roc_auc_score,
     )  # fmt: skip
 
     one_class = "only one class among the true labels" if truth.min() == truth.max() else ""
@@ -128,9 +138,7 @@ def _multiclass(spec: Spec, found: Predictions) -> Figures:
     absent = sorted(set(classes) - set(truth.tolist()))
     names = ", ".join(spec.class_names[c] for c in absent[:5])
     why_not = f"no row of class {names}" if absent else broken
-    figures.add(
-        "roc_auc", lambda: roc_auc_score(truth, found.probability, multi_class="ovr", labels=classes), why_not
-    )
+    figures.add("roc_auc", lambda: roc_auc_score(truth, found.probability, multi_class="ovr", labels=classes), why_not)
     figures.add("log_loss", lambda: log_loss(truth, found.probability, labels=classes), broken)
     return figures
 

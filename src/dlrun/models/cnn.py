@@ -30,6 +30,7 @@ class CNN(nn.Module):
         padding: `valid` (none), `same`, or a number of pixels on each side.
         pool: max or avg.
         pool_size: width and stride of the pooling; 0 leaves it out.
+        ceil_mode: whether the incomplete window at an edge is pooled too (PyTorch's term; Keras leaves it out).
         block: the order of conv, batch_norm, activation and pool in a block.
         hidden: neurons of each dense hidden layer.
         activation, dropout, batch_norm, bias: as for the MLP; dropout is for the dense layers.
@@ -48,6 +49,7 @@ class CNN(nn.Module):
         padding: str | int | list = "valid",
         pool: str = "max",
         pool_size: int | list[int] = 2,
+        ceil_mode: bool = False,
         block: list[str] = PIECES,
         hidden: list[int] = (64,),
         activation: str = "relu",
@@ -83,7 +85,7 @@ class CNN(nn.Module):
                 before = "batch_norm" in order and order.index("batch_norm") < order.index("conv")
                 pieces["batch_norm"] = BATCH_NORMS[self.dimensions](width if before else filters)
             if pooled:
-                pieces["pool"] = choose(pool, POOLS, "model.pool")[self.dimensions](pooled)
+                pieces["pool"] = choose(pool, POOLS, "model.pool")[self.dimensions](pooled, ceil_mode=ceil_mode)
             layers += [pieces[name] for name in order if name in pieces]
             width = filters
         self.convolutions = nn.Sequential(*layers)
@@ -120,7 +122,9 @@ def _count_features(convolutions: nn.Module, inputs: Tensor) -> int:
             return math.prod(convolutions.eval()(inputs).shape[1:])
     except RuntimeError as error:
         shape = "×".join(map(str, inputs.shape[2:]))
-        raise Mistake(f"model=cnn: inputs of {shape} are too small for these convolutions and poolings ({error}); "
-                      "fewer channels, a smaller kernel_size, or pool_size=0") from error
+        raise Mistake(
+            f"model=cnn: inputs of {shape} are too small for these convolutions and poolings ({error}); "
+            "fewer channels, a smaller kernel_size, or pool_size=0"
+        ) from error
     finally:
         convolutions.train()

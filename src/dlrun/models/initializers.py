@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from dlrun.errors import Mistake, blame
+from dlrun.errors import blame, choose
 from dlrun.targets import check_settings, resolve
 
 KINDS = ("weights", "output", "recurrent", "embeddings", "biases")
@@ -43,10 +43,7 @@ def initialize(model: nn.Module, config: DictConfig) -> None:
     Raises:
         Mistake: an unknown kind, a function that is no initializer, or one that cannot fill a parameter's shape.
     """
-    for name in config:
-        if name not in (*KINDS, "forget_bias"):
-            raise Mistake(f"initializer.{name}: there is no such key (here: {', '.join(KINDS)}, forget_bias)")
-    functions = {kind: _function(config, kind) for kind in KINDS}
+    functions = check_initializer(config)
     functions["output"] = functions["output"] or functions["weights"]
     with torch.no_grad():
         for name, kind, parameter in parameters_by_kind(model):
@@ -55,6 +52,17 @@ def initialize(model: nn.Module, config: DictConfig) -> None:
                     functions[kind](parameter)
         if config.get("forget_bias") is not None:
             _set_forget_bias(model, float(config.forget_bias))
+
+
+def check_initializer(config: DictConfig) -> dict[str, Callable[[Tensor], Tensor] | None]:
+    """The function of each kind, or None.
+
+    Raises:
+        Mistake: an unknown kind, a function that is no initializer, or a setting that it does not have.
+    """
+    for name in config:
+        choose(name, dict.fromkeys((*KINDS, "forget_bias")), "initializer")
+    return {kind: _function(config, kind) for kind in KINDS}
 
 
 def parameters_by_kind(model: nn.Module) -> Iterator[tuple[str, str, nn.Parameter]]:

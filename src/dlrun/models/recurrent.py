@@ -97,8 +97,17 @@ def _last_output(sequence: Tensor, bidirectional: bool) -> Tensor:
 class RNN(Recurrent):
     """Vanilla (Elman) recurrent network; `activation` is tanh or relu."""
 
-    def __init__(self, input_shape: tuple[int, ...], outputs: int, hidden: list[int], layers: int = 1,
-                 bidirectional: bool = False, dropout: float = 0.0, activation: str = "tanh", bias: bool = True):
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        outputs: int,
+        hidden: list[int],
+        layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        activation: str = "tanh",
+        bias: bool = True,
+    ):
         choose(activation, {"tanh": None, "relu": None}, "model.activation")
         self.cell = partial(nn.RNN, nonlinearity=activation)
         super().__init__(input_shape, outputs, hidden, layers, bidirectional, dropout, bias)

@@ -81,7 +81,8 @@ def restore(training: Training, content: bytes, device: torch.device) -> None:
     try:
         state = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     except Exception as error:  # torch raises half a dozen types for a broken file; all mean the same to a person
-        raise Mistake(f"checkpoints/last.pt: cannot be read ({type(error).__name__}); it is cut short or broken") from error
+        kind = type(error).__name__
+        raise Mistake(f"checkpoints/last.pt: cannot be read ({kind}); it is cut short or broken") from error
     learner = training.learner
     try:
         learner.model.load_state_dict(state["model"])
@@ -94,7 +95,8 @@ def restore(training: Training, content: bytes, device: torch.device) -> None:
             for name, value in state["stopper"].items():
                 setattr(training.stopper, name, value)
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Mistake(f"checkpoints/last.pt: belongs to another model or optimizer ({str(error).splitlines()[0]})") from error
+        reason = str(error).splitlines()[0]
+        raise Mistake(f"checkpoints/last.pt: belongs to another model or optimizer ({reason})") from error
     training.best = state["best"]
     vars(training.means).update(state["means"])
     torch.set_rng_state(state["random"]["cpu"].cpu())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from dataclasses import dataclass
 
@@ -70,12 +71,9 @@ def build_schedule(
     Raises:
         Mistake: unknown interval, no monitor where one is needed, or settings that the scheduler refuses.
     """
-    for key in config:
-        choose(key, dict.fromkeys(("class", "interval", "monitor")), "scheduler")
-    if config["class"] is None:
+    factory = check_schedule(config, allowed)
+    if factory is None:
         return None
-    choose(config.interval, dict.fromkeys(("step", "epoch")), "scheduler.interval")
-    factory = build(config["class"], "scheduler.class", LRScheduler, allowed, optimizer=None)
     arguments = dict(factory.keywords) | {"optimizer": optimizer}
     if "total_steps" in inspect.signature(factory.func).parameters and arguments.get("total_steps") is None:
         arguments["total_steps"] = total_steps
@@ -84,3 +82,17 @@ def build_schedule(
     if schedule.needs_value and config.monitor is None:
         raise Mistake(f"scheduler.monitor: {factory.func.__name__} needs a logged value, such as valid/loss")
     return schedule
+
+
+def check_schedule(config: DictConfig, allowed: tuple[str, ...]) -> functools.partial | None:
+    """The factory that `scheduler.class` names, or None for a constant learning rate.
+
+    Raises:
+        Mistake: an unknown key or interval, or a setting that the class does not have.
+    """
+    for key in config:
+        choose(key, dict.fromkeys(("class", "interval", "monitor")), "scheduler")
+    choose(config.interval, dict.fromkeys(("step", "epoch")), "scheduler.interval")
+    if config["class"] is None:
+        return None
+    return build(config["class"], "scheduler.class", LRScheduler, allowed, optimizer=None)

@@ -44,6 +44,7 @@ class Progress:
         status: running, finished, diverged or interrupted.
         best_epoch: the epoch whose weights are kept.
         seconds: spent in `fit`.
+        lr: the learning rate of the last step.
     """
 
     epoch: int = 1
@@ -53,6 +54,7 @@ class Progress:
     status: str = "running"
     best_epoch: int = 0
     seconds: float = 0.0
+    lr: float = 0.0
 
 
 @dataclass
@@ -112,11 +114,6 @@ class Trainer:
         if self.grad_clip is not None and not self.grad_clip > 0:
             raise Mistake(f"trainer.grad_clip is {self.grad_clip}: it must be above 0, or null for no limit")
 
-    def steps(self, rows: int) -> int:
-        """Optimizer steps in an epoch over `rows` training rows."""
-        batches = rows // self.batch_size if self.drop_last else math.ceil(rows / self.batch_size)
-        return self.steps_per_epoch or math.ceil(batches / self.accumulate)
-
     def fit(
         self,
         training: Training,
@@ -161,6 +158,7 @@ class Trainer:
                     continue  # gradients add up until the step
                 if self.grad_clip is not None:
                     nn.utils.clip_grad_norm_(model.parameters(), self.grad_clip)
+                progress.lr = optimizer.param_groups[0]["lr"]
                 optimizer.step()
                 optimizer.zero_grad()
                 if schedule:
@@ -171,7 +169,7 @@ class Trainer:
                     progress.status = stop
                     return progress
 
-            logged = {"epoch": progress.epoch, "lr": optimizer.param_groups[0]["lr"], **means.result("train")}
+            logged = {"epoch": progress.epoch, "lr": progress.lr, **means.result("train")}
             logged |= self.validate(training, data.valid, precision)
             progress.epochs, progress.batch = progress.epoch, 0
             self._judge(training, logged)

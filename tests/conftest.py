@@ -1,0 +1,67 @@
+"""What the tests share: running dlrun as a user does, and reading the run folder that it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dlrun.cli import main
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+DATA = Path(os.environ.get("DLRUN_DATA") or SHARED / "data")
+
+needs_mnist = pytest.mark.skipif(not (DATA / "mnist").is_dir(), reason="MNIST is not at hand (DLRUN_DATA)")
+
+
+@dataclass
+class Outcome:
+    """What a command left behind."""
+
+    exit_code: int
+    out: str
+    err: str
+    outputs: Path
+
+    @property
+    def folder(self) -> Path:
+        """The only run folder below outputs/."""
+        folders = run_folders(self.outputs)
+        assert len(folders) == 1, folders
+        return folders[0]
+
+    @property
+    def metrics(self) -> dict:
+        """metrics.json of the only run."""
+        return json.loads((self.folder / "metrics.json").read_text())
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """predictions.csv of the only run, floats as they were written."""
+        return pd.read_csv(self.folder / "predictions.csv", keep_default_na=False)
+
+
+def run_folders(outputs: Path) -> list[Path]:
+    """Every run folder below `outputs`, the oldest first."""
+    return sorted(path.parent for path in outputs.rglob("metrics.json"))
+
+
+@pytest.fixture
+def dlrun(tmp_path, monkeypatch, capsys):
+    """Run a dlrun command line inside this process, in a fresh folder (or in `into`, below it)."""
+    monkeypatch.setenv("DLRUN_DATA", str(DATA)) if DATA.is_dir() else monkeypatch.delenv("DLRUN_DATA", raising=False)
+
+    def command(*arguments: str, into: str = ".") -> Outcome:
+        place = tmp_path / into
+        place.mkdir(exist_ok=True)
+        monkeypatch.chdir(place)
+        capsys.readouterr()
+        code = main(list(arguments))
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err, place / "outputs")
+
+    return command

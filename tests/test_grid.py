@@ -1,0 +1,38 @@
+"""Every model on every kind of data ends with metrics, or says in a line why it makes no sense."""
+
+import pytest
+from conftest import needs_mnist
+
+MODELS = ("linear", "logistic", "mlp", "cnn", "rnn", "lstm", "gru")
+DATA = {
+    "digits": ["data=digits"],
+    "mnist": ["data=mnist", "data.limit=2000"],
+    "iris": ["data=iris"],
+    "moons": ["data=moons"],
+    "diabetes": ["data=diabetes"],
+}
+TABLES = ("iris", "moons", "diabetes")
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("data", [pytest.param(d, marks=needs_mnist) if d == "mnist" else d for d in DATA])
+def test_runs_or_refuses_in_one_line(dlrun, model, data):
+    ended = dlrun(f"model={model}", *DATA[data], "trainer.epochs=1", "trainer.batch_size=64")
+    senseless = (model in ("cnn", "rnn", "lstm", "gru") and data in TABLES) or (model, data) == ("logistic", "diabetes")
+    if senseless:
+        assert ended.exit_code == 2
+        assert (
+            ended.err.count("\n") == 1 and ended.err.startswith(f"dlrun: model={model}") and "use model=" in ended.err
+        )
+        assert not ended.outputs.exists()
+    else:
+        assert ended.exit_code == 0, ended.err
+        metric = "r2" if data == "diabetes" else "accuracy"
+        for split in ("train_eval", "valid", "test"):
+            assert isinstance(ended.metrics[split][metric], float)
+
+
+def test_limit_draws_rows_of_both_parts_of_the_source(dlrun):
+    ended = dlrun("data=iris", "data.limit=50", "trainer.epochs=1")
+    assert len(ended.predictions) == 50
+    assert len(set(ended.predictions["row"])) == 50
