@@ -31,7 +31,7 @@ def test_run_folder_holds_everything_the_run_leaves(dlrun):
         "model.safetensors", "checkpoints/last.pt", "preprocessing.json", "environment.json",
     }  # fmt: skip
     assert len(events) == 1
-    rows = list(csv.DictReader(open(ended.folder / "history.csv")))
+    rows = list(csv.DictReader((ended.folder / "history.csv").read_text().splitlines()))
     assert list(rows[0]) == ["epoch", "lr", "train/loss", "train/accuracy", "valid/loss", "valid/accuracy"]
     assert [row["epoch"] for row in rows] == ["1", "2"]
     environment = json.loads((ended.folder / "environment.json").read_text())

@@ -254,6 +254,8 @@ def introduce(
     print_model(console, job.choices["model"], layers, count_parameters(model))
     if trainer.early_stopping and training.stopper is None:
         console.print("no validation rows: training runs for all epochs and keeps the last weights")
+    if data.test is None:
+        console.print("no test rows: every figure is of rows that were trained or validated on")
     if job.config.dry_run:
         console.print("dry run: nothing was trained")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 GROUPS = ("data", "model", "optimizer", "initializer", "scheduler", "loss", "trainer", "experiment")
@@ -33,7 +32,6 @@ def help_text(folder: Path, own: Path | None) -> str:
         folder: of our groups.
         own: the user's `--config-dir`, or None.
     """
-    width = shutil.get_terminal_size((120, 24)).columns
     lines = [USAGE]
     for group in GROUPS:
         choices = {**_choices(folder / group), **(_choices(own / group) if own else {})}
@@ -41,7 +39,7 @@ def help_text(folder: Path, own: Path | None) -> str:
             default = _default(folder, group)
             lines.append(f"{group}=" + (f"  (default: {default})" if default else ""))
             column = max(map(len, choices)) + 2
-            lines += [f"  {name:<{column}}{line}"[:width].rstrip() for name, line in choices.items()]
+            lines += [f"  {name:<{column}}{line}".rstrip() for name, line in choices.items()]
             lines.append("")
     lines.append("Keys (key=value; those of a group are shown by: dlrun --cfg job --package model model=cnn)")
     lines += [f"  {line}" for line in _root_keys(folder / "config.yaml")]

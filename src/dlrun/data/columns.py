@@ -9,7 +9,7 @@ from dlrun.errors import Mistake, choose, did_you_mean
 
 KINDS = {"numeric": "", "category": "", "boolean": "", "date": "", "ignore": ""}
 TRUTHS = {"true": 1.0, "yes": 1.0, "t": 1.0, "y": 1.0, "false": 0.0, "no": 0.0, "f": 0.0, "n": 0.0}
-DATE_PARTS = ("year", "month", "day", "weekday", "hour")
+DATE_PARTS = ("year", "month", "day", "day_of_week", "hour")
 
 
 def describe_columns(frame: pd.DataFrame, named: dict[str, str]) -> tuple[dict[str, str], list[str]]:
