@@ -69,6 +69,10 @@ def _dispatch(options: argparse.Namespace) -> int:
         from dlrun.commands.hydra import complete, show_config
 
         return complete(options) if options.shell_completion else show_config(options)
+    for name in ("resume", "run"):
+        folder = _take(options.overrides, name)
+        if folder is not None:
+            return _continue(name, folder, options)
     if options.multirun:
         from dlrun.sweeps.sweep import sweep
 
@@ -80,6 +84,27 @@ def _dispatch(options: argparse.Namespace) -> int:
 
     ended = run(Job(config, choices, options.overrides))
     return ended.exit_code if ended else 0
+
+
+def _take(overrides: list[str], key: str) -> str | None:
+    """Remove `key=value` from the overrides; the value, as it stands."""
+    for override in overrides:
+        if override.startswith(f"{key}="):
+            overrides.remove(override)
+            return override.partition("=")[2]
+    return None
+
+
+def _continue(name: str, folder: str, options: argparse.Namespace) -> int:
+    if options.multirun:
+        raise Mistake(f"{name}={folder}: goes without -m")
+    if name == "resume":
+        from dlrun.commands.resume import resume
+
+        return resume(folder, options.overrides, options.config_dir)
+    from dlrun.commands.repeat import repeat
+
+    return repeat(folder, options.overrides, options.config_dir)
 
 
 def _help(options: argparse.Namespace) -> int:

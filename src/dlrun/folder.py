@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from dlrun.errors import Mistake
+from dlrun.errors import Mistake, one_line
 
 FORMAT = 1  # of the run folder; raised when an older dlrun could not read what is written
 
@@ -47,11 +47,84 @@ class RunFolder:
         """
         return cls(_new_folder(Path(output_dir).expanduser() / "sweeps"))
 
+    @classmethod
+    def open(cls, path: str) -> RunFolder:
+        """The run folder at `path`; `latest` is the newest below outputs/.
+
+        Raises:
+            Mistake: there is none, or it was made by a newer dlrun.
+        """
+        folder = cls(_latest(Path("outputs")) if path == "latest" else Path(path).expanduser())
+        if not folder.path.is_dir():
+            raise Mistake(f"{path}: there is no such folder")
+        lacking = [n for n in ("metrics.json", "environment.json", "overrides.yaml") if not folder.has(n)]
+        if lacking:
+            raise Mistake(f"{path}: no run folder of dlrun's (it has no {lacking[0]})")
+        made = folder.read_json("environment.json").get("format")
+        if made != FORMAT:
+            raise Mistake(
+                f"{path}: has format {made}, and this dlrun reads format {FORMAT}; use the dlrun that made it"
+            )
+        return folder
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file `name`."""
+        return (self.path / name).is_file()
+
+    def read_bytes(self, name: str) -> bytes:
+        """The content of a file of this folder.
+
+        Raises:
+            Mistake: it is not there, cannot be read, or is a link that leads out of the folder.
+        """
+        target = self.path / name
+        if self.path.resolve() not in target.resolve().parents:
+            raise Mistake(f"{target}: leads out of the run folder")
+        try:
+            return target.read_bytes()
+        except OSError as error:
+            raise Mistake(f"{target}: cannot be read ({error.strerror})") from error
+
+    def read_json(self, name: str) -> dict:
+        """A JSON object of this folder.
+
+        Raises:
+            Mistake: it cannot be read, or is no JSON object.
+        """
+        try:
+            value = json.loads(self.read_bytes(name))
+        except ValueError as error:
+            raise Mistake(f"{self.path / name}: is damaged ({error})") from error
+        if not isinstance(value, dict):
+            raise Mistake(f"{self.path / name}: is damaged (no object)")
+        return value
+
+    def read_yaml(self, name: str) -> object:
+        """A YAML file of this folder, as plain values.
+
+        Raises:
+            Mistake: it cannot be read, or is no YAML.
+        """
+        try:
+            return yaml.safe_load(self.read_bytes(name))
+        except (yaml.YAMLError, ValueError) as error:
+            raise Mistake(f"{self.path / name}: is damaged ({one_line(error)})") from error
+
+    def keep_rows(self, name: str, rows: int) -> None:
+        """Cut an append-only CSV file back to its first `rows` rows; a torn last line goes with the rest."""
+        if self.has(name):
+            lines = self.read_bytes(name).splitlines(keepends=True)
+            self.write_bytes(name, b"".join(lines[: rows + 1]) if rows else b"")
+
     def begin(self, overrides: list[str], config: dict, environment: dict) -> None:
         """Write what is known before training: config.yaml, overrides.yaml, environment.json, and status running."""
+        self.write_json("environment.json", {"format": FORMAT, **environment})
+        self.update(overrides, config)
+
+    def update(self, overrides: list[str], config: dict) -> None:
+        """Write config.yaml, overrides.yaml and status running."""
         self.write_text("config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         self.write_text("overrides.yaml", yaml.safe_dump(overrides, allow_unicode=True))
-        self.write_json("environment.json", {"format": FORMAT, **environment})
         self.write_json("metrics.json", {"status": "running", "config": dict(flatten(config))})
 
     def write_text(self, name: str, text: str) -> None:
@@ -64,11 +137,14 @@ class RunFolder:
         part = target.with_name(f".{target.name}.part")
         with writing(self.path):
             target.parent.mkdir(exist_ok=True)
-            with open(part, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, target)
+            try:
+                with open(part, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(part, target)
+            finally:
+                part.unlink(missing_ok=True)
 
     def write_json(self, name: str, value: dict) -> None:
         """Write a dict as JSON, whole or not at all."""
@@ -78,7 +154,7 @@ class RunFolder:
         """Append a row to a CSV file; the first one writes the header."""
         target = self.path / name
         with writing(self.path):
-            new = not target.exists()
+            new = not target.exists() or not target.stat().st_size
             with open(target, "a", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 if new:
@@ -103,6 +179,14 @@ def _new_folder(parent: Path) -> Path:
             raise Mistake(
                 f"output_dir: cannot write to '{parent}' ({error.strerror}); choose another: output_dir=<folder>"
             ) from error
+
+
+def _latest(outputs: Path) -> Path:
+    """The run folder below `outputs` that was begun last."""
+    folders = [path.parent for path in outputs.rglob("environment.json")]
+    if not folders:
+        raise Mistake("latest: there is no run below outputs/ yet")
+    return max(folders, key=lambda folder: folder.stat().st_ctime)
 
 
 class writing:  # noqa: N801 (reads as a statement: with writing(folder))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from torch import nn
 from dlrun import environment
 from dlrun.data.module import Data, Spec
 from dlrun.data.prepare import load, prepare, split_settings
-from dlrun.errors import blame
+from dlrun.errors import Mistake, blame
 from dlrun.evaluation.epoch import EpochMetrics
 from dlrun.evaluation.evaluate import Evaluation, evaluate
 from dlrun.evaluation.predictions import to_csv
@@ -24,14 +26,15 @@ from dlrun.folder import RunFolder, flatten
 from dlrun.models.initializers import check_initializer, initialize
 from dlrun.models.summary import Layer, count_parameters, summarize
 from dlrun.targets import build, check_settings, resolve
-from dlrun.training.checkpoints import Timetable, to_bytes
+from dlrun.training.checkpoints import restore
 from dlrun.training.early_stopping import Stopper
 from dlrun.training.interruption import Interruption
 from dlrun.training.losses import build_loss
-from dlrun.training.progress import choose_display
+from dlrun.training.recorder import Recorder
 from dlrun.training.schedules import build_schedule, check_schedule
-from dlrun.training.tensorboard import TensorBoard
 from dlrun.training.trainer import Learner, Progress, RunningMeans, Trainer, Training
+
+LEARNING_PARTS = ("model", "optimizer", "scheduler", "trainer", "seed", "precision")
 
 
 @dataclass
@@ -52,12 +55,13 @@ class Run:
     exit_code: int
 
 
-def run(job: Job, folder: Path | None = None) -> Run | None:
+def run(job: Job, folder: RunFolder | None = None, resumes: bool = False) -> Run | None:
     """Train and evaluate what `job` describes.
 
     Args:
         job: composed by `dlrun.config.compose`.
-        folder: an empty folder to use; None: a new one below `output_dir`.
+        folder: the folder to use; None: a new one below `output_dir`.
+        resumes: go on from the checkpoint in `folder`, if it has one; else from the start, in the same folder.
 
     Returns:
         The run, or None under `dry_run=true`.
@@ -75,26 +79,38 @@ def run(job: Job, folder: Path | None = None) -> Run | None:
     torch.set_num_threads(environment.choose_threads(config.threads, sum(n.work for n in layers) * trainer.batch_size))
     training = begin_training(config, trainer, model, data)
     if not config.dry_run:
-        run_folder = RunFolder(folder) if folder else RunFolder.create(config.output_dir, *names_of(job))
+        folder = folder or RunFolder.create(config.output_dir, *names_of(job))
     introduce(console, job, data, model, layers, training, trainer)
     if config.dry_run:
         return None
 
-    run_folder.begin(job.overrides, plain(config), environment.describe(config, device) | {"data": checksum(data)})
-    with Interruption() as interruption, Recorder(run_folder, config, trainer, data, interruption) as recorder:
-        progress = trainer.fit(
-            training, data, seed=config.seed, precision=precision, on_step=recorder.on_step, on_epoch=recorder.on_epoch
-        )
-        run_folder.write_bytes("checkpoints/last.pt", to_bytes(training))
-        if progress.status == "interrupted":
-            return interrupted(run_folder, progress, config, console, interruption.exit_code)
-        scores = {name: trainer.scores(model, rows, precision) for name, rows in data.splits().items()}
+    record = environment.describe(config, device) | {"data": checksum(data)}
+    if resumes:
+        take_up(folder, training, trainer, record, device)
+    else:
+        folder.begin(job.overrides, plain(config), record)
+    steps = trainer.steps(len(data.train))
+    with Interruption() as interruption, Recorder(folder, config, trainer, steps, training, interruption) as recorder:
+        with memory_explained(model, trainer):
+            progress = trainer.fit(
+                training,
+                data,
+                seed=config.seed,
+                precision=precision,
+                on_step=recorder.on_step,
+                on_epoch=recorder.on_epoch,
+            )
+            recorder.save(training)
+            if interruption.signal:
+                return interrupted(folder, progress, job, console, interruption.exit_code)
+            training.restore_best()
+            scores = {name: trainer.scores(model, rows, precision) for name, rows in data.splits().items()}
         evaluation = evaluate(data, training.learner.loss, scores)
-        metrics = summary(progress, evaluation, count_parameters(model), config)
-        save_results(run_folder, model, data, evaluation, metrics)
-        recorder.board.write_final(metrics["config"], dict(evaluation.numbers()))
-    report(console, run_folder, metrics)
-    return Run(run_folder.path, metrics, 3 if progress.status == "diverged" else 0)
+        metrics = summary(progress, evaluation, count_parameters(model), job)
+        save_results(folder, model, data, evaluation, metrics)
+        recorder.write_final(hyperparameters(metrics), dict(evaluation.numbers()))
+    report(console, folder, metrics)
+    return Run(folder.path, metrics, 3 if progress.status == "diverged" else 0)
 
 
 def set_up(config: DictConfig) -> torch.device:
@@ -164,50 +180,25 @@ def begin_training(config: DictConfig, trainer: Trainer, model: nn.Module, data:
     return Training(learner, Progress(), Stopper(stopping) if stopping else None, {}, RunningMeans(epoch_metrics))
 
 
-class Recorder:
-    """What happens beside the loop: display, history, TensorBoard, checkpoints, and stopping when asked to."""
+def take_up(folder: RunFolder, training: Training, trainer: Trainer, record: dict, device: torch.device) -> None:
+    """Put `training` where the run in `folder` stopped, and cut back what was logged after that.
 
-    def __init__(self, folder: RunFolder, config: DictConfig, trainer: Trainer, data: Data, interruption: Interruption):
-        self.folder = folder
-        self.interruption = interruption
-        self.timetable = Timetable(trainer.checkpoint_every)
-        self.board = TensorBoard(folder.path, OmegaConf.to_yaml(plain(config)))
-        self.display = choose_display(config.quiet, trainer.epochs, trainer.steps(len(data.train)))
-        self.seconds_before = 0.0
-
-    def __enter__(self) -> Recorder:
-        return self
-
-    def __exit__(self, *_error) -> None:
-        self.display.close()
-        self.board.close()
-
-    def on_step(self, training: Training) -> str | None:
-        """After every step: the status to stop with, if any."""
-        self.display.on_step(training.progress)
-        if self.timetable.due(training.progress):
-            self.save(training)
-        return "interrupted" if self.interruption.signal else None
-
-    def on_epoch(self, training: Training, logged: dict[str, float]) -> None:
-        """After every epoch: write its values."""
-        progress = training.progress
-        self.folder.append_row("history.csv", logged)
-        seconds, self.seconds_before = progress.seconds - self.seconds_before, progress.seconds
-        self.folder.append_row("timing.csv", {"epoch": progress.epoch, "seconds": round(seconds, 6)})
-        self.board.on_epoch(logged)
-        self.display.on_epoch(progress, logged)
-        if self.timetable.due(progress):
-            self.save(training)
-
-    def save(self, training: Training) -> None:
-        """Save all that a resume needs, the events before it."""
-        self.board.flush()
-        self.folder.write_bytes("checkpoints/last.pt", to_bytes(training))
-        self.timetable.saved()
+    Raises:
+        Mistake: the data have changed since, or the checkpoint cannot be used.
+    """
+    if folder.read_json("environment.json").get("data") != record["data"]:
+        raise Mistake(f"{folder}: the data have changed since this run began; it cannot be resumed")
+    if folder.has("checkpoints/last.pt"):
+        restore(training, folder.read_bytes("checkpoints/last.pt"), device)
+    progress = training.progress
+    stopped_early = training.stopper is not None and training.stopper.stops
+    if progress.status == "interrupted" or (progress.epochs < trainer.epochs and not stopped_early):
+        progress.status = "running"
+    for name in ("history.csv", "timing.csv"):
+        folder.keep_rows(name, progress.epochs)
 
 
-def summary(progress: Progress, evaluation: Evaluation, parameters: int, config: DictConfig) -> dict:
+def summary(progress: Progress, evaluation: Evaluation, parameters: int, job: Job) -> dict:
     """What `metrics.json` holds."""
     return {
         "status": progress.status,
@@ -216,8 +207,15 @@ def summary(progress: Progress, evaluation: Evaluation, parameters: int, config:
         "epochs": progress.epochs,
         "fit_seconds": round(progress.seconds, 3),
         "parameters": parameters,
-        "config": dict(flatten(plain(config))),
+        "choices": job.choices,
+        "config": dict(flatten(plain(job.config))),
     }
+
+
+def hyperparameters(metrics: dict) -> dict[str, object]:
+    """What tells runs apart in TensorBoard: the choices, and the settings of the parts that learn."""
+    settings = {k: v for k, v in metrics["config"].items() if k.split(".")[0] in LEARNING_PARTS and "_target_" not in k}
+    return {name: choice for name, choice in metrics["choices"].items() if choice != "None"} | settings
 
 
 def save_results(folder: RunFolder, model: nn.Module, data: Data, evaluation: Evaluation, metrics: dict) -> None:
@@ -232,17 +230,18 @@ def save_results(folder: RunFolder, model: nn.Module, data: Data, evaluation: Ev
     folder.write_json("metrics.json", metrics)
 
 
-def interrupted(folder: RunFolder, progress: Progress, config: DictConfig, console: Console, exit_code: int) -> Run:
+def interrupted(folder: RunFolder, progress: Progress, job: Job, console: Console, exit_code: int) -> Run:
     """Leave the folder of an interrupted run so that a person finds out what became of it."""
     metrics = {
         "status": "interrupted",
         "epochs": progress.epochs,
         "best_epoch": progress.best_epoch,
         "fit_seconds": round(progress.seconds, 3),
-        "config": dict(flatten(plain(config))),
+        "choices": job.choices,
+        "config": dict(flatten(plain(job.config))),
     }
     folder.write_json("metrics.json", metrics)
-    console.print(f"interrupted in epoch {progress.epoch}; saved in {folder}", markup=False)
+    console.print(f"interrupted in epoch {progress.epoch}; to go on: dlrun resume={folder}", markup=False)
     return Run(folder.path, metrics, exit_code)
 
 
@@ -262,6 +261,8 @@ def introduce(
 
 def report(console: Console, folder: RunFolder, metrics: dict) -> None:
     """Print the table of results and where everything is."""
+    if metrics["status"] == "interrupted":
+        console.print(f"stopped by trainer.max_minutes; to go on: dlrun resume={folder}", markup=False)
     if metrics["status"] == "diverged":
         console.print(
             f"diverged in epoch {metrics['epochs']}: the loss became NaN or infinite; the best weights "
@@ -283,6 +284,20 @@ def names_of(job: Job) -> tuple[str, str]:
 def plain(config: DictConfig) -> dict:
     """The config as nested dicts, lists and plain values."""
     return OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+
+
+@contextmanager
+def memory_explained(model: nn.Module, trainer: Trainer) -> Iterator[None]:
+    """Turn running out of memory, on the CPU or on CUDA, into one line that says what to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise Mistake(
+            f"out of memory with trainer.batch_size={trainer.batch_size} and a model of {count_parameters(model):,} "
+            "parameters; lower trainer.batch_size (trainer.accumulate makes up for it), or take a smaller model"
+        ) from error
 
 
 def checksum(data: Data) -> str:

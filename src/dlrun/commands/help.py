@@ -13,6 +13,8 @@ USAGE = """dlrun: deep-learning experiments from the command line
   dlrun data=csv data.path=houses.csv data.target=price  your own table
   dlrun optimizer=sgd optimizer.lr=0.1 trainer.epochs=5  set by path
   dlrun -m model=mlp,cnn 'seed=range(5)'                 every combination, one after the other
+  dlrun resume=latest                                    go on where a run stopped, to the same bits
+  dlrun run=outputs/digits-mlp/…                         repeat a run, and say what differs
   tensorboard --logdir outputs                           look at the runs
 
 Options:

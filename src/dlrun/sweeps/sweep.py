@@ -97,7 +97,7 @@ def _attempt(job: Job, number: int, settings: dict[str, str], parent: Path) -> O
     path = parent / str(number)
     path.mkdir()
     try:
-        return Outcome(number, job.overrides, settings, run(job, path))
+        return Outcome(number, job.overrides, settings, run(job, RunFolder(path)))
     except Mistake as mistake:
         _remove_if_empty(path)
         return Outcome(number, job.overrides, settings, None, str(mistake))

@@ -13,9 +13,9 @@ REFRESH_SECONDS = 0.1
 class EpochLines:
     """One plain line an epoch."""
 
-    def __init__(self, epochs: int):
+    def __init__(self, epochs: int, before: float):
         self.epochs = epochs
-        self.before = 0.0
+        self.before = before
 
     def on_step(self, progress: Progress) -> None:
         """Nothing to show."""
@@ -32,12 +32,12 @@ class EpochLines:
 class ProgressBar:
     """A live bar: epoch, losses, the monitored value, steps a second and the time left."""
 
-    def __init__(self, epochs: int, steps_per_epoch: int):
+    def __init__(self, epochs: int, steps: int, first_step: int):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         self.epochs = epochs
-        self.total = epochs * steps_per_epoch
+        self.total = epochs * steps
         self.console = Console()
         columns = (
             TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn(),
@@ -47,7 +47,7 @@ class ProgressBar:
         self.task = self.bar.add_task("epoch 0", total=self.total, rate="", values="")
         self.bar.start()
         self.shown = self.rate_since = time.monotonic()
-        self.rate_step = 0
+        self.rate_step = first_step
 
     def on_step(self, progress: Progress) -> None:
         """Move the bar, ten times a second at most."""
@@ -87,11 +87,11 @@ class Silence:
         """Nothing."""
 
 
-def choose_display(quiet: bool, epochs: int, steps_per_epoch: int) -> EpochLines | ProgressBar | Silence:
-    """What suits the place where the output goes."""
+def choose_display(quiet: bool, epochs: int, steps: int, start: Progress) -> EpochLines | ProgressBar | Silence:
+    """What suits the place where the output goes, for so many epochs of so many steps, begun at `start`."""
     if quiet:
         return Silence()
-    return ProgressBar(epochs, steps_per_epoch) if sys.stdout.isatty() else EpochLines(epochs)
+    return ProgressBar(epochs, steps, start.step) if sys.stdout.isatty() else EpochLines(epochs, start.seconds)
 
 
 def _values(row: dict[str, float]) -> str:

@@ -12,10 +12,10 @@ FLUSH_SECONDS = 10
 
 
 class TensorBoard:
-    """Writes one event file into the run folder `path`."""
+    """Writes one event file into the run folder `path`; events of earlier files from `purge_step` on do not count."""
 
-    def __init__(self, path: Path, config_yaml: str):
-        self.writer = SummaryWriter(str(path), flush_secs=FLUSH_SECONDS)
+    def __init__(self, path: Path, config_yaml: str, purge_step: int = 0):
+        self.writer = SummaryWriter(str(path), flush_secs=FLUSH_SECONDS, purge_step=purge_step)
         self.writer.add_text("config", f"```yaml\n{config_yaml}\n```")
 
     def on_epoch(self, row: dict[str, float]) -> None:

@@ -75,6 +75,11 @@ class Training:
     best: dict[str, Tensor]
     means: RunningMeans
 
+    def restore_best(self) -> None:
+        """Put the best weights into the network, where they were kept."""
+        if self.best:
+            self.learner.model.load_state_dict(self.best)
+
 
 @dataclass
 class Trainer:
@@ -89,6 +94,7 @@ class Trainer:
         grad_clip: largest norm of the gradient of all parameters together; None: no limit.
         accumulate: batches whose gradients are averaged before a step.
         early_stopping: when to stop; None: never, and the last weights are kept.
+        max_minutes: when to stop for lack of time; what has been learned is evaluated. None: no limit.
         checkpoint_every: how often all that a resume needs is saved.
 
     Raises:
@@ -103,6 +109,7 @@ class Trainer:
     grad_clip: float | None = None
     accumulate: int = 1
     early_stopping: EarlyStopping | None = field(default_factory=EarlyStopping)
+    max_minutes: float | None = None
     checkpoint_every: Every = field(default_factory=Every)
 
     def __post_init__(self):
@@ -111,8 +118,10 @@ class Trainer:
             value = getattr(self, name)
             if value is not None and value < smallest:
                 raise Mistake(f"trainer.{name} is {value}: it must be at least {smallest}")
-        if self.grad_clip is not None and not self.grad_clip > 0:
-            raise Mistake(f"trainer.grad_clip is {self.grad_clip}: it must be above 0, or null for no limit")
+        for name in ("grad_clip", "max_minutes"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise Mistake(f"trainer.{name} is {value}: it must be above 0, or null for no limit")
 
     def fit(
         self,
@@ -133,7 +142,7 @@ class Trainer:
             on_epoch: called after every epoch with its logged values.
 
         Returns:
-            Where training ended. Unless it was interrupted, the network holds the weights to be evaluated.
+            Where training ended. The network holds the last weights; `training.restore_best()` gives the best.
         """
         model, loss_function, optimizer, schedule = vars(training.learner).values()
         progress, means = training.progress, training.means
@@ -178,8 +187,6 @@ class Trainer:
             progress.seconds = before + time.perf_counter() - started
             on_epoch(training, logged)
 
-        if training.best:
-            model.load_state_dict(training.best)
         if progress.status == "running":
             progress.status = "finished"
         return progress

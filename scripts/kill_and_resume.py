@@ -1,0 +1,88 @@
+"""Kill training processes at random moments (SIGKILL), resume them, and compare with the run that was never killed.
+
+    python scripts/kill_and_resume.py [kills per job, default 20]
+
+Prints a line per job: how many of the kills ended, after `dlrun resume=…`, with the same sha256 of weights, history and
+predictions. Exits 1 unless all did.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+JOBS = {
+    "MLP with dropout and Adam": ["model.dropout=0.3", "trainer.epochs=8", "trainer.batch_size=8"],
+    "CNN with batch norm and accumulated gradients": [
+        "model=cnn", "model.channels=[16,16]", "model.batch_norm=true", "trainer.accumulate=3", "trainer.epochs=40",
+    ],
+    "LSTM with a schedule": ["model=lstm", "scheduler=one_cycle", "optimizer.lr=0.01", "trainer.epochs=30"],
+}  # fmt: skip
+EVERY = ["trainer.checkpoint_every.steps=9", "trainer.early_stopping.patience=50"]
+FILES = ("model.safetensors", "history.csv", "predictions.csv")
+
+
+def dlrun(*arguments: str, cwd: Path) -> subprocess.Popen:
+    """Start a dlrun process, its output thrown away."""
+    command = [sys.executable, "-m", "dlrun", *arguments]
+    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL)
+
+
+def digests(folder: Path) -> list[str]:
+    """sha256 of the files that must be equal."""
+    return [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES]
+
+
+def run_folder(parent: Path, process: subprocess.Popen) -> Path:
+    """The run folder below `parent`, as soon as its run has begun to train."""
+    while process.poll() is None:
+        for found in parent.glob("outputs/*/*/metrics.json"):
+            return found.parent
+        time.sleep(0.01)
+    return next(parent.glob("outputs/*/*/metrics.json")).parent
+
+
+def train_whole(job: list[str], place: Path) -> tuple[list[str], float]:
+    """The digests of the run that is never killed, and its seconds from the making of the folder on."""
+    process = dlrun(*job, *EVERY, cwd=place)
+    folder = run_folder(place, process)
+    started = time.monotonic()
+    assert process.wait() == 0
+    return digests(folder), time.monotonic() - started
+
+
+def kill_and_resume(job: list[str], place: Path, after: float) -> list[str]:
+    """The digests of a run that was killed `after` seconds of training and then resumed."""
+    process = dlrun(*job, *EVERY, cwd=place)
+    folder = run_folder(place, process)
+    time.sleep(after)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert dlrun(f"resume={folder}", cwd=place).wait() == 0
+    return digests(folder)
+
+
+def main(kills: int) -> int:
+    """Kill every job `kills` times; 0 if all come out equal, else 1."""
+    moments = random.Random(0)
+    failures = 0
+    for name, job in JOBS.items():
+        with tempfile.TemporaryDirectory() as place:
+            expected, seconds = train_whole(job, Path(place))
+        equal = 0
+        for _ in range(kills):
+            with tempfile.TemporaryDirectory() as place:
+                equal += kill_and_resume(job, Path(place), moments.uniform(0, seconds)) == expected
+        failures += kills - equal
+        print(f"{name}: {equal} of {kills} equal (a run takes {seconds:.1f} s)", flush=True)
+    return int(failures > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 20))

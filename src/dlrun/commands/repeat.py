@@ -1,0 +1,47 @@
+"""`dlrun run=<run folder> [overrides]`: repeat a run into a new folder, and say what differs."""
+
+from __future__ import annotations
+
+import hashlib
+
+from dlrun.commands.stored import stored_overrides
+from dlrun.config import compose
+from dlrun.folder import RunFolder
+from dlrun.run import Job, run
+
+SAME_BITS = ("model.safetensors", "history.csv", "predictions.csv")
+
+
+def repeat(path: str, changes: list[str], config_dir: str | None) -> int:
+    """Compose anew from the command line of the run in folder `path`, run it, and compare the two.
+
+    Returns:
+        The exit code of the new run.
+
+    Raises:
+        Mistake: no run folder, or overrides that cannot be.
+    """
+    before = RunFolder.open(path)
+    overrides = stored_overrides(before) + changes
+    config, choices = compose(overrides, config_dir)
+    ended = run(Job(config, choices, overrides))
+    if ended is not None and not config.quiet:
+        print("\n".join(compare(before, RunFolder(ended.folder), changes)))
+    return ended.exit_code if ended else 0
+
+
+def compare(before: RunFolder, after: RunFolder, changes: list[str]) -> list[str]:
+    """Lines that say whether two runs have the same bits and, if not, what differs between their surroundings."""
+    differing = [name for name in SAME_BITS if _digest(before, name) != _digest(after, name)]
+    if not differing:
+        return [f"the same bits as {before}"]
+    lines = [f"other bits than {before}: {', '.join(differing)}"]
+    if changes:
+        lines.append(f"  changed on the command line: {' '.join(changes)}")
+    old, new = before.read_json("environment.json"), after.read_json("environment.json")
+    lines += [f"  {key}: {old.get(key)} then, {new.get(key)} now" for key in new if old.get(key) != new.get(key)]
+    return lines
+
+
+def _digest(folder: RunFolder, name: str) -> str | None:
+    return hashlib.sha256(folder.read_bytes(name)).hexdigest() if folder.has(name) else None

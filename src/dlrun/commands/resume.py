@@ -1,0 +1,62 @@
+"""`dlrun resume=<run folder>`: go on where a run stopped, in the same folder, to the same bits."""
+
+from __future__ import annotations
+
+from dlrun.commands.stored import stored_overrides
+from dlrun.config import compose
+from dlrun.errors import Mistake
+from dlrun.folder import RunFolder, flatten
+from dlrun.run import Job, plain, run
+
+CHANGEABLE = ("trainer.epochs", "trainer.max_minutes", "device", "quiet", "debug", "allow_targets")
+
+
+def resume(path: str, changes: list[str], config_dir: str | None) -> int:
+    """Go on with the run in folder `path`.
+
+    Args:
+        path: a run folder, or `latest`.
+        changes: overrides of the keys in CHANGEABLE.
+        config_dir: the folder with the user's own groups, if the run used any.
+
+    Returns:
+        The exit code of the run; 0 where there is nothing left to do.
+
+    Raises:
+        Mistake: no run folder, a setting that may not change, or data or config that are not what they were.
+    """
+    folder = RunFolder.open(path)
+    for change in changes:
+        key = change.partition("=")[0].lstrip("+~")
+        if key not in CHANGEABLE:
+            raise Mistake(f"{key}: cannot change when a run is resumed (only {', '.join(CHANGEABLE)} can)")
+    config, choices = compose(stored_overrides(folder) + changes, config_dir)
+    before, now = dict(flatten(folder.read_yaml("config.yaml"))), dict(flatten(plain(config)))
+    status = folder.read_json("metrics.json")["status"]
+    longer = now["trainer.epochs"] > before["trainer.epochs"]
+    if longer and _schedule_depends_on_length(before):
+        raise Mistake("trainer.epochs: cannot change when this run is resumed, for its schedule's length depends on it")
+    _refuse_other_config(folder, before, now)
+    if status == "diverged" or (status == "finished" and not longer):
+        print(f"{folder}: this run has {status}; there is nothing to resume")
+        return 0
+    overrides = [o for o in stored_overrides(folder) + changes if not o.startswith("allow_targets=")]
+    folder.update(overrides, plain(config))
+    ended = run(Job(config, choices, overrides), folder, resumes=True)
+    return ended.exit_code
+
+
+def _refuse_other_config(folder: RunFolder, before: dict, now: dict) -> None:
+    for key in sorted(before.keys() | now.keys()):
+        if key not in CHANGEABLE and key != "output_dir" and before.get(key) != now.get(key):
+            raise Mistake(
+                f"{folder}: {key} is {now.get(key)!r} now and was {before.get(key)!r} when the run began; "
+                "it cannot be resumed"
+            )
+
+
+def _schedule_depends_on_length(config: dict) -> bool:
+    return any(
+        config.get(f"scheduler.class.{name}", 0) in (None, config["trainer.epochs"])
+        for name in ("total_steps", "T_max")
+    )

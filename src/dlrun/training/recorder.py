@@ -1,0 +1,88 @@
+"""What happens beside the loop: display, history, TensorBoard, checkpoints, and stopping when asked to."""
+
+from __future__ import annotations
+
+import time
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from dlrun.folder import RunFolder, writing
+from dlrun.training.checkpoints import Timetable, to_bytes
+from dlrun.training.interruption import Interruption
+from dlrun.training.progress import choose_display
+from dlrun.training.tensorboard import TensorBoard
+from dlrun.training.trainer import Trainer, Training
+
+
+class Recorder:
+    """The loggers of one training, handed to `Trainer.fit` as `on_step` and `on_epoch`.
+
+    Args:
+        folder: where everything is written.
+        config: of the run.
+        trainer: whose limits hold.
+        steps: optimizer steps in an epoch.
+        training: as it begins, or is taken up.
+        interruption: whether somebody has asked to stop.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: DictConfig,
+        trainer: Trainer,
+        steps: int,
+        training: Training,
+        interruption: Interruption,
+    ):
+        self.folder = folder
+        self.interruption = interruption
+        self.timetable = Timetable(trainer.checkpoint_every)
+        text = yaml.safe_dump(OmegaConf.to_container(config, enum_to_str=True), sort_keys=False)
+        with writing(folder.path):
+            self.board = TensorBoard(folder.path, text, purge_step=training.progress.epochs + 1)
+        self.display = choose_display(config.quiet, trainer.epochs, steps, training.progress)
+        self.seconds_before = training.progress.seconds
+        self.deadline = time.monotonic() + 60 * trainer.max_minutes if trainer.max_minutes else None
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_error) -> None:
+        self.display.close()
+        with writing(self.folder.path):
+            self.board.close()
+
+    def on_step(self, training: Training) -> str | None:
+        """After every step: the status to stop with, if any."""
+        self.display.on_step(training.progress)
+        if self.timetable.due(training.progress):
+            self.save(training)
+        if self.interruption.signal or (self.deadline and time.monotonic() > self.deadline):
+            return "interrupted"
+        return None
+
+    def on_epoch(self, training: Training, logged: dict[str, float]) -> None:
+        """After every epoch: write its values."""
+        progress = training.progress
+        self.folder.append_row("history.csv", logged)
+        seconds, self.seconds_before = progress.seconds - self.seconds_before, progress.seconds
+        self.folder.append_row("timing.csv", {"epoch": progress.epoch, "seconds": round(seconds, 6)})
+        with writing(self.folder.path):
+            self.board.on_epoch(logged)
+        self.display.on_epoch(progress, logged)
+        if self.timetable.due(progress):
+            self.save(training)
+
+    def save(self, training: Training) -> None:
+        """Save all that a resume needs, the events before it."""
+        with writing(self.folder.path):
+            self.board.flush()
+        self.folder.write_bytes("checkpoints/last.pt", to_bytes(training))
+        self.timetable.saved()
+
+    def write_final(self, settings: dict[str, object], metrics: dict[str, float]) -> None:
+        """Write what TensorBoard compares runs by."""
+        with writing(self.folder.path):
+            self.board.write_final(settings, metrics)
