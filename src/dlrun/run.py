@@ -100,15 +100,18 @@ def run(job: Job, folder: RunFolder | None = None, resumes: bool = False) -> Run
                 on_step=recorder.on_step,
                 on_epoch=recorder.on_epoch,
             )
-            recorder.save(training)
-            if interruption.signal:
-                return interrupted(folder, progress, job, console, interruption.exit_code)
+        recorder.save(training)
+        exit_code = interruption.exit_code
+        if not exit_code:
             training.restore_best()
-            scores = {name: trainer.scores(model, rows, precision) for name, rows in data.splits().items()}
-        evaluation = evaluate(data, training.learner.loss, scores)
-        metrics = summary(progress, evaluation, count_parameters(model), job)
-        save_results(folder, model, data, evaluation, metrics)
-        recorder.write_final(hyperparameters(metrics), dict(evaluation.numbers()))
+            with memory_explained(model, trainer):
+                scores = {name: trainer.scores(model, rows, precision) for name, rows in data.splits().items()}
+            evaluation = evaluate(data, training.learner.loss, scores)
+            metrics = summary(progress, evaluation, count_parameters(model), job)
+            save_results(folder, model, data, evaluation, metrics)
+            recorder.write_final(hyperparameters(metrics), dict(evaluation.numbers()))
+    if exit_code:
+        return interrupted(folder, progress, job, console, exit_code)
     report(console, folder, metrics)
     return Run(folder.path, metrics, 3 if progress.status == "diverged" else 0)
 

@@ -93,7 +93,8 @@ def _download(file: File, target: Path) -> None:
             part.replace(target)
             return
         except (OSError, ValueError, Mistake) as error:
-            failures.append(f"{address}: {one_line(error)}")
+            unreachable = type(error).__name__ in ("ConnectionError", "ConnectTimeout", "ReadTimeout")  # of requests
+            failures.append(f"{address}: {'no connection' if unreachable else one_line(error)}")
         finally:
             part.unlink(missing_ok=True)
     where = "; ".join(failures) or "no address is known"
@@ -113,7 +114,7 @@ class _Bar:
         console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
-        self._task = self._progress.add_task(description)
+        self._task = self._progress.add_task(description, total=None)
         self._progress.start()
 
     @property

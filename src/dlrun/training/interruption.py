@@ -21,8 +21,8 @@ class Interruption:
 
     @property
     def exit_code(self) -> int:
-        """130 for ^C, 143 for SIGTERM."""
-        return EXIT_CODES[self.signal]
+        """130 for ^C, 143 for SIGTERM, 0 for neither."""
+        return EXIT_CODES.get(self.signal, 0)
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():

@@ -8,6 +8,7 @@ import time
 from dlrun.training.trainer import Progress
 
 REFRESH_SECONDS = 0.1
+RATE_SECONDS = 2  # over which the rate is measured
 
 
 class EpochLines:
@@ -30,48 +31,48 @@ class EpochLines:
 
 
 class ProgressBar:
-    """A live bar: epoch, losses, the monitored value, steps a second and the time left."""
+    """A live bar: epoch, steps a second and time left; below it the values of the last epoch."""
 
     def __init__(self, epochs: int, steps: int, first_step: int):
-        from rich.console import Console
+        from rich.console import Group
+        from rich.live import Live
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.text import Text
 
         self.epochs = epochs
-        self.total = epochs * steps
-        self.console = Console()
-        columns = (
-            TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[rate]}\n{task.fields[values]}"),
-        )  # fmt: skip
-        self.bar = Progress(*columns, console=self.console, auto_refresh=False)
-        self.task = self.bar.add_task("epoch 0", total=self.total, rate="", values="")
-        self.bar.start()
+        columns = ("{task.description}", BarColumn(), TextColumn("{task.fields[rate]}"), TimeElapsedColumn(),
+                   TextColumn("left"), TimeRemainingColumn(compact=True))  # fmt: skip
+        self.bar = Progress(*columns)
+        self.task = self.bar.add_task("epoch 1", total=epochs * steps, completed=first_step, rate="")
+        self.values = Text(style="dim")
+        self.live = Live(Group(self.bar, self.values), auto_refresh=False)
+        self.live.start()
         self.shown = self.rate_since = time.monotonic()
-        self.rate_step = first_step
+        self.rate_step = self.step = first_step
 
     def on_step(self, progress: Progress) -> None:
         """Move the bar, ten times a second at most."""
+        self.step = progress.step
         now = time.monotonic()
         if now - self.shown > REFRESH_SECONDS:
-            self._show(progress, now)
+            rate = (progress.step - self.rate_step) / (now - self.rate_since)
+            if now - self.rate_since > RATE_SECONDS:
+                self.rate_since, self.rate_step = now, progress.step
+            self.shown = now
+            self._show(f"epoch {progress.epoch}/{self.epochs}", f"{rate:,.0f} steps/s")
 
     def on_epoch(self, progress: Progress, row: dict[str, float]) -> None:
-        """Show the epoch's values."""
-        self.bar.update(self.task, values=_values(row))
+        """Show the epoch's values with the next movement of the bar."""
+        self.values.plain = f"epoch {progress.epoch}  {_values(row)}"
 
     def close(self) -> None:
         """Leave the bar as it stands."""
-        self.bar.refresh()
-        self.bar.stop()
+        self._show("trained", "")
+        self.live.stop()
 
-    def _show(self, progress: Progress, now: float) -> None:
-        rate = (progress.step - self.rate_step) / (now - self.rate_since)
-        if now - self.rate_since > 2:
-            self.rate_since, self.rate_step = now, progress.step
-        self.shown = now
-        description = f"epoch {progress.epoch}/{self.epochs}"
-        self.bar.update(self.task, completed=progress.step, description=description, rate=f"{rate:,.0f} steps/s")
-        self.bar.refresh()
+    def _show(self, description: str, rate: str) -> None:
+        self.bar.update(self.task, completed=self.step, description=description, rate=rate)
+        self.live.refresh()
 
 
 class Silence:
