@@ -39,13 +39,14 @@ class Precision(Enum):
 class SplitPart:
     """Which rows become the test or the validation rows: a `fraction` of what is left, or a number of `rows`.
 
-    With neither there are none. `by` is `random` (drawn with `data.split_seed`) or `last` (the last rows, in order).
-    `stratify` keeps the class shares; null means: where classes are predicted and the rows are drawn at random.
+    With neither there are none. `by` is `random` (drawn with `data.split_seed`), `last` (the last rows, in order),
+    `{time: <column>}` (the latest rows) or `{group: <column>}` (whole groups, drawn at random). `stratify` keeps the
+    class shares; null means: where classes are predicted and the rows are drawn at random.
     """
 
     fraction: float | None = None
     rows: int | None = None
-    by: str = "random"
+    by: Any = "random"
     stratify: bool | None = None
 
 
@@ -67,6 +68,8 @@ class Config:
     initializer: Any = MISSING
     scheduler: Any = MISSING
     loss: Any = None
+    class_weight: Any = None
+    penalty: Any = MISSING
     trainer: Any = MISSING
     seed: int = 0
     device: str = "auto"

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import safetensors.torch
 import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -24,15 +25,19 @@ from dlrun.evaluation.predictions import to_csv
 from dlrun.evaluation.table import describe_data, print_model, print_results
 from dlrun.folder import RunFolder, flatten
 from dlrun.models.initializers import check_initializer, initialize
-from dlrun.models.summary import Layer, count_parameters, summarize
-from dlrun.targets import build, check_settings, resolve
+from dlrun.models.summary import Layer, summarize
+from dlrun.targets import build, check_settings, check_types, resolve
 from dlrun.training.checkpoints import restore
 from dlrun.training.early_stopping import Stopper
 from dlrun.training.interruption import Interruption
-from dlrun.training.losses import build_loss
+from dlrun.training.losses import build_loss, class_weights
+from dlrun.training.penalties import Penalty, build_regularizer
 from dlrun.training.recorder import Recorder
 from dlrun.training.schedules import build_schedule, check_schedule
 from dlrun.training.trainer import Learner, Progress, RunningMeans, Trainer, Training
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 LEARNING_PARTS = ("model", "optimizer", "scheduler", "trainer", "seed", "precision")
 
@@ -74,10 +79,11 @@ def run(job: Job, folder: RunFolder | None = None, resumes: bool = False) -> Run
     console = Console(quiet=config.quiet, highlight=False, soft_wrap=True)
     device = set_up(config)
     trainer = check_parts(config, allowed)
-    data = load_data(config, allowed).to(device, environment.dtype_of_precision(precision))
-    model, layers = build_model(config, data, device, allowed)
+    data = load_data(config, allowed).to(device)
+    model, layers = build_model(config, trainer, data, device, allowed)
     torch.set_num_threads(environment.choose_threads(config.threads, sum(n.work for n in layers) * trainer.batch_size))
     training = begin_training(config, trainer, model, data)
+    trainer.check(training)
     if not config.dry_run:
         folder = folder or RunFolder.create(config.output_dir, *names_of(job))
     introduce(console, job, data, model, layers, training, trainer)
@@ -107,8 +113,8 @@ def run(job: Job, folder: RunFolder | None = None, resumes: bool = False) -> Run
             with memory_explained(model, trainer):
                 scores = {name: trainer.scores(model, rows, precision) for name, rows in data.splits().items()}
             evaluation = evaluate(data, training.learner.loss, scores)
-            metrics = summary(progress, evaluation, count_parameters(model), job)
-            save_results(folder, model, data, evaluation, metrics)
+            metrics = summary(progress, evaluation, trainer.parameters(model), job)
+            save_results(folder, trainer.weights(model), data, evaluation, metrics)
             recorder.write_final(hyperparameters(metrics), dict(evaluation.numbers()))
     if exit_code:
         return interrupted(folder, progress, job, console, exit_code)
@@ -132,25 +138,30 @@ def check_parts(config: DictConfig, allowed: tuple[str, ...]) -> Trainer:
         The trainer, which depends on nothing else.
     """
     environment.choose_threads(config.threads, 0)
-    model = resolve(config.model, "model", nn.Module, allowed)
-    check_settings(model, config.model, "model", Spec.SUPPLIED)
+    penalty_of(config)
+    trainer = build(config.trainer, "trainer", Trainer, allowed)
+    model = resolve(config.model, "model", trainer.model_class, allowed)
+    check_settings(model, config.model, "model", (*Spec.SUPPLIED, "random_state"))
     optimizer = resolve(config.optimizer, "optimizer", torch.optim.Optimizer, allowed)
     check_settings(optimizer, config.optimizer, "optimizer", ("params",))
     check_initializer(config.initializer)
     check_schedule(config.scheduler, allowed)
-    return build(config.trainer, "trainer", Trainer, allowed)
+    return trainer
 
 
 def load_data(config: DictConfig, allowed: tuple[str, ...]) -> Data:
     """Decode, split and preprocess what `config.data` names."""
     own, settings = split_settings(config.data)
-    return prepare(load(own, allowed), settings)
+    return prepare(load(own, allowed), settings, environment.dtype_of_precision(config.precision.name))
 
 
 def build_model(
-    config: DictConfig, data: Data, device: torch.device, allowed: tuple[str, ...]
-) -> tuple[nn.Module, list[Layer]]:
-    """The network for these data, initialised, on the device; and its layers, seen by passing two rows through it."""
+    config: DictConfig, trainer: Trainer, data: Data, device: torch.device, allowed: tuple[str, ...]
+) -> tuple[nn.Module | BaseEstimator, list[Layer]]:
+    """The network for these data, initialised, on the device, and its layers, seen by passing two rows through it; or
+    the scikit-learn estimator, which has no layers."""
+    if trainer.model_class is not nn.Module:
+        return build(config.model, "model", trainer.model_class, allowed, random_state=config.seed), []
     dtype = environment.dtype_of_precision(config.precision.name)
     torch.manual_seed(config.seed)
     model = build(config.model, "model", nn.Module, allowed, **data.spec.supplied())
@@ -172,14 +183,18 @@ def begin_training(config: DictConfig, trainer: Trainer, model: nn.Module, data:
     if config.scheduler.get("monitor"):
         monitored.append(("scheduler.monitor", config.scheduler.monitor))
     epoch_metrics = EpochMetrics(data.spec, monitored, data.valid is not None)
-    allowed = tuple(config.allow_targets)
+    allowed, loss_of = tuple(config.allow_targets), partial(build_loss, config.loss, data.spec)
+    if trainer.model_class is not nn.Module:
+        learner = Learner(model, loss_of(None, allowed), None, None, None)
+        return Training(learner, Progress(), None, {}, RunningMeans(epoch_metrics))
     factory = build(config.optimizer, "optimizer", torch.optim.Optimizer, allowed, params=None)
     with blame("optimizer"):
         optimizer = factory(model.parameters())
     total_steps = trainer.epochs * trainer.steps(len(data.train))
     schedule = build_schedule(config.scheduler, optimizer, total_steps, allowed)
-    loss = build_loss(config.loss, data.spec.task, allowed)
-    learner = Learner(model, loss.to(next(model.parameters()).device), optimizer, schedule)
+    weights = class_weights(config.class_weight, data.spec, data.train.targets)
+    loss = loss_of(weights, allowed).to(data.train.targets.device)
+    learner = Learner(model, loss, optimizer, schedule, build_regularizer(penalty_of(config), model))
     return Training(learner, Progress(), Stopper(stopping) if stopping else None, {}, RunningMeans(epoch_metrics))
 
 
@@ -201,7 +216,12 @@ def take_up(folder: RunFolder, training: Training, trainer: Trainer, record: dic
         folder.keep_rows(name, progress.epochs)
 
 
-def summary(progress: Progress, evaluation: Evaluation, parameters: int, job: Job) -> dict:
+def penalty_of(config: DictConfig) -> Penalty:
+    """The settings under `penalty`, checked."""
+    return check_types({"penalty": Penalty}, {"penalty": OmegaConf.to_container(config.penalty)}, "")["penalty"]
+
+
+def summary(progress: Progress, evaluation: Evaluation, parameters: int | None, job: Job) -> dict:
     """What `metrics.json` holds."""
     return {
         "status": progress.status,
@@ -221,10 +241,11 @@ def hyperparameters(metrics: dict) -> dict[str, object]:
     return {name: choice for name, choice in metrics["choices"].items() if choice != "None"} | settings
 
 
-def save_results(folder: RunFolder, model: nn.Module, data: Data, evaluation: Evaluation, metrics: dict) -> None:
-    """Write weights, predictions and preprocessing, and the figures last."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    folder.write_bytes("model.safetensors", safetensors.torch.save(weights))
+def save_results(
+    folder: RunFolder, weights: tuple[str, bytes], data: Data, evaluation: Evaluation, metrics: dict
+) -> None:
+    """Write weights (file name and content), predictions and preprocessing, and the figures last."""
+    folder.write_bytes(*weights)
     numbers = {name: rows.row_numbers for name, rows in data.splits().items()}
     folder.write_text("predictions.csv", to_csv(data.spec, evaluation.predictions, numbers))
     folder.write_json("preprocessing.json", {"spec": vars(data.spec), "inputs": data.preprocessing.describe()})
@@ -253,7 +274,8 @@ def introduce(
 ) -> None:
     """Print what will be trained on what."""
     console.print("\n".join(describe_data(job.choices["data"], data)), markup=False)
-    print_model(console, job.choices["model"], layers, count_parameters(model))
+    if layers:
+        print_model(console, job.choices["model"], layers, trainer.parameters(model))
     if trainer.early_stopping and training.stopper is None:
         console.print("no validation rows: training runs for all epochs and keeps the last weights")
     if data.test is None:
@@ -273,7 +295,7 @@ def report(console: Console, folder: RunFolder, metrics: dict) -> None:
         )
     print_results(console, metrics)
     console.print(
-        f"parameters {metrics['parameters']:,}   best epoch {metrics['best_epoch']} of {metrics['epochs']}   "
+        f"parameters {metrics['parameters'] or 0:,}   best epoch {metrics['best_epoch']} of {metrics['epochs']}   "
         f"{metrics['fit_seconds']:.1f} s"
     )
     console.print(str(folder), markup=False)
@@ -298,7 +320,7 @@ def memory_explained(model: nn.Module, trainer: Trainer) -> Iterator[None]:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
         raise Mistake(
-            f"out of memory with trainer.batch_size={trainer.batch_size} and a model of {count_parameters(model):,} "
+            f"out of memory with trainer.batch_size={trainer.batch_size} and a model of {trainer.parameters(model):,} "
             "parameters; lower trainer.batch_size (trainer.accumulate makes up for it), or take a smaller model"
         ) from error
 

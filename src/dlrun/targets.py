@@ -141,7 +141,7 @@ def check_types(hints: dict[str, Any], values: dict[str, Any], key: str) -> dict
         typed = OmegaConf.merge(schema, {name: values[name] for name in storable})
         converted = vars(OmegaConf.to_object(typed))
     except OmegaConfBaseException as error:
-        where = f"{key}.{error.full_key}" if error.full_key else key
+        where = ".".join(filter(None, (key, error.full_key)))
         parent = error.parent_node
         if isinstance(error, AttributeError | KeyError) and isinstance(parent, DictConfig):
             hint = did_you_mean(error.full_key.rpartition(".")[2], parent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-GROUPS = ("data", "model", "optimizer", "initializer", "scheduler", "loss", "trainer", "experiment")
+GROUPS = ("data", "model", "optimizer", "initializer", "scheduler", "loss", "trainer", "solver", "experiment")
 
 USAGE = """dlrun: deep-learning experiments from the command line
 
@@ -62,7 +62,11 @@ def _first_comment(file: Path) -> str:
 
 def _default(folder: Path, group: str) -> str:
     text = (folder / "config.yaml").read_text(encoding="utf-8")
-    found = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith(f"  - {group}:")]
+    found = [
+        line.partition(":")[2].partition("#")[0].strip()
+        for line in text.splitlines()
+        if line.startswith(f"  - {group}:")
+    ]
     return found[0] if found and found[0] != "null" else ""
 
 

@@ -70,6 +70,28 @@ def _infer_text_kind(values: pd.Series, distinct: int) -> tuple[str, str]:
     return "category", f"{distinct} categories"
 
 
+def find_leaks(frame: pd.DataFrame, kinds: dict[str, str], targets: pd.DataFrame) -> list[str]:
+    """A warning for every column that equals or determines a target, as an answer that slipped into the questions does.
+
+    A category counts as determining when each of its values, five rows or more on average, has one target only.
+    """
+    lines = []
+    for name in targets:
+        truth = targets[name]
+        for column, kind in kinds.items():
+            if kind == "ignore":
+                continue
+            values = frame[column]
+            numbers = pd.api.types.is_numeric_dtype(values) and pd.api.types.is_numeric_dtype(truth)
+            if numbers and truth.nunique() > 2 and abs(np.corrcoef(values.fillna(0), truth)[0, 1]) > 1 - 1e-9:
+                lines.append(
+                    f"warning: column '{column}' equals the target '{name}' up to scale; data.drop=[{column}]?"
+                )
+            elif values.nunique() <= len(values) / 5 and truth.groupby(values).nunique().max() == 1:
+                lines.append(f"warning: column '{column}' determines the target '{name}'; data.drop=[{column}]?")
+    return lines
+
+
 def numbers_of(column: pd.Series, kind: str) -> pd.DataFrame:
     """A numeric, boolean or date column as float columns; what is not of the kind becomes NaN."""
     if kind == "date":
@@ -81,6 +103,14 @@ def numbers_of(column: pd.Series, kind: str) -> pd.DataFrame:
         return texts.astype(float).to_frame(column.name)
     values = pd.to_numeric(column, errors="coerce").astype(float)
     return values.replace([np.inf, -np.inf], np.nan).to_frame(column.name)
+
+
+def sortable(column: pd.Series) -> np.ndarray:
+    """Values that sort as a person means it: dates by time, numbers by size, other text by letter."""
+    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
+        return column.to_numpy()
+    dates = _dates(column.astype("string"))
+    return (dates if dates.notna().all() else column.astype(str)).to_numpy()
 
 
 def _dates(texts: pd.Series) -> pd.Series:

@@ -9,24 +9,56 @@ from torch import Tensor
 
 from dlrun.data.columns import numbers_of
 from dlrun.data.module import as_float
-from dlrun.errors import Mistake, did_you_mean
+from dlrun.errors import Mistake, choose, did_you_mean
+
+SCALES = ("standard", "standard_all_rows", "none")
 
 
 class TablePreprocessing:
-    """Columns to features: numbers imputed by the median and standardised, categories one-hot, by a ColumnTransformer.
+    """Columns to features: numbers imputed by the median and scaled, categories one-hot, by a ColumnTransformer.
 
     Args:
         kinds: kind by column: numeric, boolean, date, category, plain (taken as it is) or ignore.
         max_categories: categories of a column that get an input of their own; rarer and unseen ones share one.
+        scale: `standard` (mean 0, deviation 1 over the training rows), `standard_all_rows` (over all rows, test rows
+            included, as some courses do), `none`, or divisors by column: {sqft: 1000}; the others stay as they are.
+        polynomial: the numeric columns are replaced by their polynomial features up to this degree, computed and
+            scaled in float64; None: as they are.
+
+    Raises:
+        Mistake: an unknown scale, a divisor of 0 or of no numeric column, or a degree below 1.
     """
 
     transform = staticmethod(as_float)
 
-    def __init__(self, kinds: dict[str, str], max_categories: int = 30):
+    def __init__(
+        self,
+        kinds: dict[str, str],
+        max_categories: int = 30,
+        scale: str | dict[str, float] = "standard",
+        polynomial: int | None = None,
+    ):
+        if isinstance(scale, dict):
+            for column, divisor in scale.items():
+                if kinds.get(column) != "numeric":
+                    raise Mistake(f"data.scale: there is no numeric column '{column}'{did_you_mean(column, kinds)}")
+                if isinstance(divisor, str) or not divisor:
+                    raise Mistake(f"data.scale.{column} is {divisor}: it must be a number other than 0")
+        else:
+            choose(scale, dict.fromkeys(SCALES), "data.scale")
+        if polynomial is not None and polynomial < 1:
+            raise Mistake(f"data.polynomial is {polynomial}: it must be at least 1, or null")
         self.kinds = kinds
         self.max_categories = max_categories
+        self.scale = scale
+        self.polynomial = polynomial
         self.transformer = None
         self.feature_names: list[str] = []
+
+    @property
+    def fits_all_rows(self) -> bool:
+        """Whether the config asks for a scaler that has seen the test rows too."""
+        return self.scale == "standard_all_rows"
 
     def fit(self, inputs: pd.DataFrame) -> TablePreprocessing:
         """Learn medians, means, deviations and categories from the training rows `inputs`.
@@ -37,7 +69,7 @@ class TablePreprocessing:
         from sklearn.compose import ColumnTransformer
         from sklearn.impute import SimpleImputer
         from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import OneHotEncoder, StandardScaler
+        from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 
         clean = self._clean(inputs)
         empty = [str(c) for c in clean.columns if clean[c].isna().all()]
@@ -47,11 +79,16 @@ class TablePreprocessing:
                 f"data.columns={{{empty[0]}: ignore}}"
             )
         numeric = [c for c in clean.columns if c not in self.kinds or self.kinds[c] in ("numeric", "boolean", "date")]
+        steps = [SimpleImputer(strategy="median")]
+        if self.polynomial:
+            steps.append(PolynomialFeatures(self.polynomial, include_bias=False))
+        if self.scale in ("standard", "standard_all_rows"):
+            steps.append(StandardScaler())
         onehot = OneHotEncoder(
             handle_unknown="infrequent_if_exist", max_categories=self.max_categories, sparse_output=False
         )
         parts = [
-            ("numeric", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numeric),
+            ("numeric", make_pipeline(*steps), numeric),
             (
                 "category",
                 make_pipeline(SimpleImputer(strategy="constant", fill_value="missing"), onehot),
@@ -65,7 +102,7 @@ class TablePreprocessing:
         return self
 
     def apply(self, inputs: pd.DataFrame) -> Tensor:
-        """(n, features) float32.
+        """(n, features) float64.
 
         Raises:
             Mistake: a column that the run was trained on is missing.
@@ -73,7 +110,7 @@ class TablePreprocessing:
         for column in self.kinds:
             if self.kinds[column] != "ignore" and column not in inputs.columns:
                 raise Mistake(f"data: column '{column}' is missing{did_you_mean(column, inputs.columns)}")
-        features = np.asarray(self.transformer.transform(self._clean(inputs)), dtype=np.float32)
+        features = np.asarray(self.transformer.transform(self._clean(inputs)), dtype=np.float64)
         return torch.from_numpy(np.ascontiguousarray(features))
 
     def describe(self) -> dict:
@@ -82,6 +119,8 @@ class TablePreprocessing:
             "kind": "table",
             "columns": self.kinds,
             "max_categories": self.max_categories,
+            "scale": self.scale,
+            "polynomial": self.polynomial,
             "features": self.feature_names,
         }
 
@@ -96,6 +135,7 @@ class TablePreprocessing:
 
     def _clean(self, inputs: pd.DataFrame) -> pd.DataFrame:
         """One float column per number, object columns of text (None where missing) for categories."""
+        divisors = self.scale if isinstance(self.scale, dict) else {}
         columns = []
         for column, kind in self.kinds.items():
             if kind == "category":
@@ -104,5 +144,5 @@ class TablePreprocessing:
             elif kind == "plain":
                 columns.append(inputs[column])
             elif kind != "ignore":
-                columns.append(numbers_of(inputs[column], kind))
+                columns.append(numbers_of(inputs[column], kind) / divisors.get(column, 1))
         return pd.concat(columns, axis=1)

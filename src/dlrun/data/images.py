@@ -73,6 +73,8 @@ def parse_idx(content: bytes, name: str) -> np.ndarray:
 class ImagePreprocessing:
     """Images stay bytes; each batch is divided by `scale` on its way into the network."""
 
+    fits_all_rows = False
+
     def __init__(self, scale: float):
         self.scale = scale
         self.transform = Pixels(scale)

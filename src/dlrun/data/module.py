@@ -21,6 +21,7 @@ class Preprocessing(Protocol):
 
     transform: Callable[[Tensor, torch.dtype], Tensor]
     feature_names: list[str]
+    fits_all_rows: bool
 
     def fit(self, inputs) -> Preprocessing:
         """Learn from the raw training inputs."""
@@ -116,7 +117,7 @@ class Split:
 
     Attributes:
         inputs: (n, *input_shape), as stored (bytes for images).
-        targets: (n,) int64 for multiclass, (n, 1) float32 0/1 for binary, (n, k) float32 otherwise.
+        targets: (n,) int64 for multiclass, (n, 1) 0/1 for binary, (n, k) otherwise.
         row_numbers: (n,) each row's number in its source.
         transform: what turns a batch of stored inputs into what the network reads: `transform(inputs, dtype)`.
     """
@@ -129,11 +130,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> Split:
-        """The same rows on `device`, float targets as `dtype`."""
-        targets = self.targets.to(device)
-        targets = targets.to(dtype) if targets.is_floating_point() else targets
-        return Split(self.inputs.to(device), targets, self.row_numbers, self.transform)
+    def to(self, device: torch.device) -> Split:
+        """The same rows on `device`."""
+        return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device))
 
 
 @dataclass
@@ -155,7 +154,7 @@ class Data:
         named = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: split for name, split in named.items() if split is not None}
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> Data:
-        """The same data with every split on `device`, float targets as `dtype`."""
-        moved = {name: split.to(device, dtype) for name, split in self.splits().items()}
+    def to(self, device: torch.device) -> Data:
+        """The same data with every split on `device`."""
+        moved = {name: split.to(device) for name, split in self.splits().items()}
         return replace(self, **moved)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import get_type_hints
 
 import numpy as np
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from dlrun.config import Splits
 from dlrun.data.module import Data, Source, Spec, Split
 from dlrun.data.splits import limit_rows, split_rows
 from dlrun.data.targets import check_quantities, encode_classes, infer_task, to_tensor
-from dlrun.errors import Mistake
+from dlrun.errors import Mistake, did_you_mean
 from dlrun.targets import build, check_types
 
 SKLEARN_LOADERS = ("load_iris", "load_wine", "load_breast_cancer", "load_diabetes", "load_linnerud")
@@ -71,8 +73,8 @@ def load(node: DictConfig, allowed: tuple[str, ...]) -> Source:
     raise Mistake(f"data._target_: {node['_target_']} must return a Source or a pair (inputs, targets)")
 
 
-def prepare(source: Source, settings: DataSettings) -> Data:
-    """Split `source`, fit the preprocessing on its training rows, and turn all into tensors.
+def prepare(source: Source, settings: DataSettings, dtype: torch.dtype) -> Data:
+    """Split `source`, fit the preprocessing on its training rows, and turn all into tensors (floats as `dtype`).
 
     Raises:
         Mistake: the split or the target does not fit the data.
@@ -91,10 +93,16 @@ def prepare(source: Source, settings: DataSettings) -> Data:
         chosen = limit_rows(len(source), given, settings.limit, settings.split_seed)
         given = {name: np.flatnonzero(np.isin(chosen, rows)) for name, rows in given.items()}
     labels = values[chosen] if task in ("binary", "multiclass") else None
-    parts = split_rows(len(chosen), given, settings.split, settings.split_seed, labels)
+    notes += [f"{name} rows: the source's own" for name in given]
+    column_of = partial(_column, _take(source.inputs, chosen))
+    parts = split_rows(len(chosen), given, settings.split, settings.split_seed, labels, column_of)
     rows = {name: chosen[indices] for name, indices in parts.items()}
 
-    preprocessing = source.preprocessing.fit(_take(source.inputs, rows["train"]))
+    fitted_rows = rows["train"]
+    if source.preprocessing.fits_all_rows:
+        fitted_rows = np.concatenate(list(rows.values()))
+        notes.append("the scaler was fitted on all rows, test rows included (data.scale=standard_all_rows)")
+    preprocessing = source.preprocessing.fit(_take(source.inputs, fitted_rows))
     mean, scale = np.zeros(0), np.ones(0)
     if task == "regression":
         mean, scale = _target_scaling(values[rows["train"]], settings.scale_target)
@@ -103,7 +111,8 @@ def prepare(source: Source, settings: DataSettings) -> Data:
     splits = {}
     for name, indices in rows.items():
         inputs = preprocessing.apply(_take(source.inputs, indices))
-        splits[name] = Split(inputs, to_tensor(task, values[indices]), numbers[indices], preprocessing.transform)
+        inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
+        splits[name] = Split(inputs, to_tensor(task, values[indices], dtype), numbers[indices], preprocessing.transform)
     spec = Spec(
         task=task,
         input_shape=tuple(splits["train"].inputs.shape[1:]),
@@ -115,6 +124,20 @@ def prepare(source: Source, settings: DataSettings) -> Data:
         target_scale=scale.tolist(),
     )
     return Data(spec, splits["train"], splits.get("valid"), splits.get("test"), preprocessing, notes)
+
+
+def _column(inputs, name: str) -> np.ndarray:
+    """The values of a column that a split goes by: numbers, dates, or text.
+
+    Raises:
+        Mistake: the inputs are no table, or have no such column.
+    """
+    if not hasattr(inputs, "columns") or name not in inputs.columns:
+        columns = list(getattr(inputs, "columns", []))
+        raise Mistake(f"data.split: there is no column '{name}'{did_you_mean(name, columns)}")
+    from dlrun.data.columns import sortable
+
+    return sortable(inputs[name])
 
 
 def _take(inputs, rows: np.ndarray):

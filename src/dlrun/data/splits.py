@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from dlrun.config import SplitPart, Splits
@@ -9,7 +11,12 @@ from dlrun.errors import Mistake
 
 
 def split_rows(
-    n: int, given: dict[str, np.ndarray], splits: Splits, seed: int, labels: np.ndarray | None
+    n: int,
+    given: dict[str, np.ndarray],
+    splits: Splits,
+    seed: int,
+    labels: np.ndarray | None,
+    column_of: Callable[[str], np.ndarray],
 ) -> dict[str, np.ndarray]:
     """Divide rows 0 to n-1 into train, valid and test.
 
@@ -23,6 +30,7 @@ def split_rows(
         splits: the settings `data.split`.
         seed: `data.split_seed`.
         labels: (n,) classes to stratify by, or None.
+        column_of: the values (n,) of a column that the settings name, for a split by time or group.
 
     Returns:
         Row indices by split name; valid and test are absent where there are none.
@@ -37,9 +45,8 @@ def split_rows(
         key = f"data.split.{name}"
         if part is None or (part.fraction is None and part.rows is None):
             continue
-        if name in given:
-            raise Mistake(f"{key}: the source has its own {name} rows; set {key}=null to use them")
-        rest, rows[name] = _take(rest, part, seed, labels, key)
+        if name not in given:  # rows that the source itself names win, and describe_data says so
+            rest, rows[name] = _take(rest, part, seed, labels, column_of, key)
     if len(rest) == 0:
         raise Mistake("data.split: no training rows are left; lower data.split.test or data.split.valid")
     order = ("train", "valid", "test")
@@ -60,14 +67,27 @@ def limit_rows(n: int, given: dict[str, np.ndarray], limit: int, seed: int) -> n
     return np.concatenate([np.sort(generator.choice(p, min(limit, len(p)), replace=False)) for p in parts])
 
 
-def _take(rest: np.ndarray, part: SplitPart, seed: int, labels: np.ndarray | None, key: str):
+def _take(
+    rest: np.ndarray,
+    part: SplitPart,
+    seed: int,
+    labels: np.ndarray | None,
+    column_of: Callable[[str], np.ndarray],
+    key: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(kept, taken) of the rows `rest`."""
+    by, column = next(iter(part.by.items())) if isinstance(part.by, dict) and len(part.by) == 1 else (part.by, None)
+    if by not in (("random", "last") if column is None else ("time", "group")):
+        raise Mistake(f"{key}.by: '{part.by}' is none of random, last, {{time: <column>}}, {{group: <column>}}")
+    if by != "random" and part.stratify:
+        raise Mistake(f"{key}.stratify: only rows drawn at random can be stratified; use {key}.by=random")
     size = _size(len(rest), part, key)
-    if part.by == "last":
-        if part.stratify:
-            raise Mistake(f"{key}.stratify: the last rows cannot be stratified; use {key}.by=random")
+    if by == "group":
+        return _take_groups(rest, column_of(column)[rest], size, seed, key)
+    if by == "time":
+        rest = rest[np.argsort(column_of(column)[rest], kind="stable")]
+    if by in ("time", "last"):
         return rest[:-size], rest[-size:]
-    if part.by != "random":
-        raise Mistake(f"{key}.by: '{part.by}' is neither random nor last")
     from sklearn.model_selection import train_test_split
 
     stratify = labels is not None if part.stratify is None else part.stratify
@@ -78,6 +98,17 @@ def _take(rest: np.ndarray, part: SplitPart, seed: int, labels: np.ndarray | Non
         _check_classes(classes, size, key)
     kept, taken = train_test_split(rest, test_size=size, random_state=seed, stratify=classes)
     return kept, taken
+
+
+def _take_groups(rest: np.ndarray, groups: np.ndarray, size: int, seed: int, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Whole groups, drawn at random, whose share of the groups is that of the rows wanted."""
+    from sklearn.model_selection import GroupShuffleSplit
+
+    if len(np.unique(groups)) < 2:
+        raise Mistake(f"{key}.by: there is one group only; none could be set apart")
+    splitter = GroupShuffleSplit(1, test_size=size / len(rest), random_state=seed)
+    kept, taken = next(splitter.split(rest, groups=groups))
+    return rest[kept], rest[taken]
 
 
 def _size(n: int, part: SplitPart, key: str) -> int:

@@ -76,8 +76,8 @@ def check_quantities(source: Source) -> np.ndarray:
     return values
 
 
-def to_tensor(task: str, values: np.ndarray) -> Tensor:
-    """Targets in the shape of the contract: (n,) int64, or (n, 1) and (n, k) float32."""
+def to_tensor(task: str, values: np.ndarray, dtype: torch.dtype) -> Tensor:
+    """Targets in the shape of the contract: (n,) int64, or (n, 1) and (n, k) as `dtype`."""
     if task == "multiclass":
         return torch.from_numpy(values.astype(np.int64))
-    return torch.from_numpy(np.ascontiguousarray(values.reshape(len(values), -1), dtype=np.float32))
+    return torch.from_numpy(values.reshape(len(values), -1).astype(np.float64)).to(dtype)

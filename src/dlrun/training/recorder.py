@@ -37,6 +37,7 @@ class Recorder:
         interruption: Interruption,
     ):
         self.folder = folder
+        self.resumes = trainer.resumes
         self.interruption = interruption
         self.timetable = Timetable(trainer.checkpoint_every)
         text = yaml.safe_dump(OmegaConf.to_container(config, enum_to_str=True), sort_keys=False)
@@ -77,6 +78,8 @@ class Recorder:
 
     def save(self, training: Training) -> None:
         """Save all that a resume needs, the events before it."""
+        if not self.resumes:
+            return
         with writing(self.folder.path):
             self.board.flush()
         self.folder.write_bytes("checkpoints/last.pt", to_bytes(training))

@@ -7,15 +7,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from dlrun.data.module import Data, Split
 from dlrun.errors import Mistake
+from dlrun.models.summary import count_parameters
 from dlrun.training.checkpoints import Every
 from dlrun.training.early_stopping import EarlyStopping, Stopper
+from dlrun.training.penalties import Regularizer
 from dlrun.training.schedules import Schedule
 
 GATHERED_ROWS = 8192  # rows that are put into order and turned into floats at once
@@ -24,12 +28,13 @@ EVALUATED_ROWS = 1024  # rows that are evaluated at once
 
 @dataclass
 class Learner:
-    """What is trained, and by what: the network, its loss, optimizer and schedule."""
+    """What is trained, and by what: the network, its loss, optimizer, schedule, and penalty on the weights."""
 
     model: nn.Module
     loss: nn.Module
     optimizer: torch.optim.Optimizer
     schedule: Schedule | None
+    regularizer: Regularizer | None
 
 
 @dataclass
@@ -101,6 +106,9 @@ class Trainer:
         Mistake: a number out of its range.
     """
 
+    model_class: ClassVar[type] = nn.Module
+    resumes: ClassVar[bool] = True
+
     epochs: int = 30
     batch_size: int = 32
     shuffle: bool = True
@@ -144,7 +152,7 @@ class Trainer:
         Returns:
             Where training ended. The network holds the last weights; `training.restore_best()` gives the best.
         """
-        model, loss_function, optimizer, schedule = vars(training.learner).values()
+        model, loss_function, optimizer, schedule, regularizer = vars(training.learner).values()
         progress, means = training.progress, training.means
         dtype, autocast = dtype_of(model), autocast_of(model, precision)
         before, started = progress.seconds, time.perf_counter()
@@ -160,7 +168,8 @@ class Trainer:
                 with autocast:
                     scores = model(inputs)
                     loss = loss_function(scores, targets)
-                (loss / self.accumulate if self.accumulate > 1 else loss).backward()
+                cost = loss + regularizer.term() if regularizer else loss  # the penalty is no part of what is logged
+                (cost / self.accumulate if self.accumulate > 1 else cost).backward()
                 means.add(loss.detach(), scores.detach(), targets)
                 progress.batch += 1
                 if progress.batch % self.accumulate and progress.batch < batches_per_epoch:
@@ -170,6 +179,8 @@ class Trainer:
                 progress.lr = optimizer.param_groups[0]["lr"]
                 optimizer.step()
                 optimizer.zero_grad()
+                if regularizer:
+                    regularizer.after_step(progress.lr)
                 if schedule:
                     schedule.after_step()
                 progress.step += 1
@@ -206,6 +217,18 @@ class Trainer:
             training.best = {name: value.clone() for name, value in state.items()}
         if stopper is not None and stopper.stops:
             progress.status = "finished"
+
+    def check(self, training: Training) -> None:
+        """Refuse, by a Mistake, a training that this trainer cannot do. Gradient descent can do any."""
+
+    def weights(self, model: nn.Module) -> tuple[str, bytes]:
+        """The name and content of the file that holds the weights."""
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        return "model.safetensors", safetensors.torch.save(tensors)
+
+    def parameters(self, model: nn.Module) -> int:
+        """Trainable parameters."""
+        return count_parameters(model)
 
     def batches(self, rows: int) -> int:
         """Batches in an epoch over `rows` training rows."""

@@ -1,0 +1,82 @@
+"""The fitter for scikit-learn estimators: the same data, splits, metrics and run folder as for networks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import skops.io
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from dlrun.data.module import Data, Split
+from dlrun.errors import blame
+from dlrun.training.trainer import Progress, Trainer, Training
+
+
+@dataclass
+class EstimatorTrainer(Trainer):
+    """Fits a scikit-learn estimator on the training rows; epochs, batches and optimizer mean nothing to it."""
+
+    model_class: ClassVar[type] = BaseEstimator
+    resumes: ClassVar[bool] = False
+
+    def fit(
+        self,
+        training: Training,
+        data: Data,
+        *,
+        seed: int,
+        precision: str,
+        on_step: Callable[[Training], str | None],
+        on_epoch: Callable[[Training, dict[str, float]], None],
+    ) -> Progress:
+        """Fit `training.learner.model` in place; see Trainer.fit.
+
+        Raises:
+            Mistake: the estimator refuses its settings or the data.
+        """
+        progress, estimator = training.progress, training.learner.model
+        started = time.perf_counter()
+        targets = data.train.targets.numpy()
+        with blame(f"model: {type(estimator).__name__}"):
+            estimator.fit(features(data.train), targets.ravel() if data.spec.outputs == 1 else targets)
+        progress.seconds = time.perf_counter() - started
+        progress.status, progress.epochs, progress.best_epoch = "finished", 1, 1
+        return progress
+
+    def scores(self, model: BaseEstimator, split: Split, precision: str) -> Tensor:
+        """Raw scores (n, outputs): quantities, log odds of the probabilities, or decision values where an estimator
+        gives no probabilities."""
+        inputs, multilabel = features(split), split.targets.dim() == 2 and split.targets.shape[1] > 1
+        if not hasattr(model, "classes_"):
+            return torch.from_numpy(np.asarray(model.predict(inputs), dtype=np.float64).reshape(len(split), -1))
+        if hasattr(model, "predict_proba"):
+            found = model.predict_proba(inputs)
+            probability = (
+                np.stack([p[:, 1] for p in found], axis=1) if multilabel and isinstance(found, list) else found
+            )
+            probability = torch.from_numpy(np.asarray(probability, dtype=np.float64))
+            if split.targets.dim() == 1:
+                return probability.log()
+            return torch.logit(probability if multilabel else probability[:, 1:])
+        return torch.from_numpy(np.asarray(model.decision_function(inputs), dtype=np.float64).reshape(len(split), -1))
+
+    def weights(self, model: BaseEstimator) -> tuple[str, bytes]:
+        """The name and content of the file that holds the fitted estimator (no pickle)."""
+        return "model.skops", skops.io.dumps(model)
+
+    def parameters(self, model: BaseEstimator) -> int | None:
+        """Fitted coefficients and intercepts; None for estimators that have none."""
+        arrays = [getattr(model, n) for n in ("coef_", "intercept_", "coefs_", "intercepts_") if hasattr(model, n)]
+        flat = [a for array in arrays for a in (array if isinstance(array, list) else [array])]
+        return int(sum(np.size(a) for a in flat)) if flat else None
+
+
+def features(split: Split) -> np.ndarray:
+    """The inputs as scikit-learn wants them: (n, features) float64, images flattened."""
+    return split.transform(split.inputs.cpu(), torch.float64).flatten(1).numpy()

@@ -1,0 +1,94 @@
+"""Penalties on the weights: L1, L2, max-norm, and the proximal step that makes an L1 penalty give true zeros."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from dlrun.errors import Mistake, did_you_mean
+from dlrun.models.initializers import parameters_by_kind
+
+
+@dataclass
+class Penalty:
+    """What is added to the training loss, or done to the weights after a step. Biases are never penalised.
+
+    Args:
+        l1: λ of λ·Σ|w|.
+        l2: λ of λ·Σw² (Keras's l2; not half of it).
+        proximal: apply l1 not as a gradient but as a soft threshold of lr·l1 after each step, so that weights become
+            exactly 0 (ISTA, Beck and Teboulle 2009).
+        max_norm: the largest norm of the weights that lead into one neuron or filter; None: no limit.
+        layers: `all`, `hidden` (all but the last linear layer), `output`, or names of parameters as the model's
+            summary shows their layers.
+
+    Raises:
+        Mistake: a number out of its range.
+    """
+
+    l1: float = 0.0
+    l2: float = 0.0
+    proximal: bool = False
+    max_norm: float | None = None
+    layers: list[str] = field(default_factory=lambda: ["all"])
+
+    def __post_init__(self):
+        for name in ("l1", "l2"):
+            if not getattr(self, name) >= 0:
+                raise Mistake(f"penalty.{name} is {getattr(self, name)}: it must be at least 0")
+        if self.max_norm is not None and not self.max_norm > 0:
+            raise Mistake(f"penalty.max_norm is {self.max_norm}: it must be above 0, or null")
+        if self.proximal and not self.l1:
+            raise Mistake("penalty.proximal: needs penalty.l1 above 0")
+
+    def weights(self, model: nn.Module) -> list[nn.Parameter]:
+        """The weights of `model` that are penalised.
+
+        Raises:
+            Mistake: a layer that the model does not have.
+        """
+        found = [(name, kind, p) for name, kind, p in parameters_by_kind(model) if kind not in ("biases", "embeddings")]
+        groups = {"all": [p for *_, p in found], "output": [p for _, kind, p in found if kind == "output"]}
+        groups["hidden"] = [p for _, kind, p in found if kind != "output"]
+        groups |= {name.rpartition(".")[0]: [p] for name, _, p in found}
+        for layer in self.layers:
+            if layer not in groups:
+                raise Mistake(f"penalty.layers: the model has no layer '{layer}'{did_you_mean(layer, groups)}")
+        return list({id(p): p for layer in self.layers for p in groups[layer]}.values())
+
+
+class Regularizer:
+    """A Penalty at work on the weights of one model."""
+
+    def __init__(self, penalty: Penalty, model: nn.Module):
+        self.penalty = penalty
+        self.weights = penalty.weights(model)
+
+    def term(self) -> Tensor | float:
+        """What is added to the loss of a batch."""
+        total: Tensor | float = 0.0
+        if self.penalty.l1 and not self.penalty.proximal:
+            total = total + self.penalty.l1 * sum(w.abs().sum() for w in self.weights)
+        if self.penalty.l2:
+            total = total + self.penalty.l2 * sum(w.square().sum() for w in self.weights)
+        return total
+
+    @torch.no_grad()
+    def after_step(self, lr: float) -> None:
+        """Pull the weights where a gradient cannot: to exactly 0, or back to the largest norm."""
+        if self.penalty.proximal:
+            for w in self.weights:
+                w.copy_(w.sign() * (w.abs() - lr * self.penalty.l1).clamp(min=0))
+        if self.penalty.max_norm is not None:
+            for w in self.weights:
+                norms = w.flatten(1).norm(dim=1).view(-1, *[1] * (w.dim() - 1))
+                w.mul_((self.penalty.max_norm / norms.clamp(min=1e-12)).clamp(max=1))
+
+
+def build_regularizer(penalty: Penalty, model: nn.Module) -> Regularizer | None:
+    """The penalty at work on `model`, or None where there is nothing to do."""
+    if penalty.l1 or penalty.l2 or penalty.max_norm is not None:
+        return Regularizer(penalty, model)
+    return None

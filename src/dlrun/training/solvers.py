@@ -1,0 +1,135 @@
+"""Fitters for the linear models where gradient descent would never arrive: least squares in one go, and L-BFGS."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from dlrun.data.module import Data
+from dlrun.errors import Mistake
+from dlrun.training.trainer import Progress, Trainer, Training
+
+
+@dataclass
+class Solver(Trainer):
+    """What both solvers share: one epoch over all rows at once, logged like any other."""
+
+    resumes: ClassVar[bool] = False
+
+    def fit(
+        self,
+        training: Training,
+        data: Data,
+        *,
+        seed: int,
+        precision: str,
+        on_step: Callable[[Training], str | None],
+        on_epoch: Callable[[Training, dict[str, float]], None],
+    ) -> Progress:
+        """Solve for the weights of `training.learner.model`; see Trainer.fit."""
+        progress, learner = training.progress, training.learner
+        started = time.perf_counter()
+        inputs = data.train.transform(data.train.inputs, next(learner.model.parameters()).dtype)
+        self.solve(training, inputs, data.train.targets)
+        progress.epochs = progress.best_epoch = progress.epoch = 1
+        scores = self.scores(learner.model, data.train, precision)
+        training.means.add(learner.loss(scores, data.train.targets), scores, data.train.targets)
+        logged = {"epoch": 1, "lr": 0.0, **training.means.result("train")}
+        logged |= self.validate(training, data.valid, precision)
+        progress.seconds = time.perf_counter() - started
+        progress.status = "finished"
+        on_epoch(training, logged)
+        return progress
+
+    def solve(self, training: Training, inputs: Tensor, targets: Tensor) -> None:
+        """Set the weights of `training.learner.model` by all rows at once."""
+        raise NotImplementedError
+
+
+@dataclass
+class ClosedForm(Solver):
+    """Least squares: the weights that minimise MSE + penalty.l2·Σw² (minimum norm where several do); the bias is free.
+
+    With a penalty this is Ridge(alpha = rows · penalty.l2) of scikit-learn.
+    """
+
+    def check(self, training: Training) -> None:
+        """Refuse what has no closed form.
+
+        Raises:
+            Mistake: the model is not one linear layer, the loss not MSE, or a penalty other than l2.
+        """
+        learner = training.learner
+        if len(_linear_layers(learner.model)) != 1 or not isinstance(learner.loss, nn.MSELoss):
+            raise Mistake("solver=closed_form: needs model=linear, a quantity and the squared loss; use solver=lbfgs")
+        penalty = learner.regularizer.penalty if learner.regularizer else None
+        if penalty and (penalty.l1 or penalty.max_norm is not None):
+            raise Mistake("solver=closed_form: goes with penalty.l2 only; for l1, model=sklearn/lasso")
+
+    def solve(self, training: Training, inputs: Tensor, targets: Tensor) -> None:
+        """By singular values, on centred columns."""
+        penalty = training.learner.regularizer.penalty if training.learner.regularizer else None
+        layers = _linear_layers(training.learner.model)
+        layer, x, y = layers[0], inputs.flatten(1), targets.to(inputs.dtype)
+        free = layer.bias is not None
+        x_mean, y_mean = (x.mean(dim=0), y.mean(dim=0)) if free else (x.new_zeros(x.shape[1]), y.new_zeros(y.shape[1]))
+        x, y = x - x_mean, y - y_mean
+        if penalty:
+            strength = (penalty.l2 * len(x)) ** 0.5
+            x = torch.cat([x, strength * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)])
+            y = torch.cat([y, y.new_zeros(x.shape[1], y.shape[1])])
+        with torch.no_grad():
+            layer.weight.copy_(torch.linalg.lstsq(x.cpu(), y.cpu(), driver="gelsd").solution.T)
+            if free:
+                layer.bias.copy_(y_mean - layer.weight @ x_mean)
+
+
+@dataclass
+class LBFGS(Solver):
+    """All rows at once by L-BFGS with strong Wolfe conditions (PyTorch's), until the gradient vanishes.
+
+    Args:
+        max_iterations: at most so many iterations.
+        tolerance: the largest gradient that counts as vanished.
+    """
+
+    max_iterations: int = 5000
+    tolerance: float = 1e-9
+
+    def check(self, training: Training) -> None:
+        """Refuse what has no gradient.
+
+        Raises:
+            Mistake: a penalty other than l2.
+        """
+        regularizer = training.learner.regularizer
+        if regularizer and (regularizer.penalty.l1 or regularizer.penalty.max_norm is not None):
+            raise Mistake("solver=lbfgs: goes with penalty.l2 only, which has a gradient everywhere")
+
+    def solve(self, training: Training, inputs: Tensor, targets: Tensor) -> None:
+        """Minimise the loss with its penalty."""
+        learner = training.learner
+        regularizer = learner.regularizer
+        optimizer = torch.optim.LBFGS(
+            learner.model.parameters(), max_iter=self.max_iterations, max_eval=4 * self.max_iterations,
+            tolerance_grad=self.tolerance, tolerance_change=0.0, history_size=50, line_search_fn="strong_wolfe",
+        )  # fmt: skip
+
+        def cost() -> Tensor:
+            optimizer.zero_grad()
+            loss = learner.loss(learner.model(inputs), targets)
+            loss = loss + regularizer.term() if regularizer else loss
+            loss.backward()
+            return loss
+
+        learner.model.train()
+        optimizer.step(cost)
+
+
+def _linear_layers(model: nn.Module) -> list[nn.Linear]:
+    return [module for module in model.modules() if isinstance(module, nn.Linear)]
