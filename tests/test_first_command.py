@@ -52,7 +52,8 @@ def test_saved_weights_give_the_saved_predictions(dlrun):
 
 
 def test_quiet_prints_nothing(dlrun):
-    assert dlrun("quiet=true", "trainer.epochs=1").out == ""
+    ended = dlrun("quiet=true", "trainer.epochs=1")
+    assert (ended.out, ended.err) == ("", "")
 
 
 def test_dry_run_shows_data_and_model_and_leaves_nothing(dlrun):

@@ -32,7 +32,9 @@ def test_runs_or_refuses_in_one_line(dlrun, model, data):
             assert isinstance(ended.metrics[split][metric], float)
 
 
+@needs_mnist
 def test_limit_draws_rows_of_both_parts_of_the_source(dlrun):
-    ended = dlrun("data=iris", "data.limit=50", "trainer.epochs=1")
-    assert len(ended.predictions) == 50
-    assert len(set(ended.predictions["row"])) == 50
+    ended = dlrun("data=mnist", "data.limit=200", "model=logistic", "trainer.epochs=1")
+    parts = ended.predictions.groupby("split")["row"]
+    assert parts.nunique().to_dict() == {"train": 180, "valid": 20, "test": 200}
+    assert parts.max()["test"] < 10_000

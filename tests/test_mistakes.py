@@ -70,7 +70,37 @@ MISTAKES = {
     "wrong task": (["data.task=clasification"], ["data.task", "multiclass"]),
     "binary with ten classes": (["data.task=binary"], ["data.task", "multiclass"]),
     "fraction above 1": (["data.split.test.fraction=2"], ["data.split.test.fraction", "2"]),
-    "fraction and rows": (["data.split.test.rows=9"], ["data.split.test", "not both"]),
+    "no rows to split off": (["data.split.test.rows=0"], ["data.split.test.rows", "0"]),
+    "a split that is no group of keys": (["data.split.test=0.2"], ["data.split.test", "fraction"]),
+    "a width that is no list": (["model.hidden=64"], ["model.hidden", "[64]"]),
+    "no stride": (["model=cnn", "model.stride=0"], ["model.stride", "0"]),
+    "kernel of text": (["model=cnn", "model.kernel_size=abc"], ["model.kernel_size", "abc"]),
+    "no place for dropout": (["model.block=[dense,activation]", "model.dropout=0.5"], ["model.block", "dropout"]),
+    "no full batch": (["data=iris", "trainer.drop_last=true", "trainer.batch_size=128"], ["trainer.batch_size", "128"]),
+    "a lone row for batch norm": (
+        ["data=iris", "model.batch_norm=true", "trainer.batch_size=5"], ["trainer.batch_size", "batch norm"]
+    ),
+    "plateau by steps": (["scheduler=plateau", "scheduler.interval=step"], ["scheduler.interval", "epoch"]),
+    "penalty below 0": (["penalty.l2=-1"], ["penalty.l2", "-1"]),
+    "penalty of no layer": (["penalty.l1=1", "penalty.layers=[hiden]"], ["penalty.layers", "'hidden'"]),
+    "closed form of a deep network": (["data=diabetes", "solver=closed_form"], ["solver=closed_form", "model=linear"]),
+    "weights of a class that is not there": (["class_weight={x: 2}"], ["class_weight", "'x'"]),
+    "weights without classes": (["data=diabetes", "class_weight=balanced"], ["class_weight", "null"]),
+    "loss of another task": (["loss=mae"], ["loss", "L1Loss", "loss=task"]),
+    "classifier for a quantity": (["data=diabetes", "model=sklearn/svc"], ["SVC", "quantity"]),
+    "regressor for classes": (["model=sklearn/ridge"], ["Ridge", "classes"]),
+    "setting of an estimator": (["model=sklearn/lasso", "data=diabetes", "+model.alfa=1"], ["model.alfa", "'alpha'"]),
+    "several targets as classes": ([*CSV, "data.target=[a,b]", "data.task=multiclass"], ["data.task", "one"]),
+    "labels that are not 0 and 1": ([*CSV, "data.target=[a,b]", "data.task=multilabel"], ["data.task", "0 and 1"]),
+    "no target": ([*CSV, "data.target=[]"], ["data.target"]),
+    "a target twice": ([*CSV, "data.target=[a,a]"], ["data.target", "once"]),
+    "too few categories": ([*CSV, "data.target=value", "data.max_categories=0"], ["data.max_categories", "0"]),
+    "divisor 0": ([*CSV, "data.target=value", "data.scale={b: 0}"], ["data.scale.b", "0"]),
+    "time of no column": ([*CSV, "data.target=value", "data.split.test.by={time: when}"], ["data.split", "when"]),
+    "resume of nothing": (["resume="], ["resume", "latest"]),
+    "a file outside the data folder": (
+        ["data=banknotes", "data.file.path=../x.csv"], ["../x.csv", "leads out"]
+    ),
     "more rows than there are": (
         ["data=iris", "data.split.test={rows: 150, fraction: null}"],
         ["data.split.test", "150"],
@@ -136,7 +166,29 @@ def test_a_table_that_cannot_be_learned_from_says_so_in_a_line(dlrun, tmp_path, 
     assert not ended.outputs.exists()
 
 
+def test_a_broken_archive_is_one_line(dlrun, tmp_path):
+    (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04 no zip at all")
+    ended = dlrun("data=csv", "data.path=bad.zip", "data.target=b")
+    assert ended.exit_code == 2 and ended.err.count("\n") == 1 and "cannot be read" in ended.err
+
+
+def test_a_sweep_of_mistakes_leaves_nothing(dlrun):
+    ended = dlrun("-m", "trainer.batch_size=32,-2")
+    assert ended.exit_code == 2 and "trainer.batch_size is -2" in ended.err and not ended.outputs.exists()
+
+
+def test_a_dry_sweep_leaves_nothing(dlrun):
+    ended = dlrun("-m", "dry_run=true", "data=iris", "seed=1,2")
+    assert ended.exit_code == 0 and ended.out.count("dry run") == 2 and not ended.outputs.exists()
+
+
+def test_a_job_that_makes_no_sense_does_not_stop_the_others(dlrun):
+    ended = dlrun("-m", "data=iris", "model=cnn,logistic", "trainer.epochs=1")
+    assert ended.exit_code == 2 and "model=cnn" in ended.err
+    assert len(list(ended.outputs.rglob("model.safetensors"))) == 1
+
+
 def test_debug_shows_the_traceback(tmp_path):
     command = [sys.executable, "-m", "dlrun", "debug=true", "model=cnnn"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert "Traceback" in ended.stderr and "did you mean 'cnn'" in ended.stderr
+    assert ended.returncode == 2 and "Traceback" in ended.stderr and "did you mean 'cnn'" in ended.stderr

@@ -171,12 +171,28 @@ class Touch:
         return open, (self.marker, "w")
 
 
+def evil(folder, marker):
+    """A package in the run folder that leaves the marker when imported."""
+    (folder / "evil.py").write_text(f"open({str(marker)!r}, 'w')\nfrom torch.nn import Linear as Net\n")
+    return "evil.Net"
+
+
 HOSTILE = {
-    "a target of the system's": lambda folder, marker: overrides(folder, f"model._target_=os.mkdir,{marker}"),
-    "an allowed package": lambda folder, marker: overrides(folder, "allow_targets=[os]", "model._target_=os.getcwd"),
+    "a target of the system's": lambda folder, marker: overrides(
+        folder, "data._target_=os.mkdir", f"+data.path={marker}", "~data.n_samples", "~data.noise", "~data.random_state"
+    ),
+    "an alias of a target of the system's": lambda folder, marker: overrides(
+        folder, "data._target_=dlrun.cli.os.mkdir", f"+data.path={marker}"
+    ),
+    "a package that it allows itself": lambda folder, marker: overrides(
+        folder, f"allow_targets=[{evil(folder, marker).split('.')[0]}]", "model._target_=evil.Net"
+    ),
     "a search path for Hydra": lambda folder, marker: overrides(folder, "hydra.searchpath=[file:///tmp]"),
     "a callback of Hydra's": lambda folder, marker: overrides(folder, "+hydra.callbacks.x._target_=os.system"),
     "a launcher of Hydra's": lambda folder, marker: overrides(folder, "hydra/launcher=basic"),
+    "a file to download to a place of its choice": lambda folder, marker: overrides(
+        folder, "data=banknotes", f"data.file.path={marker}", f"data.file.url=file://{folder}/metrics.json"
+    ),
     "overrides that are code": lambda folder, marker: (folder / "overrides.yaml").write_text(
         f"!!python/object/apply:os.system ['touch {marker}']"
     ),
@@ -197,13 +213,24 @@ def link(path, target):
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_run_folder_runs_no_code(dlrun, finished, tmp_path, name):
+def test_a_hostile_run_folder_runs_no_code(dlrun, finished, tmp_path, monkeypatch, name):
     marker = tmp_path / "marker"
     HOSTILE[name](finished, marker)
+    monkeypatch.syspath_prepend(finished)
     refused(dlrun(f"resume={finished}", "trainer.epochs=4"))
     repeated = dlrun(f"run={finished}")
     if name != "a pickle for a checkpoint":  # a repeat needs no checkpoint, and trains as ever
         refused(repeated)
+    assert not marker.exists()
+
+
+def test_a_package_in_a_run_folder_is_not_trusted_because_of_the_users_config_folder(dlrun, finished, tmp_path):
+    marker = tmp_path / "marker"
+    evil(finished, marker)
+    (tmp_path / "conf").mkdir()
+    (tmp_path / finished.name.replace("-", "_")).symlink_to(finished)
+    overrides(finished, f"model._target_={finished.name.replace('-', '_')}.evil.Net")
+    refused(dlrun(f"run={finished}", "--config-dir", "conf"), "allow_targets")
     assert not marker.exists()
 
 

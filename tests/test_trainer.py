@@ -151,16 +151,20 @@ def test_one_cycle_ends_at_its_lowest_rate_after_all_steps(dlrun):
     assert ended.exit_code == 0 and rates[-1] == pytest.approx(0.1 / 25 / 1e4, rel=1e-2) and max(rates) > 0.05
 
 
-def test_plateau_lowers_the_rate_when_the_monitored_value_stands_still(dlrun):
-    ended = dlrun(*MOONS, "optimizer=sgd", "optimizer.lr=0.0", "scheduler=plateau", "scheduler.class.patience=0",
-                  "+scheduler.class.eps=0.0", "trainer.epochs=4", "trainer.early_stopping=null")  # fmt: skip
-    assert ended.exit_code == 0
+@pytest.mark.parametrize(("monitor", "better"), [("valid/loss", -1), ("valid/accuracy", 1)])
+def test_plateau_lowers_the_rate_when_the_monitored_value_gets_no_better(monitor, better):
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    config = compose(["scheduler=plateau", "scheduler.class.patience=0", "scheduler.class.factor=0.1"])[0]
+    config = compose(["scheduler=plateau", "scheduler.class.patience=0", f"scheduler.monitor={monitor}"])[0]
     schedule = build_schedule(config.scheduler, optimizer, 10, ())
-    for _ in range(3):
-        schedule.after_epoch({"valid/loss": 1.0})
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01)
+    rates = []
+    for value in (1.0, 1.0 + better, 1.0 + better, 1.0):
+        schedule.after_epoch({monitor: value})
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([1.0, 1.0, 0.1, 0.01])
+
+
+def test_plateau_goes_by_what_is_logged(dlrun):
+    assert dlrun(*MOONS, "scheduler=plateau", "trainer.epochs=2").exit_code == 0
 
 
 def test_inverse_time_decay_is_its_formula():
@@ -189,8 +193,17 @@ def test_precision_is_that_of_the_saved_weights(dlrun, precision, dtype):
     assert {str(tensor.dtype) for tensor in weights(ended).values()} == {f"torch.{dtype}"}
 
 
-def test_a_run_whose_loss_becomes_infinite_is_reported_as_diverged_and_keeps_the_best_weights(dlrun):
-    ended = dlrun("data=diabetes", "model=linear", "optimizer=sgd", "optimizer.lr=1e3", "data.scale_target=false")
-    assert ended.exit_code == 3 and "diverged" in ended.out
-    assert ended.metrics["status"] == "diverged"
-    assert ended.metrics["epochs"] < 30
+def test_a_run_whose_loss_becomes_infinite_is_reported_and_its_best_weights_are_kept(dlrun):
+    ended = dlrun("data=diabetes", "model=mlp", "optimizer=sgd", "optimizer.lr=0.01", "scheduler=exponential",
+                  "scheduler.class.gamma=1e4", "trainer.early_stopping.patience=30")  # fmt: skip
+    assert ended.exit_code == 3 and "diverged in epoch" in ended.out
+    assert ended.metrics["status"] == "diverged" and ended.metrics["epochs"] < 30
+    losses = [row["valid/loss"] for row in history(ended)]
+    assert ended.metrics["best_epoch"] == losses.index(min(losses)) + 1 < ended.metrics["epochs"]
+    assert ended.metrics["valid"]["loss"] == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_weights_that_break_in_the_last_step_are_reported_as_diverged(dlrun):
+    ended = dlrun("data=diabetes", "data.scale_target=false", "optimizer=sgd", "optimizer.lr=1e38", "trainer.epochs=1",
+                  "trainer.batch_size=1000", "data.split.valid=null")  # fmt: skip
+    assert ended.exit_code == 3 and ended.metrics["status"] == "diverged"

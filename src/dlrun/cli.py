@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import dlrun
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> int:
         return _dispatch(_parse(arguments))
     except Mistake as mistake:
         if any(argument.lower() == "debug=true" for argument in arguments):
-            raise
+            traceback.print_exc()
         print(f"dlrun: {mistake}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -91,7 +92,10 @@ def _take(overrides: list[str], key: str) -> str | None:
     for override in overrides:
         if override.startswith(f"{key}="):
             overrides.remove(override)
-            return override.partition("=")[2]
+            folder = override.partition("=")[2]
+            if not folder:
+                raise Mistake(f"{key}=: name a run folder, or latest")
+            return folder
     return None
 
 

@@ -37,7 +37,7 @@ class Precision(Enum):
 
 @dataclass
 class SplitPart:
-    """Which rows become the test or the validation rows: a `fraction` of what is left, or a number of `rows`.
+    """Which rows become the test or the validation rows: a number of `rows` or else a `fraction` of what is left.
 
     With neither there are none. `by` is `random` (drawn with `data.split_seed`), `last` (the last rows, in order),
     `{time: <column>}` (the latest rows) or `{group: <column>}` (whole groups, drawn at random). `stratify` keeps the
@@ -136,7 +136,7 @@ def compose(overrides: list[str], config_dir: str | None = None) -> tuple[DictCo
         _refuse_unknown_keys(config)
         OmegaConf.resolve(config)
         if config_dir is not None:
-            config.allow_targets.extend(sorted(own_packages(config)))
+            config.allow_targets.extend(sorted(own_packages(config_dir)))
         missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         key = missing[0]
@@ -144,32 +144,31 @@ def compose(overrides: list[str], config_dir: str | None = None) -> tuple[DictCo
     return config, choices
 
 
-def own_packages(config: DictConfig) -> set[str]:
-    """Packages in the current folder that the config's targets name: trusted where the user gives a `--config-dir`.
+def own_packages(config_dir: str) -> set[str]:
+    """Packages in the current folder that a YAML file of the user's `--config-dir` names as a target: trusted.
 
     A name that stands for an installed package stays that, and is not meant.
     """
-    names = {value.partition(".")[0] for value in _targets(config)}
     found = {}
-    for name in names:
-        with suppress(ImportError, ValueError):
-            found[name] = importlib.util.find_spec(name)
+    for file in Path(config_dir).rglob("*.yaml"):
+        for name in {target.partition(".")[0] for target in _targets(OmegaConf.load(file))}:
+            with suppress(ImportError, ValueError):
+                found[name] = importlib.util.find_spec(name)
     here = Path.cwd().resolve()
     return {
         name
         for name, spec in found.items()
-        if spec
-        and spec.origin
-        and here in Path(spec.origin).resolve().parents
+        if spec and spec.origin and here in Path(spec.origin).resolve().parents
         and "site-packages" not in Path(spec.origin).parts
-    }
+    }  # fmt: skip
 
 
 def _targets(node: object) -> Iterator[str]:
     if isinstance(node, DictConfig):
-        for key, value in node.items():
-            if key == "_target_" and isinstance(value, str):
-                yield value
+        for key in node:
+            value = node._get_node(key)
+            if key == "_target_" and isinstance(value._value(), str):
+                yield value._value()
             else:
                 yield from _targets(value)
 

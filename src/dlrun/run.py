@@ -112,6 +112,8 @@ def run(job: Job, folder: RunFolder | None = None, resumes: bool = False) -> Run
             training.restore_best()
             with memory_explained(model, trainer):
                 scores = {name: trainer.scores(model, rows, precision) for name, rows in data.splits().items()}
+            if not all(found.isfinite().all() for found in scores.values()):
+                progress.status = "diverged"
             evaluation = evaluate(data, training.learner.loss, scores)
             metrics = summary(progress, evaluation, trainer.parameters(model), job)
             save_results(folder, trainer.weights(model), data, evaluation, metrics)
@@ -179,6 +181,17 @@ def begin_training(config: DictConfig, trainer: Trainer, model: nn.Module, data:
     stopping = trainer.early_stopping
     if stopping and stopping.monitor == "valid/loss" and data.valid is None:
         stopping = None
+    if trainer.batches(len(data.train)) < 1:
+        raise Mistake(
+            f"trainer.batch_size is {trainer.batch_size}: the {len(data.train)} training rows make no full batch, and "
+            "trainer.drop_last=true leaves the rest out; lower it"
+        )
+    lone = trainer.batch_size == 1 or (len(data.train) % trainer.batch_size == 1 and not trainer.drop_last)
+    if lone and not trainer.steps_per_epoch and any(isinstance(m, nn.BatchNorm1d) for m in network_modules(model)):
+        raise Mistake(
+            f"trainer.batch_size is {trainer.batch_size}: the last batch of {len(data.train)} rows would be a single "
+            "one, which batch norm cannot normalise; use another size, or trainer.drop_last=true"
+        )
     monitored = [("trainer.early_stopping.monitor", stopping.monitor)] if stopping else []
     if config.scheduler.get("monitor"):
         monitored.append(("scheduler.monitor", config.scheduler.monitor))
@@ -214,6 +227,11 @@ def take_up(folder: RunFolder, training: Training, trainer: Trainer, record: dic
         progress.status = "running"
     for name in ("history.csv", "timing.csv"):
         folder.keep_rows(name, progress.epochs)
+
+
+def network_modules(model: nn.Module | BaseEstimator) -> Iterator[nn.Module]:
+    """The modules of a network; none for an estimator."""
+    return model.modules() if isinstance(model, nn.Module) else iter(())
 
 
 def penalty_of(config: DictConfig) -> Penalty:
@@ -291,11 +309,12 @@ def report(console: Console, folder: RunFolder, metrics: dict) -> None:
     if metrics["status"] == "diverged":
         console.print(
             f"diverged in epoch {metrics['epochs']}: the loss became NaN or infinite; the best weights "
-            "before that are evaluated (a lower learning rate may help)"
+            "before that, if any, are evaluated (a lower learning rate may help)"
         )
     print_results(console, metrics)
+    parameters = "–" if metrics["parameters"] is None else f"{metrics['parameters']:,}"
     console.print(
-        f"parameters {metrics['parameters'] or 0:,}   best epoch {metrics['best_epoch']} of {metrics['epochs']}   "
+        f"parameters {parameters}   best epoch {metrics['best_epoch']} of {metrics['epochs']}   "
         f"{metrics['fit_seconds']:.1f} s"
     )
     console.print(str(folder), markup=False)

@@ -135,6 +135,8 @@ def check_types(hints: dict[str, Any], values: dict[str, Any], key: str) -> dict
         Mistake: a value that cannot be of its type, or an unknown key in a nested dataclass.
     """
     storable = {name: _storable(hint) for name, hint in hints.items() if _storable(hint) is not Any}
+    for name, hint in storable.items():
+        _refuse_other_shape(hint, values[name], ".".join(filter(None, (key, name))))
     fields = [(name, hint, dataclasses.field(default=MISSING)) for name, hint in storable.items()]
     try:
         schema = OmegaConf.structured(dataclasses.make_dataclass("Settings", fields))
@@ -148,6 +150,20 @@ def check_types(hints: dict[str, Any], values: dict[str, Any], key: str) -> dict
             raise Mistake(f"{where}: there is no such key{hint} (here: {', '.join(map(str, parent))})") from error
         raise Mistake(f"{where}: {one_line(str(error.msg or error).splitlines()[0])}") from error
     return values | converted
+
+
+def _refuse_other_shape(hint: Any, value: Any, key: str) -> None:
+    """Say in a person's words that a list, or a group of keys, belongs where something else stands."""
+    if typing.get_origin(hint) is list and not isinstance(value, list) and value is not None:
+        raise Mistake(f"{key}: a list belongs here, as in [{value}]")
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        for name, inner in typing.get_type_hints(hint).items():
+            members = [m for m in typing.get_args(inner) or (inner,) if dataclasses.is_dataclass(m)]
+            if members and name in value:
+                _refuse_other_shape(members[0], value[name], f"{key}.{name}")
+    elif dataclasses.is_dataclass(hint) and value is not None:
+        names = [field.name for field in dataclasses.fields(hint)]
+        raise Mistake(f"{key}: '{value}' cannot stand here; set one of its keys {', '.join(names)}: {key}.{names[0]}=…")
 
 
 def _refuse_nested_targets(value: Any, key: str) -> None:

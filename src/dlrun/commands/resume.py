@@ -31,9 +31,12 @@ def resume(path: str, changes: list[str], config_dir: str | None) -> int:
         if key not in CHANGEABLE:
             raise Mistake(f"{key}: cannot change when a run is resumed (only {', '.join(CHANGEABLE)} can)")
     config, choices = compose(stored_overrides(folder) + changes, config_dir)
-    before, now = dict(flatten(folder.read_yaml("config.yaml"))), dict(flatten(plain(config)))
-    status = folder.read_json("metrics.json")["status"]
-    longer = now["trainer.epochs"] > before["trainer.epochs"]
+    stored = folder.read_yaml("config.yaml")
+    if not isinstance(stored, dict):
+        raise Mistake(f"{folder.path / 'config.yaml'}: is damaged (no config)")
+    before, now = dict(flatten(stored)), dict(flatten(plain(config)))
+    status = folder.read_json("metrics.json").get("status")
+    longer = now["trainer.epochs"] > before.get("trainer.epochs", 0)
     if longer and _schedule_depends_on_length(before):
         raise Mistake("trainer.epochs: cannot change when this run is resumed, for its schedule's length depends on it")
     _refuse_other_config(folder, before, now)
@@ -57,6 +60,6 @@ def _refuse_other_config(folder: RunFolder, before: dict, now: dict) -> None:
 
 def _schedule_depends_on_length(config: dict) -> bool:
     return any(
-        config.get(f"scheduler.class.{name}", 0) in (None, config["trainer.epochs"])
+        config.get(f"scheduler.class.{name}", 0) in (None, config.get("trainer.epochs"))
         for name in ("total_steps", "T_max")
     )

@@ -9,6 +9,11 @@ from dlrun.errors import Mistake, choose, did_you_mean
 
 KINDS = {"numeric": "", "category": "", "boolean": "", "date": "", "ignore": ""}
 TRUTHS = {"true": 1.0, "yes": 1.0, "t": 1.0, "y": 1.0, "false": 0.0, "no": 0.0, "f": 0.0, "n": 0.0}
+DATE_FORMATS = [
+    f"{day}{time}"
+    for day in ("%Y-%m-%d", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y", "%Y-%m")
+    for time in ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M:%S", "T%H:%M:%S.%f", "T%H:%M:%SZ")
+]
 DATE_PARTS = ("year", "month", "day", "day_of_week", "hour")
 
 
@@ -28,7 +33,9 @@ def describe_columns(frame: pd.DataFrame, named: dict[str, str]) -> tuple[dict[s
     for kind in KINDS:
         members = [c for c in kinds if kinds[c] == kind]
         if members:
-            shown = [f"{c} ({found[c][1]})" if kind == "ignore" else c for c in members[:12]]
+            shown = [
+                f"{c} ({found[c][1]})" if kind == "ignore" or "missing" in found[c][1] else c for c in members[:12]
+            ]
             more = f", and {len(members) - 12} more" if len(members) > 12 else ""
             lines.append(f"{'ignored' if kind == 'ignore' else kind} columns: {', '.join(shown)}{more}")
     if all(kind == "ignore" for kind in kinds.values()):
@@ -44,7 +51,7 @@ def infer_kind(column: pd.Series) -> tuple[str, str]:
         return "ignore", "no value at all"
     if distinct == 1:
         return "ignore", "one value only"
-    if pd.api.types.is_bool_dtype(values) or set(map(str.lower, values.astype(str).unique()[:9])) <= TRUTHS.keys():
+    if pd.api.types.is_bool_dtype(values) or _are_truths(values):
         return "boolean", "two truth values"
     if pd.api.types.is_datetime64_any_dtype(values):
         return "date", "dates"
@@ -60,12 +67,11 @@ def _infer_text_kind(values: pd.Series, distinct: int) -> tuple[str, str]:
     numbers = pd.to_numeric(values, errors="coerce").notna().mean()
     if numbers >= 0.95:
         return "numeric", f"numbers, {1 - numbers:.1%} other text read as missing"
-    sample = values.sample(min(len(values), 500), random_state=0)
-    if sample.str.contains(r"\d", regex=True).all() and _dates(sample).notna().all():
+    if date_format(values) is not None:
         return "date", "dates"
     if distinct == len(values) and len(values) > 20:
         return "ignore", "a different value in every row: an identifier or free text"
-    if distinct > 0.5 * len(values) and sample.str.split().str.len().mean() > 4:
+    if distinct > 0.5 * len(values) and values.iloc[:500].str.split().str.len().mean() > 4:
         return "ignore", "free text"
     return "category", f"{distinct} categories"
 
@@ -92,11 +98,13 @@ def find_leaks(frame: pd.DataFrame, kinds: dict[str, str], targets: pd.DataFrame
     return lines
 
 
-def numbers_of(column: pd.Series, kind: str) -> pd.DataFrame:
-    """A numeric, boolean or date column as float columns; what is not of the kind becomes NaN."""
+def numbers_of(column: pd.Series, kind: str, dates_as: str | None = None) -> pd.DataFrame:
+    """A numeric, boolean or date column (written as `dates_as`) as float columns; what does not fit is NaN."""
     if kind == "date":
-        dates = column if pd.api.types.is_datetime64_any_dtype(column) else _dates(column.astype("string"))
-        parts = {f"{column.name}_{part}": getattr(dates.dt, part).astype(float) for part in DATE_PARTS}
+        dates = column
+        if not pd.api.types.is_datetime64_any_dtype(column):
+            dates = pd.to_datetime(column.astype("string"), errors="coerce", format=dates_as)
+        parts = {f"{column.name} {part}": getattr(dates.dt, part).astype(float) for part in DATE_PARTS}
         return pd.DataFrame(parts, index=column.index)
     if kind == "boolean":
         texts = column.astype("string").str.lower().map({**TRUTHS, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0})
@@ -109,9 +117,24 @@ def sortable(column: pd.Series) -> np.ndarray:
     """Values that sort as a person means it: dates by time, numbers by size, other text by letter."""
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
         return column.to_numpy()
-    dates = _dates(column.astype("string"))
-    return (dates if dates.notna().all() else column.astype(str)).to_numpy()
+    written = date_format(column.dropna().astype(str))
+    if written is None or column.isna().any():
+        return column.astype(str).to_numpy()
+    return pd.to_datetime(column, format=written).to_numpy()
 
 
-def _dates(texts: pd.Series) -> pd.Series:
-    return pd.to_datetime(texts, errors="coerce", format="mixed")
+def date_format(texts: pd.Series) -> str | None:
+    """The one format in which all `texts` are dates with a year, or None.
+
+    Where day and month could be exchanged in every row, the month is read first.
+    """
+    for written in DATE_FORMATS:
+        first, rest = texts.iloc[:20], texts.iloc[20:]
+        if all(pd.to_datetime(part, errors="coerce", format=written).notna().all() for part in (first, rest)):
+            return written
+    return None
+
+
+def _are_truths(values: pd.Series) -> bool:
+    found = set(map(str.lower, values.astype(str).unique()[:3]))
+    return len(found) == 2 and {TRUTHS.get(text) for text in found} == {0.0, 1.0}

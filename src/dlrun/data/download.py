@@ -10,7 +10,7 @@ import os
 import sys
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from dlrun.errors import Mistake, one_line
 
@@ -31,6 +31,11 @@ class File:
     url: str | None
     sha256: str
     mirror: str | None = None
+
+    def __post_init__(self):
+        path = PurePath(self.path)
+        if path.is_absolute() or path.drive or ".." in path.parts:
+            raise Mistake(f"data: the file path '{self.path}' leads out of the data folder")
 
 
 def read(file: File, data_dir: str | None) -> bytes:

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dlrun.data.columns import numbers_of
+from dlrun.data.columns import date_format, numbers_of
 from dlrun.data.module import as_float
 from dlrun.errors import Mistake, choose, did_you_mean
 
@@ -26,7 +26,7 @@ class TablePreprocessing:
             scaled in float64; None: as they are.
 
     Raises:
-        Mistake: an unknown scale, a divisor of 0 or of no numeric column, or a degree below 1.
+        Mistake: fewer than two categories, an unknown scale, a divisor of 0 or of no numeric column, a degree below 1.
     """
 
     transform = staticmethod(as_float)
@@ -46,6 +46,8 @@ class TablePreprocessing:
                     raise Mistake(f"data.scale.{column} is {divisor}: it must be a number other than 0")
         else:
             choose(scale, dict.fromkeys(SCALES), "data.scale")
+        if max_categories < 2:
+            raise Mistake(f"data.max_categories is {max_categories}: it must be at least 2")
         if polynomial is not None and polynomial < 1:
             raise Mistake(f"data.polynomial is {polynomial}: it must be at least 1, or null")
         self.kinds = kinds
@@ -53,6 +55,7 @@ class TablePreprocessing:
         self.scale = scale
         self.polynomial = polynomial
         self.transformer = None
+        self.date_formats: dict[str, str | None] = {}
         self.feature_names: list[str] = []
 
     @property
@@ -71,6 +74,15 @@ class TablePreprocessing:
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 
+        self.date_formats = {
+            c: date_format(inputs[c].dropna().astype(str)) for c in self._columns("date") if not _is_datetime(inputs[c])
+        }
+        for column, written in self.date_formats.items():
+            if written is None:
+                raise Mistake(
+                    f"data: column '{column}' holds no dates of one format with a year; ignore it, or take it "
+                    f"as a category: data.columns={{{column}: category}}"
+                )
         clean = self._clean(inputs)
         empty = [str(c) for c in clean.columns if clean[c].isna().all()]
         if empty:
@@ -78,7 +90,7 @@ class TablePreprocessing:
                 f"data: column '{empty[0]}' has no value in any training row; leave it out: "
                 f"data.columns={{{empty[0]}: ignore}}"
             )
-        numeric = [c for c in clean.columns if c not in self.kinds or self.kinds[c] in ("numeric", "boolean", "date")]
+        numeric = [c for c in clean.columns if c not in [*self._columns("category"), *self._columns("plain")]]
         steps = [SimpleImputer(strategy="median")]
         if self.polynomial:
             steps.append(PolynomialFeatures(self.polynomial, include_bias=False))
@@ -96,9 +108,10 @@ class TablePreprocessing:
             ),
             ("plain", "passthrough", self._columns("plain")),
         ]
-        self.transformer = ColumnTransformer([p for p in parts if p[2]], verbose_feature_names_out=False)
-        self.transformer.fit(clean)
-        self.feature_names = [str(name) for name in self.transformer.get_feature_names_out()]
+        self.transformer = ColumnTransformer([p for p in parts if p[2]]).fit(clean)
+        full = [str(name) for name in self.transformer.get_feature_names_out()]  # with the part: numeric__area
+        short = [name.partition("__")[2] for name in full]
+        self.feature_names = short if len(set(short)) == len(short) else full
         return self
 
     def apply(self, inputs: pd.DataFrame) -> Tensor:
@@ -119,6 +132,7 @@ class TablePreprocessing:
             "kind": "table",
             "columns": self.kinds,
             "max_categories": self.max_categories,
+            "date_formats": self.date_formats,
             "scale": self.scale,
             "polynomial": self.polynomial,
             "features": self.feature_names,
@@ -144,5 +158,10 @@ class TablePreprocessing:
             elif kind == "plain":
                 columns.append(inputs[column])
             elif kind != "ignore":
-                columns.append(numbers_of(inputs[column], kind) / divisors.get(column, 1))
+                found = numbers_of(inputs[column], kind, self.date_formats.get(column))
+                columns.append(found / divisors.get(column, 1))
         return pd.concat(columns, axis=1)
+
+
+def _is_datetime(column: pd.Series) -> bool:
+    return pd.api.types.is_datetime64_any_dtype(column)

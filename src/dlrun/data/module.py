@@ -119,12 +119,14 @@ class Split:
         inputs: (n, *input_shape), as stored (bytes for images).
         targets: (n,) int64 for multiclass, (n, 1) 0/1 for binary, (n, k) otherwise.
         row_numbers: (n,) each row's number in its source.
+        truth: regression: (n, k) targets as the source has them, in their own units and float64.
         transform: what turns a batch of stored inputs into what the network reads: `transform(inputs, dtype)`.
     """
 
     inputs: Tensor
     targets: Tensor
     row_numbers: np.ndarray
+    truth: np.ndarray | None = None
     transform: Callable[[Tensor, torch.dtype], Tensor] = as_float
 
     def __len__(self) -> int:

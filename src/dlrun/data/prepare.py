@@ -103,7 +103,7 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype) -> Data:
         fitted_rows = np.concatenate(list(rows.values()))
         notes.append("the scaler was fitted on all rows, test rows included (data.scale=standard_all_rows)")
     preprocessing = source.preprocessing.fit(_take(source.inputs, fitted_rows))
-    mean, scale = np.zeros(0), np.ones(0)
+    mean, scale, raw = np.zeros(0), np.ones(0), values
     if task == "regression":
         mean, scale = _target_scaling(values[rows["train"]], settings.scale_target)
         values = (values - mean) / scale
@@ -112,7 +112,9 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype) -> Data:
     for name, indices in rows.items():
         inputs = preprocessing.apply(_take(source.inputs, indices))
         inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
-        splits[name] = Split(inputs, to_tensor(task, values[indices], dtype), numbers[indices], preprocessing.transform)
+        truth = raw[indices] if task == "regression" else None
+        targets = to_tensor(task, values[indices], dtype)
+        splits[name] = Split(inputs, targets, numbers[indices], truth, preprocessing.transform)
     spec = Spec(
         task=task,
         input_shape=tuple(splits["train"].inputs.shape[1:]),

@@ -112,9 +112,7 @@ def _take_groups(rest: np.ndarray, groups: np.ndarray, size: int, seed: int, key
 
 
 def _size(n: int, part: SplitPart, key: str) -> int:
-    if part.fraction is not None and part.rows is not None:
-        raise Mistake(f"{key}: give fraction or rows, not both ({key}.fraction=null)")
-    if part.fraction is not None and not 0 < part.fraction < 1:
+    if part.rows is None and not 0 < part.fraction < 1:
         raise Mistake(f"{key}.fraction is {part.fraction}: it must lie between 0 and 1; for no such rows, {key}=null")
     if part.rows is not None and part.rows < 1:
         raise Mistake(f"{key}.rows is {part.rows}: it must be at least 1; for no such rows, {key}=null")
@@ -126,14 +124,14 @@ def _size(n: int, part: SplitPart, key: str) -> int:
 
 
 def _check_classes(classes: np.ndarray, size: int, key: str) -> None:
-    names, counts = np.unique(classes, return_counts=True)
+    counts = np.unique(classes, return_counts=True)[1]
     if counts.min() < 2:
         raise Mistake(
-            f"{key}: class {names[counts.argmin()]!r} has one row and cannot be stratified; "
-            f"set {key}.stratify=false, or drop the class"
+            f"{key}: {(counts < 2).sum()} of the {len(counts)} classes have one row and cannot be stratified; set "
+            f"{key}.stratify=false, or data.task=regression if the target is a quantity"
         )
-    if size < len(names) or len(classes) - size < len(names):
+    if size < len(counts) or len(classes) - size < len(counts):
         raise Mistake(
-            f"{key}: {size} rows of {len(classes)} are too few to hold all {len(names)} classes; "
-            f"set {key}.stratify=false or another size"
+            f"{key}: {size} rows of {len(classes)} are too few to hold all {len(counts)} classes; set "
+            f"{key}.stratify=false or another size, or data.task=regression if the target is a quantity"
         )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv as csv_reader
 import io
+import lzma
 import warnings
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from dlrun.data.module import Source
 from dlrun.errors import Mistake, did_you_mean, one_line
 
 MISSING = ["", "?", "NA", "N/A", "NaN", "nan", "null", "None", "-"]
+UNREADABLE = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 SEPARATORS = (",", ";", "\t", "|")
 
 
@@ -139,7 +143,7 @@ def read_table(source: Path | io.BytesIO, name: str) -> pd.DataFrame:
         raise Mistake(f"{name}: the file is empty") from error
     except UnicodeDecodeError as error:
         raise Mistake(f"{name}: not UTF-8 text ({one_line(error)}); save it as UTF-8") from error
-    except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError, OSError, EOFError, csv_reader.Error) as error:
+    except (*UNREADABLE, pd.errors.ParserError, pd.errors.ParserWarning, csv_reader.Error) as error:
         raise Mistake(f"{name}: cannot be read as a table: {one_line(error)}") from error
     twins = sorted({column for column in header if header.count(column) > 1})
     if twins:
@@ -190,6 +194,8 @@ def _source(
 ) -> Source:
     """The source of one to three tables with the same columns, by the split whose rows they are."""
     targets = [str(t) for t in (target if isinstance(target, list) else [target])]
+    if not targets or len(set(targets)) < len(targets):
+        raise Mistake(f"data.target: {targets} must name at least one column, and each once")
     drop = [str(d) for d in drop or []]
     train = frames["train"]
     _require(targets, train, "data.target")
@@ -221,14 +227,14 @@ def _source(
 
 
 def _read_header(source: Path | io.BytesIO, separator: str | None) -> tuple[str, list[str]]:
-    """The separator (whichever of comma, semicolon, tabulator and bar the first line has most of) and the columns."""
+    """The separator (whichever of comma, semicolon, tabulator and bar divides the first line most) and the columns."""
     lines = pd.read_csv(source, sep="\x01", header=None, nrows=1, dtype=str, quoting=3, keep_default_na=False)
     if isinstance(source, io.BytesIO):
         source.seek(0)
     line = str(lines.iloc[0, 0])
     if separator is None:
-        counts = {candidate: line.count(candidate) for candidate in SEPARATORS}
-        separator = max(counts, key=counts.get) if any(counts.values()) else ","
+        fields = {candidate: len(next(csv_reader.reader([line], delimiter=candidate))) for candidate in SEPARATORS}
+        separator = max(fields, key=fields.get)
     return separator, [name.strip() for name in next(csv_reader.reader([line], delimiter=separator))]
 
 

@@ -21,10 +21,16 @@ def infer_task(source: Source, named: str | None) -> tuple[str, str | None]:
         Mistake: `named` is no task.
     """
     if named is not None:
-        return choose(named, dict.fromkeys(TASKS, named), "data.task"), None
+        choose(named, dict.fromkeys(TASKS), "data.task")
+        several = source.targets.ndim == 2 and source.targets.shape[1] > 1
+        if named in ("binary", "multiclass") and several:
+            raise Mistake(f"data.task: {named} has one target, not {source.targets.shape[1]}; name one in data.target")
+        if named == "multilabel" and not is_labels(source.targets):
+            raise Mistake("data.task: multilabel needs targets of 0 and 1 only")
+        return named, None
     values = source.targets
     if values.ndim == 2 and values.shape[1] > 1:
-        task = "multilabel" if set(np.unique(values)) <= {0, 1} else "regression"
+        task = "multilabel" if is_labels(values) else "regression"
         return task, f"task: {task} (several targets)"
     if source.class_names is not None:
         return ("binary" if len(source.class_names) == 2 else "multiclass"), None
@@ -35,6 +41,11 @@ def infer_task(source: Source, named: str | None) -> tuple[str, str | None]:
         return "regression", f"task: regression (the target has {len(distinct)} different numbers)"
     task = "binary" if len(distinct) == 2 else "multiclass"
     return task, f"task: {task} (the target has {len(distinct)} different values)"
+
+
+def is_labels(values: np.ndarray) -> bool:
+    """Whether all values are 0 or 1 (or False or True)."""
+    return all(value in (0, 1) for value in np.asarray(values).ravel().tolist())
 
 
 def encode_classes(source: Source) -> tuple[np.ndarray, list[str]]:
@@ -64,10 +75,11 @@ def check_quantities(source: Source) -> np.ndarray:
     try:
         values = source.targets.astype(np.float64).reshape(len(source), -1)
     except (ValueError, TypeError) as error:
-        raise Mistake(
-            f"data.target: '{names[0]}' holds text, which cannot be a quantity ({error}); "
-            "for classes, data.task=multiclass"
-        ) from error
+        several = len(names) > 1
+        hint = (
+            "several targets must be numbers, or labels of 0 and 1" if several else "for classes, data.task=multiclass"
+        )
+        raise Mistake(f"data.target: {', '.join(names)}: text cannot be a quantity ({error}); {hint}") from error
     if not np.isfinite(values).all():
         raise Mistake(f"data.target: '{names[0]}' has infinite or missing values")
     for name, column in zip(names, values.T, strict=False):

@@ -52,9 +52,14 @@ def logged_names(spec: Spec, validated: bool) -> list[str]:
 def _quick(task: str, scores: Tensor, targets: Tensor) -> Tensor:
     """Accuracy, or the mean R² over the targets, as a tensor of no dimensions."""
     if task == "regression":
-        scores, targets = scores.double(), targets.double()
+        scores, targets = _wide(scores), _wide(targets)
         residual = (targets - scores).square().sum(dim=0)
         return (1 - residual / (targets - targets.mean(dim=0)).square().sum(dim=0)).mean()
     if task == "multiclass":
-        return (scores.argmax(dim=1) == targets).double().mean()
-    return ((scores > 0) == (targets > 0.5)).double().mean()
+        return _wide(scores.argmax(dim=1) == targets).mean()
+    return _wide((scores > 0) == (targets > 0.5)).mean()
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """As float64, on the CPU where the device has none."""
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()

@@ -28,7 +28,8 @@ class Evaluation:
         return {
             **{names[split]: found.values for split, found in self.figures.items()},
             "baseline": {names[split]: found.values for split, found in self.baseline.items()},
-            "undefined": {names[split]: found.undefined for split, found in self.figures.items() if found.undefined},
+            "undefined": {names[split]: found.undefined for split, found in self.figures.items() if found.undefined}
+            | {f"baseline.{names[s]}": found.undefined for s, found in self.baseline.items() if found.undefined},
         }
 
     def numbers(self) -> Iterator[tuple[str, float]]:
@@ -50,13 +51,13 @@ def evaluate(data: Data, loss: nn.Module, scores: dict[str, Tensor]) -> Evaluati
     evaluation = Evaluation({}, {}, {})
     constant = baseline_scores(spec, data.train.targets)
     for split, rows in data.splits().items():
-        found = from_scores(spec, scores[split], rows.targets)
+        found = from_scores(spec, scores[split], rows.targets, rows.truth)
         evaluation.predictions[split] = found
         evaluation.figures[split] = _figures(spec, found, loss, scores[split], rows.targets)
         guessed = constant.expand(len(rows), -1)
         targets = rows.targets.cpu()
         evaluation.baseline[split] = _figures(
-            spec, from_scores(spec, guessed, targets), loss.cpu(), guessed.to(scores[split].dtype), targets
+            spec, from_scores(spec, guessed, targets, rows.truth), loss.cpu(), guessed.to(scores[split].dtype), targets
         )
         loss.to(rows.targets.device)
     return evaluation

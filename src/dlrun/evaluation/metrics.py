@@ -156,7 +156,8 @@ def _multilabel(spec: Spec, found: Predictions) -> Figures:
         why_not = f"undefined for {', '.join(lacking[:5])}" if lacking else ""
         figures.add(metric, lambda v=values: np.mean(v), why_not)
     figures.add("exact_match", lambda: accuracy_score(found.truth, found.prediction))
-    figures.add("log_loss", lambda: _label_log_loss(found))
+    broken = "" if np.isfinite(found.probability).all() else "the predictions are not finite"
+    figures.add("log_loss", lambda: _label_log_loss(found), broken)
     figures.values |= each.values
     figures.undefined |= each.undefined
     return figures

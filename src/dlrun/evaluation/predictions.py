@@ -28,12 +28,18 @@ class Predictions:
     probability: np.ndarray | None
 
 
-def from_scores(spec: Spec, scores: Tensor, targets: Tensor) -> Predictions:
-    """Turn raw scores (n, outputs) into predictions, in float64; targets in the shape of a Split's."""
+def from_scores(spec: Spec, scores: Tensor, targets: Tensor, truth: np.ndarray | None = None) -> Predictions:
+    """Turn raw scores (n, outputs) into predictions, in float64.
+
+    Args:
+        targets: in the shape of a Split's.
+        truth: regression: the targets in their own units; None: the targets, unscaled.
+    """
     scores, targets = scores.detach().cpu().double(), targets.cpu()
     if spec.task == "regression":
         mean, scale = np.asarray(spec.target_mean), np.asarray(spec.target_scale)
-        return Predictions(targets.double().numpy() * scale + mean, scores.numpy() * scale + mean, None)
+        truth = targets.double().numpy() * scale + mean if truth is None else truth
+        return Predictions(truth, scores.numpy() * scale + mean, None)
     if spec.task == "multilabel":
         probability = torch.sigmoid(scores).numpy()
         return Predictions(targets.long().numpy(), (probability > 0.5).astype(np.int64), probability)

@@ -64,22 +64,20 @@ class CNN(nn.Module):
                 "values of a table; use model=mlp"
             )
         self.dimensions = len(input_shape) - 1
-        order = check_block(list(block), PIECES)
+        order = check_block(list(block), PIECES, ["batch_norm"] * batch_norm)
         n = len(check_widths(channels, "channels"))
         settings = zip(
             channels,
-            per_layer(kernel_size, n, "kernel_size"),
-            per_layer(stride, n, "stride"),
-            per_layer(padding, n, "padding"),
+            per_layer(kernel_size, n, "kernel_size", least=1),
+            per_layer(stride, n, "stride", least=1),
+            per_layer(padding, n, "padding", words=("valid", "same")),
             per_layer(pool_size, n, "pool_size"),
             strict=True,
         )
         width = input_shape[0] if self.dimensions == 2 else input_shape[1]
         layers: list[nn.Module] = []
         for filters, kernel, step, pad, pooled in settings:
-            convolution = CONVOLUTIONS[self.dimensions](
-                width, filters, kernel, step, _padding(pad, kernel, step), bias=bias
-            )
+            convolution = CONVOLUTIONS[self.dimensions](width, filters, kernel, step, _padding(pad, step), bias=bias)
             pieces = {"conv": convolution, "activation": activation_layer(activation)}
             if batch_norm:
                 before = "batch_norm" in order and order.index("batch_norm") < order.index("conv")
@@ -104,14 +102,12 @@ class CNN(nn.Module):
         return inputs if self.dimensions == 2 else inputs.transpose(1, 2)
 
 
-def _padding(padding: str | int, kernel: int, stride: int) -> str | int:
+def _padding(padding: str | int, stride: int) -> str | int:
     """PyTorch's padding argument."""
     if padding == "valid":
         return 0
-    if isinstance(padding, str):
-        choose(padding, {"valid": 0, "same": 0}, "model.padding")
-        if stride != 1:
-            raise Mistake("model.padding: same needs stride 1; give the padding as a number of pixels")
+    if padding == "same" and stride != 1:
+        raise Mistake("model.padding: same needs stride 1; give the padding as a number of pixels")
     return padding
 
 

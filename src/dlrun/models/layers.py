@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from dlrun.errors import Mistake, choose
+from dlrun.errors import Mistake, choose, did_you_mean
 
 ACTIVATIONS = {
     "relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "selu": nn.SELU, "elu": nn.ELU,
@@ -44,16 +44,19 @@ def check_dropout(share: float) -> float:
     return share
 
 
-def check_block(block: list[str], pieces: tuple[str, ...]) -> list[str]:
+def check_block(block: list[str], pieces: tuple[str, ...], wanted: list[str]) -> list[str]:
     """`block`, each of its names among `pieces` and none twice.
 
     Raises:
-        Mistake: an unknown piece, one that stands twice, or the first of `pieces` left out.
+        Mistake: an unknown piece, one that stands twice, the first of `pieces` left out, or one of those `wanted`.
     """
     for name in block:
         choose(name, dict.fromkeys(pieces), "model.block")
     if len(set(block)) < len(block) or pieces[0] not in block:
         raise Mistake(f"model.block: {block} must hold {pieces[0]} and each piece once at most")
+    for name in wanted:
+        if name not in block:
+            raise Mistake(f"model.block: {block} has no place for {name}, which is switched on")
     return block
 
 
@@ -86,13 +89,17 @@ def _position(block: list[str], name: str) -> int:
     return block.index(name) if name in block else len(block)
 
 
-def per_layer(value: int | str | list, n: int, key: str) -> list:
+def per_layer(value: int | str | list, n: int, key: str, least: int = 0, words: tuple[str, ...] = ()) -> list:
     """`value` for each of `n` layers: itself if it is a list of n, else repeated.
 
     Raises:
-        Mistake: a list of another length.
+        Mistake: a list of another length, or a value that is neither a whole number from `least` on nor in `words`.
     """
     values = value if isinstance(value, list) else [value] * n
+    for one in values:
+        if one not in words and (isinstance(one, bool) or not isinstance(one, int) or one < least):
+            allowed = " or ".join((f"a whole number from {least} on", *words))
+            raise Mistake(f"model.{key}: '{one}' is not {allowed}{did_you_mean(one, words)}")
     if len(values) != n:
         raise Mistake(f"model.{key}: {len(values)} values for {n} layers; give one value, or one per layer")
     return values

@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor, nn
 
-from dlrun.models.layers import check_block, dense_blocks
+from dlrun.models.layers import check_block, check_dropout, dense_blocks
 
 
 class MLP(nn.Module):
@@ -35,7 +35,11 @@ class MLP(nn.Module):
         block: list[str] = ("dense", "batch_norm", "activation", "dropout"),
     ):
         super().__init__()
-        order = check_block(list(block), ("dense", "batch_norm", "activation", "dropout"))
+        order = check_block(
+            list(block),
+            ("dense", "batch_norm", "activation", "dropout"),
+            ["batch_norm"] * batch_norm + ["dropout"] * bool(check_dropout(dropout)),
+        )
         layers, width = dense_blocks(math.prod(input_shape), hidden, activation, dropout, batch_norm, bias, order)
         self.layers = nn.Sequential(nn.Flatten(), *layers, nn.Linear(width, outputs, bias=bias))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -19,7 +20,7 @@ from dlrun.config import compose, hydra, quote_literal
 from dlrun.errors import Mistake
 from dlrun.evaluation.metrics import higher_is_better
 from dlrun.folder import RunFolder
-from dlrun.run import Job, Run, run
+from dlrun.run import Job, Run, check_parts, run
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Outcome:
     varied: dict[str, str]
     run: Run | None
     failure: str = ""
+    crashed: bool = False
 
     @property
     def status(self) -> str:
@@ -49,13 +51,19 @@ def sweep(overrides: list[str], config_dir: str | None) -> int:
     All jobs are composed before the first one starts, so that a mistake in any is found at once.
 
     Returns:
-        0; 1 if any job failed; else 3 if any diverged; 130 or 143 if interrupted.
+        See `exit_code`; 130 or 143 if interrupted. Under `dry_run=true` nothing is trained or written.
 
     Raises:
         Mistake: an override that is wrong, or wrong for one of the combinations.
     """
     combinations, varied = expand(overrides, config_dir)
     jobs = [Job(*compose(combination, config_dir), combination) for combination in combinations]
+    for job in jobs:
+        check_parts(job.config, tuple(job.config.allow_targets))
+    if jobs[0].config.dry_run:
+        for job in jobs:
+            run(job)
+        return 0
     folder = RunFolder.create_sweep(jobs[0].config.output_dir)
     console = Console(highlight=False, soft_wrap=True, quiet=jobs[0].config.quiet)
     outcomes: list[Outcome] = []
@@ -67,12 +75,18 @@ def sweep(overrides: list[str], config_dir: str | None) -> int:
         if outcome.failure:
             print(f"dlrun: job {number}: {outcome.failure}", file=sys.stderr)
         outcomes.append(outcome)
-        folder.append_row("sweep.csv", _row(outcome, jobs[0].config))
+        folder.append_row("sweep.csv", _row(outcome))
         if outcome.run and outcome.run.exit_code in (130, 143):
             return outcome.run.exit_code
-    _print_ranking(console, outcomes, ranked_by(jobs[0].config, outcomes))
+    _print_ranking(console, outcomes, *ranked_by(jobs[0].config, outcomes))
     console.print(str(folder), markup=False)
-    return 1 if any(o.run is None for o in outcomes) else max(o.run.exit_code for o in outcomes)
+    return exit_code(outcomes)
+
+
+def exit_code(outcomes: list[Outcome]) -> int:
+    """1 if any job crashed, else 2 if the user's mistake kept any from running, else 3 if any diverged, else 0."""
+    codes = {1 if o.crashed else 2 if o.run is None else o.run.exit_code for o in outcomes}
+    return next((code for code in (1, 2, 3) if code in codes), 0)
 
 
 def expand(overrides: list[str], config_dir: str | None) -> tuple[list[list[str]], list[str]]:
@@ -84,12 +98,16 @@ def expand(overrides: list[str], config_dir: str | None) -> tuple[list[list[str]
         return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0], varied
 
 
-def ranked_by(config, outcomes: list[Outcome]) -> str:
-    """The figure that jobs are ranked by: the monitored value on validation rows, else the training loss."""
-    stopping = config.trainer.early_stopping
-    wanted = stopping.monitor if stopping else "valid/loss"
-    names = [wanted, "valid/loss", "train_eval/loss"]
-    return next((n for n in names if any(o.value(n) is not None for o in outcomes)), "train_eval/loss")
+def ranked_by(config: DictConfig, outcomes: list[Outcome]) -> tuple[str, bool]:
+    """The figure that jobs are ranked by, and whether more of it is better: the monitored value on validation rows,
+    else the validation loss, else the training loss."""
+    stopping = config.trainer.get("early_stopping")
+    if stopping and any(o.value(stopping.monitor) is not None for o in outcomes):
+        mode = {"max": True, "min": False}.get(stopping.mode)
+        better = higher_is_better(stopping.monitor.rpartition("/")[2]) if mode is None else mode
+        return stopping.monitor, better
+    valid = any(o.value("valid/loss") is not None for o in outcomes)
+    return ("valid/loss" if valid else "train_eval/loss"), False
 
 
 def _attempt(job: Job, number: int, settings: dict[str, str], parent: Path) -> Outcome:
@@ -103,7 +121,7 @@ def _attempt(job: Job, number: int, settings: dict[str, str], parent: Path) -> O
         return Outcome(number, job.overrides, settings, None, str(mistake))
     except Exception as error:  # a crash of one job must not lose the sweep; it is reported and the exit code is 1
         traceback.print_exc()
-        return Outcome(number, job.overrides, settings, None, f"{type(error).__name__}: {error}")
+        return Outcome(number, job.overrides, settings, None, f"{type(error).__name__}: {error}", crashed=True)
 
 
 def _remove_if_empty(path: Path) -> None:
@@ -111,15 +129,14 @@ def _remove_if_empty(path: Path) -> None:
         path.rmdir()
 
 
-def _row(outcome: Outcome, config) -> dict[str, object]:
+def _row(outcome: Outcome) -> dict[str, object]:
     names = ["train_eval/loss", "valid/loss", "test/loss"]
     values = {name: outcome.value(name) for name in names}
     return {"job": outcome.number, "status": outcome.status, **outcome.varied, **values}
 
 
-def _print_ranking(console: Console, outcomes: list[Outcome], name: str) -> None:
+def _print_ranking(console: Console, outcomes: list[Outcome], name: str, maximizes: bool) -> None:
     """All jobs, the best first, and the overrides of the best one."""
-    maximizes = higher_is_better(name.rpartition("/")[2])
 
     def rank(outcome: Outcome) -> tuple:
         value = outcome.value(name)

@@ -10,11 +10,11 @@ from typing import ClassVar
 import numpy as np
 import skops.io
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 from torch import Tensor
 
 from dlrun.data.module import Data, Split
-from dlrun.errors import blame
+from dlrun.errors import Mistake, blame
 from dlrun.training.trainer import Progress, Trainer, Training
 
 
@@ -49,6 +49,13 @@ class EstimatorTrainer(Trainer):
         progress.status, progress.epochs, progress.best_epoch = "finished", 1, 1
         return progress
 
+    def check(self, training: Training) -> None:
+        """Refuse a classifier for quantities and a regressor for classes."""
+        estimator, task = training.learner.model, training.means.epoch_metrics.spec.task
+        if is_classifier(estimator) == (task == "regression"):
+            what = "classes, and the target is a quantity" if task == "regression" else "quantities, not classes"
+            raise Mistake(f"model: {type(estimator).__name__} predicts {what}; choose another model=sklearn/…")
+
     def scores(self, model: BaseEstimator, split: Split, precision: str) -> Tensor:
         """Raw scores (n, outputs): quantities, log odds of the probabilities, or decision values where an estimator
         gives no probabilities."""
@@ -60,7 +67,8 @@ class EstimatorTrainer(Trainer):
             probability = (
                 np.stack([p[:, 1] for p in found], axis=1) if multilabel and isinstance(found, list) else found
             )
-            probability = torch.from_numpy(np.asarray(probability, dtype=np.float64))
+            smallest = np.finfo(np.float64).eps  # as scikit-learn's log_loss, so that a certain 0 has a logarithm
+            probability = torch.from_numpy(np.asarray(probability, dtype=np.float64)).clamp(smallest, 1 - smallest)
             if split.targets.dim() == 1:
                 return probability.log()
             return torch.logit(probability if multilabel else probability[:, 1:])
@@ -72,6 +80,8 @@ class EstimatorTrainer(Trainer):
 
     def parameters(self, model: BaseEstimator) -> int | None:
         """Fitted coefficients and intercepts; None for estimators that have none."""
+        if not hasattr(model, "coef_") and not hasattr(model, "coefs_"):
+            return None
         arrays = [getattr(model, n) for n in ("coef_", "intercept_", "coefs_", "intercepts_") if hasattr(model, n)]
         flat = [a for array in arrays for a in (array if isinstance(array, list) else [array])]
         return int(sum(np.size(a) for a in flat)) if flat else None

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from dlrun.errors import Mistake, blame, choose
+from dlrun.evaluation.metrics import higher_is_better
 from dlrun.targets import build
 
 
@@ -77,11 +78,12 @@ def build_schedule(
     arguments = dict(factory.keywords) | {"optimizer": optimizer}
     if "total_steps" in inspect.signature(factory.func).parameters and arguments.get("total_steps") is None:
         arguments["total_steps"] = total_steps
+    if issubclass(factory.func, ReduceLROnPlateau):
+        if config.monitor is None:
+            raise Mistake("scheduler.monitor: the schedule needs a logged value, such as valid/loss")
+        arguments.setdefault("mode", "max" if higher_is_better(config.monitor.rpartition("/")[2]) else "min")
     with blame("scheduler.class"):
-        schedule = Schedule(factory.func(**arguments), config.interval, config.monitor)
-    if schedule.needs_value and config.monitor is None:
-        raise Mistake(f"scheduler.monitor: {factory.func.__name__} needs a logged value, such as valid/loss")
-    return schedule
+        return Schedule(factory.func(**arguments), config.interval, config.monitor)
 
 
 def check_schedule(config: DictConfig, allowed: tuple[str, ...]) -> functools.partial | None:
@@ -95,4 +97,7 @@ def check_schedule(config: DictConfig, allowed: tuple[str, ...]) -> functools.pa
     choose(config.interval, dict.fromkeys(("step", "epoch")), "scheduler.interval")
     if config["class"] is None:
         return None
-    return build(config["class"], "scheduler.class", LRScheduler, allowed, optimizer=None)
+    factory = build(config["class"], "scheduler.class", LRScheduler, allowed, optimizer=None)
+    if issubclass(factory.func, ReduceLROnPlateau) and config.interval == "step":
+        raise Mistake("scheduler.interval: a schedule that watches a logged value moves every epoch; use epoch")
+    return factory

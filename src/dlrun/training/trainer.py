@@ -205,7 +205,7 @@ class Trainer:
     def _judge(self, training: Training, logged: dict[str, float]) -> None:
         """Whether the epoch was the best so far, the last, or a divergence."""
         progress, stopper = training.progress, training.stopper
-        if not math.isfinite(logged["train/loss"]):
+        if not all(math.isfinite(logged[name]) for name in ("train/loss", "valid/loss") if name in logged):
             progress.status = "diverged"
             return
         improved = stopper is None or stopper.improves(logged[stopper.settings.monitor], progress.epoch)
@@ -307,7 +307,7 @@ class RunningMeans:
     def result(self, split: str) -> dict[str, float]:
         """The means, as `<split>/loss` and `<split>/<metric>`; the loss is weighted by the rows of each batch."""
         sizes = torch.tensor([len(t) for t in self.targets], dtype=torch.float64)
-        loss = (torch.stack(self.losses).double().cpu() * sizes).sum() / sizes.sum()
+        loss = (torch.stack(self.losses).cpu().double() * sizes).sum() / sizes.sum()
         metrics = self.epoch_metrics(torch.cat(self.scores), torch.cat(self.targets), split)
         return {f"{split}/loss": loss.item()} | {f"{split}/{name}": value for name, value in metrics.items()}
 
