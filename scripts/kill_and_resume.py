@@ -19,7 +19,8 @@ from pathlib import Path
 
 JOBS = {
     "MLP with dropout and Adam": ["model.dropout=0.3", "trainer.epochs=8", "trainer.batch_size=8"],
-    "CNN with batch norm and accumulated gradients": [
+    "CNN with augmentation, batch norm and accumulated gradients": [
+        "data.augment={shift: 0.1, rotation: 10, contrast: 0.2}",
         "model=cnn", "model.channels=[16,16]", "model.batch_norm=true", "trainer.accumulate=3", "trainer.epochs=40",
     ],
     "LSTM with a schedule": ["model=lstm", "scheduler=one_cycle", "optimizer.lr=0.01", "trainer.epochs=30"],

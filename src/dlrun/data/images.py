@@ -1,17 +1,29 @@
-"""Images: scikit-learn's digits and the IDX files of MNIST; stored as bytes, (n, channels, height, width)."""
+"""Images: scikit-learn's digits, IDX files (MNIST), CIFAR-10, and folders of images; stored as bytes."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import math
+import os
 import struct
+import tarfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dlrun.data.download import File, read
+from dlrun.data.download import File, cache_folder, progress, read
 from dlrun.data.module import Pixels, Source
-from dlrun.errors import Mistake
+from dlrun.errors import Mistake, one_line
+
+CIFAR_ROW = 1 + 3 * 32 * 32
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+UNREADABLE = (OSError, ValueError, SyntaxError, Warning)  # Pillow raises all of these for broken images
 
 
 def digits() -> Source:
@@ -94,3 +106,129 @@ class ImagePreprocessing:
 
     def fitted(self) -> None:
         """Nothing was learned from the rows."""
+
+
+def cifar(file: File, class_names: list[str], data_dir: str | None = None, licence: str = "") -> Source:
+    """CIFAR-10 in its binary version (https://www.cs.toronto.edu/~kriz/cifar.html): five training batches and a test
+    batch, each row a label and 3·32·32 pixels.
+
+    Raises:
+        Mistake: the archive cannot be had, or does not hold the batches.
+    """
+    content = read(file, data_dir)
+    names = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
+    batches = [
+        np.frombuffer(_member(content, name, file.path), dtype=np.uint8).reshape(-1, CIFAR_ROW) for name in names
+    ]
+    rows = np.concatenate(batches)
+    trained = sum(len(batch) for batch in batches[:-1])
+    numbers = np.concatenate([np.arange(trained), np.arange(len(rows) - trained)])
+    return Source(
+        rows[:, 1:].reshape(-1, 3, 32, 32),
+        rows[:, 0].astype(np.int64),
+        ImagePreprocessing(255.0),
+        given={"test": np.arange(trained, len(rows))},
+        class_names=class_names,
+        target_names=["label"],
+        row_numbers=numbers,
+    )
+
+
+def _member(archive: bytes, name: str, path: str) -> bytes:
+    """The content of the member `name`, in whatever folder of the tar file; nothing is written to the disk."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            found = next((m for m in tar if m.isfile() and PurePosixPath(m.name).name == name), None)
+            content = tar.extractfile(found).read() if found else b""
+    except tarfile.TarError as error:
+        raise Mistake(f"{path}: is no tar file ({one_line(error)})") from error
+    if not content or len(content) % CIFAR_ROW:
+        raise Mistake(f"{path}: {name} is missing or has {len(content)} bytes, not a multiple of {CIFAR_ROW}")
+    return content
+
+
+def folder(path: str, size: list[int] | None = None, grey: bool = False, data_dir: str | None = None) -> Source:
+    """Images in `path/<class>/<file>`: decoded in parallel, resized where their sizes differ, and cached.
+
+    Args:
+        path: the folder, relative to the current one or else to `data_dir`.
+        size: [height, width] of all images; None: the size that most of them have.
+        grey: whether to read them as grey images (one channel) or in colour (three).
+        data_dir: the folder to look in besides the current one.
+
+    Raises:
+        Mistake: no such folder, fewer than two classes with images, or no image that can be read.
+    """
+    root = next((p for p in _places(path, data_dir) if p.is_dir()), None)
+    if root is None:
+        raise Mistake(f"data.path: there is no folder '{path}' (the current folder is {Path.cwd()})")
+    if size is not None and (len(size) != 2 or min(size) < 1):
+        raise Mistake(f"data.size is {size}: it must be [height, width], or null")
+    files = sorted(f for f in root.glob("*/*") if f.suffix.lower() in IMAGE_SUFFIXES)
+    classes = sorted({f.parent.name for f in files})
+    if len(classes) < 2:
+        raise Mistake(f"data.path: {root} has images in {len(classes)} sub-folders; each class needs one of its own")
+    images, broken = load_images(files, size, grey)
+    kept = [i for i, file in enumerate(files) if file not in broken]
+    if not kept:
+        raise Mistake(f"data.path: none of the {len(files)} files below {root} is an image that can be read")
+    labels = np.array([classes.index(files[i].parent.name) for i in kept])
+    shown = ", ".join(str(file.relative_to(root)) for file in broken[:5]) + (", …" if len(broken) > 5 else "")
+    notes = [f"{len(broken)} files cannot be read and were left out: {shown}"] if broken else []
+    return Source(images, labels, ImagePreprocessing(255.0), class_names=classes, target_names=["class"], notes=notes)
+
+
+def load_images(files: list[Path], size: list[int] | None, grey: bool) -> tuple[np.ndarray, list[Path]]:
+    """(n, channels, height, width) bytes of the `files` that can be read, and those that cannot.
+
+    The result is cached by the files' names, sizes and times, so that it is decoded once.
+    """
+    stamps = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    key = hashlib.sha256(repr((stamps, size, grey)).encode()).hexdigest()[:32]
+    cached = cache_folder() / "images" / f"{key}.npz"
+    if cached.is_file():
+        with np.load(cached, allow_pickle=False) as stored:
+            return stored["images"], [files[i] for i in stored["broken"]]
+    sizes = [_size_of(file) for file in files]
+    if size is None:
+        size = list(Counter(s for s in sizes if s).most_common(1)[0][0]) if any(sizes) else [1, 1]
+    with ThreadPoolExecutor() as pool:
+        decoded = list(progress(pool.map(partial(_decode, size=size, grey=grey), files), len(files), "decoding images"))
+    broken = [i for i, image in enumerate(decoded) if image is None]
+    images = np.stack([image for image in decoded if image is not None] or [np.zeros((1, 1, 1), np.uint8)])
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    part = cached.with_name(f".{os.getpid()}-{cached.name}")
+    with open(part, "wb") as file:
+        np.savez(file, images=images, broken=np.array(broken, dtype=np.int64))
+    os.replace(part, cached)
+    return images, [files[i] for i in broken]
+
+
+def _places(path: str, data_dir: str | None) -> list[Path]:
+    return [Path(path).expanduser()] + ([Path(data_dir).expanduser() / path] if data_dir else [])
+
+
+def _size_of(file: Path) -> tuple[int, int] | None:
+    """(height, width), or None for a file that is no image."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            return image.height, image.width
+    except UNREADABLE:
+        return None
+
+
+def _decode(file: Path, size: list[int], grey: bool) -> np.ndarray | None:
+    """(channels, height, width) bytes, or None for a file that cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            image = image.convert("L" if grey else "RGB")
+            if (image.height, image.width) != tuple(size):
+                image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+            pixels = np.asarray(image)
+    except UNREADABLE:
+        return None
+    return pixels[None] if grey else pixels.transpose(2, 0, 1)

@@ -121,6 +121,7 @@ class Split:
         row_numbers: (n,) each row's number in its source.
         truth: regression: (n, k) targets as the source has them, in their own units and float64.
         transform: what turns a batch of stored inputs into what the network reads: `transform(inputs, dtype)`.
+        augment: training rows: what distorts a batch that is ready for the network, batch by batch; or None.
     """
 
     inputs: Tensor
@@ -128,6 +129,7 @@ class Split:
     row_numbers: np.ndarray
     truth: np.ndarray | None = None
     transform: Callable[[Tensor, torch.dtype], Tensor] = as_float
+    augment: Callable[[Tensor], Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -11,6 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from dlrun.config import Splits
+from dlrun.data.augment import Augment
 from dlrun.data.module import Data, Source, Spec, Split
 from dlrun.data.splits import limit_rows, split_rows
 from dlrun.data.targets import check_quantities, encode_classes, infer_task, to_tensor
@@ -29,6 +30,7 @@ class DataSettings:
     split_seed: int
     limit: int | None
     scale_target: bool
+    augment: Augment | None
 
 
 def is_source(target: object) -> bool:
@@ -115,6 +117,10 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype) -> Data:
         truth = raw[indices] if task == "regression" else None
         targets = to_tensor(task, values[indices], dtype)
         splits[name] = Split(inputs, targets, numbers[indices], truth, preprocessing.transform)
+    if settings.augment is not None:
+        if splits["train"].inputs.dim() != 4:
+            raise Mistake("data.augment: distorts images, and these data are none; set it to null")
+        splits["train"].augment = settings.augment
     spec = Spec(
         task=task,
         input_shape=tuple(splits["train"].inputs.shape[1:]),

@@ -249,7 +249,9 @@ class Trainer:
         for start in range(0, len(order), gathered):
             rows = order[start : start + gathered].to(split.inputs.device)
             inputs = split.transform(split.inputs[rows], dtype)
-            yield from zip(inputs.split(self.batch_size), split.targets[rows].split(self.batch_size), strict=True)
+            batches = zip(inputs.split(self.batch_size), split.targets[rows].split(self.batch_size), strict=True)
+            for batch, targets in batches:  # one at a time, so that a resume finds the generators where they stood
+                yield split.augment(batch) if split.augment else batch, targets
 
     def order(self, rows: int, seed: int, epoch: int) -> Tensor:
         """The row indices of an epoch, one after the other; batches are cut from it."""
