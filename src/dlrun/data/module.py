@@ -48,6 +48,8 @@ class Source:
         class_names: by class, where the targets are class indices; None: the labels themselves.
         target_names: one per target.
         row_numbers: each row's number in its own file; None: 0 to n-1.
+        first_steps: series: the step at which each row's window begins; `row_numbers` are those of the targets.
+        naive: series: the last value of the target that each row's window has seen, as a forecast.
         notes: lines for the person: what was inferred, dropped or suspicious.
     """
 
@@ -58,6 +60,8 @@ class Source:
     class_names: list[str] | None = None
     target_names: list[str] | None = None
     row_numbers: np.ndarray | None = None
+    first_steps: np.ndarray | None = None
+    naive: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -121,6 +125,7 @@ class Split:
         row_numbers: (n,) each row's number in its source.
         truth: regression: (n, k) targets as the source has them, in their own units and float64.
         transform: what turns a batch of stored inputs into what the network reads: `transform(inputs, dtype)`.
+        naive: series: the scores (n, outputs) of the forecast "as the last value".
         augment: training rows: what distorts a batch that is ready for the network, batch by batch; or None.
     """
 
@@ -130,13 +135,15 @@ class Split:
     truth: np.ndarray | None = None
     transform: Callable[[Tensor, torch.dtype], Tensor] = as_float
     augment: Callable[[Tensor], Tensor] | None = None
+    naive: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def to(self, device: torch.device) -> Split:
         """The same rows on `device`."""
-        return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device))
+        naive = None if self.naive is None else self.naive.to(device)
+        return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device), naive=naive)
 
 
 @dataclass

@@ -99,6 +99,8 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype) -> Data:
     column_of = partial(_column, _take(source.inputs, chosen))
     parts = split_rows(len(chosen), given, settings.split, settings.split_seed, labels, column_of)
     rows = {name: chosen[indices] for name, indices in parts.items()}
+    if source.first_steps is not None:
+        rows = keep_apart(source, rows, notes)
 
     fitted_rows = rows["train"]
     if source.preprocessing.fits_all_rows:
@@ -117,6 +119,8 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype) -> Data:
         truth = raw[indices] if task == "regression" else None
         targets = to_tensor(task, values[indices], dtype)
         splits[name] = Split(inputs, targets, numbers[indices], truth, preprocessing.transform)
+        if source.naive is not None and task == "regression":
+            splits[name].naive = to_tensor(task, (source.naive[indices, None] - mean) / scale, dtype)
     if settings.augment is not None:
         if splits["train"].inputs.dim() != 4:
             raise Mistake("data.augment: distorts images, and these data are none; set it to null")
@@ -132,6 +136,20 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype) -> Data:
         target_scale=scale.tolist(),
     )
     return Data(spec, splits["train"], splits.get("valid"), splits.get("test"), preprocessing, notes)
+
+
+def keep_apart(source: Source, rows: dict[str, np.ndarray], notes: list[str]) -> dict[str, np.ndarray]:
+    """Leave out the validation and test windows that reach back into the steps that were forecast before them."""
+    seen, kept = -1, {}
+    for name, indices in rows.items():
+        apart = indices[source.first_steps[indices] > seen] if name not in source.given else indices
+        if len(apart) < len(indices):
+            notes.append(f"{len(indices) - len(apart)} {name} windows reach across the border and were left out")
+        if len(apart) == 0:
+            raise Mistake(f"data.split.{name}: every window reaches across the border; take more rows, or fewer lags")
+        kept[name] = apart
+        seen = max(seen, source.row_numbers[indices].max())
+    return kept
 
 
 def _column(inputs, name: str) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""What a model that ignores its inputs would score: the yardstick beside every figure."""
+"""What a model that ignores its inputs would score: the yardstick beside every figure.
+
+For series it is the last value, which the data bring along."""
 
 from __future__ import annotations
 

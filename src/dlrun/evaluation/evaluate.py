@@ -54,7 +54,7 @@ def evaluate(data: Data, loss: nn.Module, scores: dict[str, Tensor]) -> Evaluati
         found = from_scores(spec, scores[split], rows.targets, rows.truth)
         evaluation.predictions[split] = found
         evaluation.figures[split] = _figures(spec, found, loss, scores[split], rows.targets)
-        guessed = constant.expand(len(rows), -1)
+        guessed = constant.expand(len(rows), -1) if rows.naive is None else rows.naive.cpu().double()
         targets = rows.targets.cpu()
         evaluation.baseline[split] = _figures(
             spec, from_scores(spec, guessed, targets, rows.truth), loss.cpu(), guessed.to(scores[split].dtype), targets
