@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -166,6 +167,11 @@ def build_model(
         return build(config.model, "model", trainer.model_class, allowed, random_state=config.seed), []
     dtype = environment.dtype_of_precision(config.precision.name)
     torch.manual_seed(config.seed)
+    target = resolve(config.model, "model", nn.Module, allowed)
+    if data.spec.vocabulary is not None and "vocabulary" not in inspect.signature(target).parameters:
+        raise Mistake(
+            f"model: {target.__name__} reads no tokens; use model=lstm, or data.represent=tfidf where there is one"
+        )
     model = build(config.model, "model", nn.Module, allowed, **data.spec.supplied())
     initialize(model, config.initializer)
     model.to(device=device, dtype=dtype)

@@ -30,6 +30,7 @@ class TablePreprocessing:
     """
 
     transform = staticmethod(as_float)
+    vocabulary = None
 
     def __init__(
         self,

@@ -86,6 +86,7 @@ class ImagePreprocessing:
     """Images stay bytes; each batch is divided by `scale` on its way into the network."""
 
     fits_all_rows = False
+    vocabulary = None
 
     def __init__(self, scale: float):
         self.scale = scale

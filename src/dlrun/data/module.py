@@ -22,6 +22,7 @@ class Preprocessing(Protocol):
     transform: Callable[[Tensor, torch.dtype], Tensor]
     feature_names: list[str]
     fits_all_rows: bool
+    vocabulary: int | None
 
     def fit(self, inputs) -> Preprocessing:
         """Learn from the raw training inputs."""

@@ -134,6 +134,7 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype) -> Data:
         target_names=source.target_names or ["target"],
         target_mean=mean.tolist(),
         target_scale=scale.tolist(),
+        vocabulary=preprocessing.vocabulary,
     )
     return Data(spec, splits["train"], splits.get("valid"), splits.get("test"), preprocessing, notes)
 

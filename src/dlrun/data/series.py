@@ -158,6 +158,7 @@ class SeriesPreprocessing:
 
     transform = staticmethod(as_float)
     fits_all_rows = False
+    vocabulary = None
 
     def __init__(self, scale: str, inputs: list[str]):
         if scale not in ("standard", "none"):

@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from dlrun.errors import Mistake, choose
 from dlrun.models.layers import check_dropout, check_widths
@@ -15,8 +16,9 @@ from dlrun.models.layers import check_dropout, check_widths
 class Recurrent(nn.Module):
     """Recurrent layers over a series, and a linear output layer on the last state.
 
-    A series (time, features) is read step by step; an image (channels, height, width) row by row: `height` steps of
-    `channels · width` features. PyTorch has two biases per gate where Keras has one, and both are counted.
+    Tokens (time,) are embedded first. A series (time, features) is read step by step; an image (channels, height,
+    width) row by row: `height` steps of `channels · width` features. PyTorch has two biases per gate where Keras has
+    one, and both are counted.
 
     Args:
         input_shape: of one row.
@@ -26,6 +28,9 @@ class Recurrent(nn.Module):
         bidirectional: whether each layer also reads backwards.
         dropout: share of the recurrent layers' outputs that is dropped while training.
         bias: whether the recurrent layers have biases.
+        vocabulary: number of token ids, where the inputs are tokens.
+        embedding: width of the embedding of tokens.
+        mask: whether steps of padding (token 0) are skipped.
 
     Raises:
         Mistake: the data are neither series nor images.
@@ -42,9 +47,20 @@ class Recurrent(nn.Module):
         bidirectional: bool = False,
         dropout: float = 0.0,
         bias: bool = True,
+        vocabulary: int | None = None,
+        embedding: int = 32,
+        mask: bool = False,
     ):
         super().__init__()
         name = type(self).__name__.lower()
+        self.mask = mask
+        if vocabulary is not None:
+            if embedding < 1:
+                raise Mistake(f"model.embedding is {embedding}: it must be at least 1")
+            self.embedding = nn.Embedding(vocabulary, embedding)
+            input_shape = (*input_shape, embedding)
+        elif mask:
+            raise Mistake("model.mask: skips the padding of tokens, and these data have none")
         if len(input_shape) not in (2, 3):
             raise Mistake(
                 f"model={name} needs series or images, and a row of these data is "
@@ -72,13 +88,17 @@ class Recurrent(nn.Module):
 
     def with_state(self, inputs: Tensor, state: list | None) -> tuple[Tensor, list]:
         """Scores, and the state of each recurrent layer to go on from; `state` None begins at zero."""
+        lengths = None
+        if self.mask:
+            inputs, lengths = padding_behind(inputs)
         sequence = rows_as_steps(inputs) if inputs.dim() == 4 else inputs
+        sequence = self.embedding(inputs) if inputs.dim() == 2 else sequence
         states = []
         for layer, before in zip(self.recurrent, state or [None] * len(self.recurrent), strict=True):
-            sequence, after = layer(sequence, before)
+            sequence, after = _read(layer, sequence, before, lengths)
             states.append(after)
             sequence = self.dropout(sequence)
-        return self.output(_last_output(sequence, layer.bidirectional)), states
+        return self.output(_last_output(sequence, layer.bidirectional, lengths)), states
 
 
 def rows_as_steps(images: Tensor) -> Tensor:
@@ -86,12 +106,28 @@ def rows_as_steps(images: Tensor) -> Tensor:
     return images.transpose(1, 2).flatten(2)
 
 
-def _last_output(sequence: Tensor, bidirectional: bool) -> Tensor:
+def padding_behind(tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens (n, time) with their padding (0) moved behind, and the tokens of each row that are none (1 at least)."""
+    order = torch.argsort((tokens == 0).to(torch.int8), dim=1, stable=True)
+    return tokens.gather(1, order), (tokens != 0).sum(dim=1).clamp(min=1)
+
+
+def _read(layer: nn.RNNBase, sequence: Tensor, state, lengths: Tensor | None):
+    """The outputs (n, time, units) and the last state of a layer that reads the first `lengths` steps of each row."""
+    if lengths is None:
+        return layer(sequence, state)
+    packed = pack_padded_sequence(sequence, lengths.cpu(), batch_first=True, enforce_sorted=False)
+    outputs, state = layer(packed, state)
+    return pad_packed_sequence(outputs, batch_first=True, total_length=sequence.shape[1])[0], state
+
+
+def _last_output(sequence: Tensor, bidirectional: bool, lengths: Tensor | None) -> Tensor:
     """The output after the whole series: forwards at the last step, backwards at the first."""
+    last = sequence[:, -1] if lengths is None else sequence[torch.arange(len(sequence)), lengths - 1]
     if not bidirectional:
-        return sequence[:, -1]
+        return last
     units = sequence.shape[2] // 2
-    return torch.cat([sequence[:, -1, :units], sequence[:, 0, units:]], dim=1)
+    return torch.cat([last[:, :units], sequence[:, 0, units:]], dim=1)
 
 
 class RNN(Recurrent):
@@ -107,10 +143,15 @@ class RNN(Recurrent):
         dropout: float = 0.0,
         activation: str = "tanh",
         bias: bool = True,
+        vocabulary: int | None = None,
+        embedding: int = 32,
+        mask: bool = False,
     ):
         choose(activation, {"tanh": None, "relu": None}, "model.activation")
         self.cell = partial(nn.RNN, nonlinearity=activation)
-        super().__init__(input_shape, outputs, hidden, layers, bidirectional, dropout, bias)
+        super().__init__(
+            input_shape, outputs, hidden, layers, bidirectional, dropout, bias, vocabulary, embedding, mask
+        )
 
 
 class LSTM(Recurrent):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from dlrun.errors import Mistake, one_line
 
@@ -39,6 +40,7 @@ def summarize(model: nn.Module, inputs: Tensor, outputs: int) -> list[Layer]:
     def record(name: str, module: nn.Module):
         def hook(_module, _inputs, output):
             tensor = output[0] if isinstance(output, tuple) else output
+            tensor = tensor.data if isinstance(tensor, PackedSequence) else tensor
             layers.append(Layer(name, type(module).__name__, tuple(tensor.shape[1:]), count_parameters(module)))
 
         return hook

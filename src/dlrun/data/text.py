@@ -1,0 +1,227 @@
+"""Text: bags of words, TF-IDF, or sequences of token ids; and windows of characters for a language model."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from dlrun.data.download import File, read
+from dlrun.data.module import Source, as_float
+from dlrun.data.tabular import find, read_table
+from dlrun.errors import Mistake, choose, did_you_mean, one_line
+
+PUNCTUATION = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))  # what Keras's Tokenizer drops
+PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
+
+
+def csv(
+    path: str,
+    target: str,
+    text: str,
+    represent: str = "tfidf",
+    words: int = 10_000,
+    stop_words: str | None = None,
+    length: int | None = None,
+    pad: str = "front",
+    data_dir: str | None = None,
+) -> Source:
+    """A table of the user's with a column of text.
+
+    Args:
+        path: the file, relative to the current folder or else to `data_dir`.
+        target: the column to predict.
+        text: the column to read.
+        represent, words, stop_words, length, pad: see TextPreprocessing.
+        data_dir: the folder to look in besides the current one.
+
+    Raises:
+        Mistake: a file or column that is not there.
+    """
+    preprocessing = TextPreprocessing(represent, words, stop_words, length, pad)
+    return _source(read_table(find(path, data_dir, "data.path"), path), target, text, [], preprocessing)
+
+
+def published(
+    file: File,
+    target: str,
+    text: str,
+    exclude: list[str] | None = None,
+    represent: str = "tfidf",
+    words: int = 10_000,
+    stop_words: str | None = None,
+    length: int | None = None,
+    pad: str = "front",
+    data_dir: str | None = None,
+    licence: str = "",
+) -> Source:
+    """A published table with a column of text; rows whose target is in `exclude` are left out."""
+    preprocessing = TextPreprocessing(represent, words, stop_words, length, pad)
+    frame = read_table(io.BytesIO(read(file, data_dir)), file.path)
+    return _source(frame, target, text, exclude or [], preprocessing)
+
+
+def character_windows(file: File, window: int = 3, data_dir: str | None = None, licence: str = "") -> Source:
+    """A line a text, in lower case and ended by a line break: windows of characters, and the one that follows as class.
+
+    Raises:
+        Mistake: the window is below 1, or longer than every line.
+    """
+    if window < 1:
+        raise Mistake(f"data.window is {window}: it must be at least 1")
+    lines = [line.lower() + "\n" for line in read(file, data_dir).decode().splitlines() if line]
+    alphabet = sorted(set("".join(lines)))
+    ids = {character: i for i, character in enumerate(alphabet)}
+    pieces = [line[i : i + window + 1] for line in lines for i in range(len(line) - window)]
+    if not pieces:
+        raise Mistake(f"data.window is {window}: no line is that long")
+    table = np.array([[ids[character] for character in piece] for piece in pieces], dtype=np.int64)
+    names = ["end" if character == "\n" else character for character in alphabet]
+    preprocessing = CharacterPreprocessing(names)
+    return Source(table[:, :-1], table[:, -1], preprocessing, class_names=names, target_names=["next character"])
+
+
+def as_tokens(inputs: Tensor, dtype: torch.dtype) -> Tensor:
+    """Token ids are no quantities: they stay whole numbers in any arithmetic."""
+    return inputs
+
+
+def tokenize(text: str) -> list[str]:
+    """Words in lower case, without punctuation."""
+    return text.lower().translate(PUNCTUATION).split()
+
+
+class TextPreprocessing:
+    """Texts to features or to token ids. The vocabulary is that of the training rows.
+
+    Args:
+        represent: `bag` (counts of words) or `tfidf`, by scikit-learn's vectorizers, or `tokens`: ids in order, 0 for
+            padding, 1 for unknown words, then the words, the most frequent first.
+        words: the largest vocabulary.
+        stop_words: `english` leaves the commonest words out of bag and tfidf.
+        length: tokens in a row, the last ones of longer texts; None: the longest of the training rows.
+        pad: where shorter texts are padded: `front` or `behind`.
+
+    Raises:
+        Mistake: an unknown representation or place, or a number below 1.
+    """
+
+    fits_all_rows = False
+
+    def __init__(self, represent: str, words: int, stop_words: str | None, length: int | None, pad: str):
+        choose(represent, dict.fromkeys(("bag", "tfidf", "tokens")), "data.represent")
+        choose(pad, dict.fromkeys(("front", "behind")), "data.pad")
+        if stop_words not in (None, "english"):
+            raise Mistake(f"data.stop_words: '{stop_words}' is neither english nor null")
+        for name, value in (("words", words), ("length", length)):
+            if value is not None and value < 1:
+                raise Mistake(f"data.{name} is {value}: it must be at least 1")
+        self.represent, self.words, self.stop_words, self.length, self.pad = represent, words, stop_words, length, pad
+        self.vectorizer = None
+        self.ids: dict[str, int] = {}
+        self.feature_names: list[str] = []
+        self.vocabulary: int | None = None
+        self.transform = as_tokens if represent == "tokens" else as_float
+
+    def fit(self, inputs: np.ndarray) -> TextPreprocessing:
+        """Learn the vocabulary from the training texts.
+
+        Raises:
+            Mistake: there is not one word.
+        """
+        if self.represent == "tokens":
+            counts = Counter(word for text in inputs for word in tokenize(text))
+            ordered = sorted(counts, key=lambda word: (-counts[word], word))[: self.words]
+            self.ids = {word: i for i, word in enumerate(ordered, FIRST_WORD)}
+            self.vocabulary = FIRST_WORD + len(ordered)
+            self.length = self.length or max(1, max(len(tokenize(text)) for text in inputs))
+            return self
+        from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+
+        vectorizer = CountVectorizer if self.represent == "bag" else TfidfVectorizer
+        try:
+            self.vectorizer = vectorizer(max_features=self.words, stop_words=self.stop_words).fit(inputs)
+        except ValueError as error:
+            raise Mistake(f"data.text: {one_line(error)}") from error
+        self.feature_names = [str(name) for name in self.vectorizer.get_feature_names_out()]
+        return self
+
+    def apply(self, inputs: np.ndarray) -> Tensor:
+        """(n, words) float32 for bag and tfidf, (n, length) int64 for tokens."""
+        if self.represent != "tokens":
+            return torch.from_numpy(self.vectorizer.transform(inputs).astype(np.float32).toarray())
+        rows = torch.full((len(inputs), self.length), PADDING, dtype=torch.int64)
+        for row, text in zip(rows, inputs, strict=True):
+            found = [self.ids.get(word, UNKNOWN) for word in tokenize(text)][-self.length :]
+            if found:
+                place = slice(0, len(found)) if self.pad == "behind" else slice(self.length - len(found), None)
+                row[place] = torch.tensor(found)
+        return rows
+
+    def describe(self) -> dict:
+        """What `preprocessing.json` records; a fitted vectorizer goes into `preprocessing.skops`."""
+        return {
+            "kind": "text",
+            "represent": self.represent,
+            "words": list(self.ids),
+            "length": self.length,
+            "pad": self.pad,
+        }
+
+    def fitted(self) -> bytes | None:
+        """The fitted vectorizer, as skops writes it (no pickle); None for tokens."""
+        if self.vectorizer is None:
+            return None
+        import skops.io
+
+        return skops.io.dumps(self.vectorizer)
+
+
+class CharacterPreprocessing:
+    """Characters are ids already; every window is full, so none of them stands for padding."""
+
+    fits_all_rows = False
+    transform = staticmethod(as_tokens)
+
+    def __init__(self, alphabet: list[str]):
+        self.alphabet = alphabet
+        self.vocabulary = len(alphabet)
+        self.feature_names: list[str] = []
+
+    def fit(self, inputs: np.ndarray) -> CharacterPreprocessing:
+        """Nothing is learned from the rows."""
+        return self
+
+    def apply(self, inputs: np.ndarray) -> Tensor:
+        """(n, window) int64."""
+        return torch.from_numpy(inputs)
+
+    def describe(self) -> dict:
+        """What `preprocessing.json` records."""
+        return {"kind": "characters", "alphabet": self.alphabet}
+
+    def fitted(self) -> None:
+        """Nothing was learned from the rows."""
+
+
+def _source(
+    frame: pd.DataFrame, target: str, text: str, exclude: list[str], preprocessing: TextPreprocessing
+) -> Source:
+    for key, column in (("target", target), ("text", text)):
+        if column not in frame.columns:
+            raise Mistake(f"data.{key}: there is no column '{column}'{did_you_mean(column, frame.columns)}")
+    known = frame[target].notna() & ~frame[target].astype(str).isin(exclude)
+    notes = [] if known.all() else [f"{(~known).sum()} rows were left out: without a target, or excluded"]
+    texts = frame[text].fillna("").astype(str).to_numpy(dtype=object)[known]
+    return Source(
+        texts,
+        frame[target].to_numpy()[known],
+        preprocessing,
+        target_names=[target],
+        row_numbers=np.flatnonzero(known),
+        notes=notes,
+    )
