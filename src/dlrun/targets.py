@@ -179,7 +179,8 @@ def _refuse_nested_targets(value: Any, key: str) -> None:
 
 
 def _type_hints(target: Any) -> dict[str, Any]:
-    function = target.__init__ if isinstance(target, type) else target
+    fields = dataclasses.is_dataclass(target)  # theirs may come from base classes in other modules
+    function = target.__init__ if isinstance(target, type) and not fields else target
     try:
         return typing.get_type_hints(function)
     except (NameError, TypeError):  # annotations that only a type checker can read: leave those to the class itself
