@@ -169,3 +169,27 @@ def test_gaussian_logistic_draws_classes_with_the_probability_of_its_formula():
     score = source.inputs.to_numpy() @ [1.0, 2.0]
     near = np.abs(score - 1) < 0.1
     assert source.targets[near].mean() == pytest.approx(1 / (1 + np.exp(-1)), abs=0.05)
+
+
+def mse_of_line(dlrun, w, b):
+    given = f"initializer.values={{output.weight: [[{w}]], output.bias: [{b}]}}"
+    ended = dlrun("data=weight_height", "data.scale=none", "data.scale_target=false", *ALL_ROWS, "model=linear",
+                  "precision=fp64", "trainer.epochs=0", "initializer=explicit", given)  # fmt: skip
+    return ended.metrics["train_eval"]["mse"]
+
+
+@needs_data
+@pytest.mark.parametrize(("w", "b", "mse"), [(0, 0, 27093.83757), (2, 0, 1457.12245), (2, 20, 708.91296)])
+def test_lines_drawn_by_hand_through_the_humans_have_the_courses_errors(dlrun, w, b, mse):
+    assert mse_of_line(dlrun, w, b) == pytest.approx(mse, abs=5e-6)
+
+
+GATES = {"and": (-30, 20, 20), "or": (-10, 20, 20), "nor": (10, -20, -20)}
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_a_logistic_unit_with_the_courses_weights_is_the_gate(dlrun, gate):
+    bias, a, b = GATES[gate]
+    ended = dlrun("data=gates", f"data.gate={gate}", "model=logistic", "trainer.epochs=0", "initializer=explicit",
+                  f"initializer.values={{output.weight: [[{a}, {b}]], output.bias: [{bias}]}}")  # fmt: skip
+    assert ended.metrics["train_eval"]["accuracy"] == 1.0

@@ -14,6 +14,7 @@ from dlrun.models.initializers import initialize, parameters_by_kind
 from dlrun.models.mlp import MLP
 from dlrun.models.recurrent import GRU, LSTM, RNN, rows_as_steps
 from dlrun.models.summary import count_parameters, summarize
+from dlrun.targets import build
 
 IMAGE = (1, 28, 28)
 BLOCK_POOL_FIRST = ["conv", "pool", "activation"]
@@ -102,7 +103,6 @@ def test_summary_shows_output_shapes_and_parameters():
 def test_models_read_the_shapes_that_data_have():
     for model in ("mlp", "cnn", "lstm"):
         config, _ = compose([f"model={model}"])
-        from dlrun.targets import build
 
         spec = Spec("multiclass", (3, 16, 16), 7)
         network = build(config.model, "model", nn.Module, **spec.supplied())
@@ -166,3 +166,74 @@ def test_the_output_layer_can_start_otherwise():
     assert model.layers[1].weight.eq(1).all() and model.layers[-1].weight.eq(0).all()
     kinds = [kind for _, kind, _ in parameters_by_kind(model)]
     assert kinds == ["weights", "biases", "output", "biases"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "outputs", "parameters"),
+    [
+        ("lenet5", (1, 28, 28), 10, 61_706),
+        ("alexnet", (3, 227, 227), 1000, 62_378_344),
+        ("vgg16", (3, 224, 224), 1000, 138_357_544),
+    ],
+)
+def test_classic_architectures_are_yaml_with_the_parameters_of_their_papers(name, shape, outputs, parameters):
+    config, _ = compose([f"model={name}"])
+    with torch.device("meta"):
+        spec = Spec("multiclass", shape, outputs)
+        assert count_parameters(build(config.model, "model", nn.Module, **spec.supplied())) == parameters
+
+
+def test_wide_and_deep_joins_the_inputs_to_the_last_hidden_layer():
+    assert count_parameters(MLP((8,), 1, [30, 30], wide=True)) == 1239
+    model = MLP((2,), 1, [1], wide=True)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.output.weight.copy_(torch.tensor([[0.0, 3.0, 5.0]]))
+    assert model(torch.tensor([[2.0, 10.0]])).item() == 56.0
+
+
+def test_each_hidden_layer_can_have_its_own_activation():
+    model = MLP((3,), 1, [4, 4], activation=["tanh", "linear"])
+    assert [type(layer) for layer in model.layers][2::2] == [nn.Tanh, nn.Identity]
+
+
+def test_inputs_can_be_dropped_and_normalised():
+    model = MLP((3,), 1, [4], input_dropout=0.1, input_batch_norm=True)
+    assert [type(layer) for layer in model.layers][1:3] == [nn.BatchNorm1d, nn.Dropout]
+
+
+def test_global_pooling_leaves_one_value_a_channel():
+    for pool, function in (("avg", torch.mean), ("max", torch.amax)):
+        model = CNN((1, 9, 9), 2, channels=[5], pool_size=0, global_pool=pool).eval()
+        images = torch.randn(3, 1, 9, 9)
+        torch.testing.assert_close(
+            model.convolutions(images).flatten(1), function(model.convolutions[:-1](images), dim=(2, 3))
+        )
+
+
+def test_explicit_weights_are_taken_as_given_and_from_a_run(dlrun):
+    first = dlrun("data=moons", "model=logistic", "initializer=explicit", "trainer.epochs=0",
+                  "initializer.values={output.weight: [[2.0, -1.0]], output.bias: [0.5]}", into="first")  # fmt: skip
+    weights = torch.tensor([[2.0, -1.0]])
+    from sklearn.datasets import make_moons
+
+    x = torch.tensor(make_moons(1000, noise=0.1, random_state=0)[0][first.predictions["row"]], dtype=torch.float32)
+    expected = torch.sigmoid(x @ weights.T + 0.5).ravel().numpy()
+    assert first.predictions["probability_1"].to_numpy() == pytest.approx(expected, abs=1e-6)
+    again = dlrun("data=moons", "model=logistic", "initializer=explicit", "trainer.epochs=0",
+                  f"initializer.file={first.folder}/model.safetensors", into="again")  # fmt: skip
+    assert (again.folder / "predictions.csv").read_bytes() == (first.folder / "predictions.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ("{output.wight: [[1, 2]]}", "output.weight"),
+        ("{output.weight: [[1]]}", "shape"),
+        ("{output.bias: [x]}", "bias"),
+    ],
+)
+def test_explicit_weights_that_do_not_fit_are_one_line(dlrun, values, word):
+    ended = dlrun("data=moons", "model=logistic", "initializer=explicit", f"initializer.values={values}")
+    assert ended.exit_code == 2 and ended.err.count("\n") == 1 and word in ended.err

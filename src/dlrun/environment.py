@@ -17,7 +17,7 @@ import dlrun
 from dlrun.config import Config
 from dlrun.errors import Mistake
 
-SMALL_WORK = 3_000_000  # multiply-adds of a step, below which a second thread costs more than it brings
+SMALL_WORK = 20_000_000  # multiply-adds of a step, below which a second thread costs more than it brings
 
 
 def choose_device(name: str) -> torch.device:

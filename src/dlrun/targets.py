@@ -201,8 +201,8 @@ def _storable(hint: Any) -> Any:
     if origin in (typing.Union, types.UnionType):
         members = [a for a in arguments if a is not type(None)]
         kept = [m for m in map(_storable, members) if m is not Any]
-        containers = [m for m in kept if m not in (int, float, bool, str)]
-        if Any in members or not kept or (containers and len(kept) > 1):
+        containers = [m for m in members if (typing.get_origin(m) or m) in (list, dict, tuple)]
+        if Any in members or not kept or (containers and len(members) > 1):
             return Any
         union = typing.Union[tuple(kept)]  # noqa: UP007 (built at run time)
         return typing.Optional[union] if len(members) < len(arguments) else union  # noqa: UP045

@@ -15,6 +15,11 @@ CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d}
 BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
 POOLS = {"max": {1: nn.MaxPool1d, 2: nn.MaxPool2d}, "avg": {1: nn.AvgPool1d, 2: nn.AvgPool2d}}
 
+GLOBAL_POOLS = {
+    "max": {1: nn.AdaptiveMaxPool1d, 2: nn.AdaptiveMaxPool2d},
+    "avg": {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d},
+}
+
 
 class CNN(nn.Module):
     """Convolution blocks, then dense hidden layers and a linear output layer.
@@ -29,7 +34,9 @@ class CNN(nn.Module):
         kernel_size, stride: of the convolutions.
         padding: `valid` (none), `same`, or a number of pixels on each side.
         pool: max or avg.
-        pool_size: width and stride of the pooling; 0 leaves it out.
+        pool_size: width of the pooling; 0 leaves it out.
+        pool_stride: steps of the pooling; None: its width.
+        global_pool: `max` or `avg` over each whole channel, in place of flattening; None: flatten.
         ceil_mode: whether the incomplete window at an edge is pooled too (PyTorch's term; Keras leaves it out).
         block: the order of conv, batch_norm, activation and pool in a block.
         hidden: neurons of each dense hidden layer.
@@ -49,6 +56,8 @@ class CNN(nn.Module):
         padding: str | int | list = "valid",
         pool: str = "max",
         pool_size: int | list[int] = 2,
+        pool_stride: int | list[int] | None = None,
+        global_pool: str | None = None,
         ceil_mode: bool = False,
         block: list[str] = PIECES,
         hidden: list[int] = (64,),
@@ -72,20 +81,25 @@ class CNN(nn.Module):
             per_layer(stride, n, "stride", least=1),
             per_layer(padding, n, "padding", words=("valid", "same")),
             per_layer(pool_size, n, "pool_size"),
+            [None] * n if pool_stride is None else per_layer(pool_stride, n, "pool_stride", least=1),
             strict=True,
         )
         width = input_shape[0] if self.dimensions == 2 else input_shape[1]
         layers: list[nn.Module] = []
-        for filters, kernel, step, pad, pooled in settings:
+        for filters, kernel, step, pad, pooled, pool_step in settings:
             convolution = CONVOLUTIONS[self.dimensions](width, filters, kernel, step, _padding(pad, step), bias=bias)
             pieces = {"conv": convolution, "activation": activation_layer(activation)}
             if batch_norm:
                 before = "batch_norm" in order and order.index("batch_norm") < order.index("conv")
                 pieces["batch_norm"] = BATCH_NORMS[self.dimensions](width if before else filters)
             if pooled:
-                pieces["pool"] = choose(pool, POOLS, "model.pool")[self.dimensions](pooled, ceil_mode=ceil_mode)
+                pieces["pool"] = choose(pool, POOLS, "model.pool")[self.dimensions](
+                    pooled, pool_step or pooled, ceil_mode=ceil_mode
+                )
             layers += [pieces[name] for name in order if name in pieces]
             width = filters
+        if global_pool is not None:
+            layers.append(choose(global_pool, GLOBAL_POOLS, "model.global_pool")[self.dimensions](1))
         self.convolutions = nn.Sequential(*layers)
         features = _count_features(self.convolutions, self._channels_first(torch.zeros(2, *input_shape)))
         dense, width = dense_blocks(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import safetensors.torch
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from dlrun.errors import blame, choose
+from dlrun.errors import Mistake, blame, choose
 from dlrun.targets import check_settings, resolve
 
 KINDS = ("weights", "output", "recurrent", "embeddings", "biases")
@@ -38,7 +40,8 @@ def initialize(model: nn.Module, config: DictConfig) -> None:
 
     Kinds: weights (dense and convolutional kernels), output (those of the last linear layer), recurrent (state-to-state
     kernels), embeddings, biases. A kind without a function keeps PyTorch's own start. `forget_bias` is then added to
-    one of the two biases of an LSTM's forget gate, as in Keras.
+    one of the two biases of an LSTM's forget gate, as in Keras. Last come explicit weights by parameter name: those of
+    the safetensors file `file`, and the lists of `values`.
 
     Raises:
         Mistake: an unknown kind, a function that is no initializer, or one that cannot fill a parameter's shape.
@@ -52,6 +55,10 @@ def initialize(model: nn.Module, config: DictConfig) -> None:
                     functions[kind](parameter)
         if config.get("forget_bias") is not None:
             _set_forget_bias(model, float(config.forget_bias))
+        if config.get("file") is not None:
+            _set_values(model, _read_weights(config.file), "initializer.file")
+        if config.get("values") is not None:
+            _set_values(model, OmegaConf.to_container(config["values"]), "initializer.values")
 
 
 def check_initializer(config: DictConfig) -> dict[str, Callable[[Tensor], Tensor] | None]:
@@ -61,7 +68,7 @@ def check_initializer(config: DictConfig) -> dict[str, Callable[[Tensor], Tensor
         Mistake: an unknown kind, a function that is no initializer, or a setting that it does not have.
     """
     for name in config:
-        choose(name, dict.fromkeys((*KINDS, "forget_bias")), "initializer")
+        choose(name, dict.fromkeys((*KINDS, "forget_bias", "values", "file")), "initializer")
     return {kind: _function(config, kind) for kind in KINDS}
 
 
@@ -94,6 +101,26 @@ def _function(config: DictConfig, kind: str):
     function = resolve(node, key, is_initializer)
     settings = check_settings(function, node, key, supplied=("tensor",))
     return lambda parameter: function(parameter, **settings)
+
+
+def _read_weights(path: str) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, such as a run's model.safetensors."""
+    try:
+        return safetensors.torch.load_file(Path(path).expanduser())
+    except (OSError, safetensors.SafetensorError) as error:
+        raise Mistake(f"initializer.file: {path} cannot be read as weights ({error})") from error
+
+
+def _set_values(model: nn.Module, values: dict, key: str) -> None:
+    """Copy values by name into the parameters of `model`; those that are not named stay as they are."""
+    parameters = model.state_dict()
+    for name, value in values.items():
+        parameter = choose(name, parameters, key)
+        with blame(f"{key}.{name}"):
+            tensor = torch.as_tensor(value, dtype=parameter.dtype)
+        if tensor.shape != parameter.shape:
+            raise Mistake(f"{key}.{name}: has shape {tuple(tensor.shape)}, and the model's is {tuple(parameter.shape)}")
+        parameter.copy_(tensor)
 
 
 def _set_forget_bias(model: nn.Module, value: float) -> None:

@@ -33,14 +33,14 @@ def check_widths(widths: list[int], key: str) -> list[int]:
     return widths
 
 
-def check_dropout(share: float) -> float:
+def check_dropout(share: float, key: str = "dropout") -> float:
     """`share`, from 0 up to but not including 1.
 
     Raises:
         Mistake: it lies outside.
     """
     if not 0 <= share < 1:
-        raise Mistake(f"model.dropout is {share}: it must be at least 0 and less than 1")
+        raise Mistake(f"model.{key} is {share}: it must be at least 0 and less than 1")
     return share
 
 
@@ -61,7 +61,13 @@ def check_block(block: list[str], pieces: tuple[str, ...], wanted: list[str]) ->
 
 
 def dense_blocks(
-    width: int, hidden: list[int], activation: str, dropout: float, batch_norm: bool, bias: bool, block: list[str]
+    width: int,
+    hidden: list[int],
+    activation: str | list[str],
+    dropout: float,
+    batch_norm: bool,
+    bias: bool,
+    block: list[str],
 ) -> tuple[list[nn.Module], int]:
     """Dense hidden layers, the pieces of each in the order of `block`.
 
@@ -73,8 +79,9 @@ def dense_blocks(
         The layers and the width of the last one.
     """
     layers: list[nn.Module] = []
-    for neurons in check_widths(hidden, "hidden"):
-        pieces = {"dense": nn.Linear(width, neurons, bias=bias), "activation": activation_layer(activation)}
+    names = per_layer(activation, len(hidden), "activation", least=None, words=tuple(ACTIVATIONS))
+    for neurons, name in zip(check_widths(hidden, "hidden"), names, strict=True):
+        pieces = {"dense": nn.Linear(width, neurons, bias=bias), "activation": activation_layer(name)}
         norm_width = neurons if block.index("dense") < _position(block, "batch_norm") else width
         if batch_norm:
             pieces["batch_norm"] = nn.BatchNorm1d(norm_width)
@@ -89,16 +96,18 @@ def _position(block: list[str], name: str) -> int:
     return block.index(name) if name in block else len(block)
 
 
-def per_layer(value: int | str | list, n: int, key: str, least: int = 0, words: tuple[str, ...] = ()) -> list:
+def per_layer(value: int | str | list, n: int, key: str, least: int | None = 0, words: tuple[str, ...] = ()) -> list:
     """`value` for each of `n` layers: itself if it is a list of n, else repeated.
 
     Raises:
-        Mistake: a list of another length, or a value that is neither a whole number from `least` on nor in `words`.
+        Mistake: a list of another length, or a value that is neither a whole number from `least` on (None:
+            no number at all) nor in `words`.
     """
     values = value if isinstance(value, list) else [value] * n
     for one in values:
-        if one not in words and (isinstance(one, bool) or not isinstance(one, int) or one < least):
-            allowed = " or ".join((f"a whole number from {least} on", *words))
+        if one not in words and (least is None or isinstance(one, bool) or not isinstance(one, int) or one < least):
+            numbers = () if least is None else (f"a whole number from {least} on",)
+            allowed = " or ".join((*numbers, *words))
             raise Mistake(f"model.{key}: '{one}' is not {allowed}{did_you_mean(one, words)}")
     if len(values) != n:
         raise Mistake(f"model.{key}: {len(values)} values for {n} layers; give one value, or one per layer")

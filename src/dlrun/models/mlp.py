@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from dlrun.models.layers import check_block, check_dropout, dense_blocks
@@ -16,11 +17,14 @@ class MLP(nn.Module):
         input_shape: of one row.
         outputs: scores per row.
         hidden: neurons of each hidden layer; [] is a linear model.
-        activation: of the hidden layers.
+        activation: of the hidden layers; one, or a list with one for each.
         dropout: share of each hidden layer's outputs that is dropped while training.
+        input_dropout: share of the inputs that is dropped while training.
         batch_norm: whether each hidden layer is batch-normalised.
+        input_batch_norm: whether the inputs are.
         bias: whether the dense layers have biases.
         block: the order of dense, batch_norm, activation and dropout in a hidden layer.
+        wide: whether the inputs are joined to the last hidden layer (Cheng and others 2016, wide and deep).
     """
 
     def __init__(
@@ -28,11 +32,14 @@ class MLP(nn.Module):
         input_shape: tuple[int, ...],
         outputs: int,
         hidden: list[int],
-        activation: str = "relu",
+        activation: str | list[str] = "relu",
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
         batch_norm: bool = False,
+        input_batch_norm: bool = False,
         bias: bool = True,
         block: list[str] = ("dense", "batch_norm", "activation", "dropout"),
+        wide: bool = False,
     ):
         super().__init__()
         order = check_block(
@@ -40,9 +47,17 @@ class MLP(nn.Module):
             ("dense", "batch_norm", "activation", "dropout"),
             ["batch_norm"] * batch_norm + ["dropout"] * bool(check_dropout(dropout)),
         )
-        layers, width = dense_blocks(math.prod(input_shape), hidden, activation, dropout, batch_norm, bias, order)
-        self.layers = nn.Sequential(nn.Flatten(), *layers, nn.Linear(width, outputs, bias=bias))
+        inputs = math.prod(input_shape)
+        first: list[nn.Module] = [nn.BatchNorm1d(inputs)] if input_batch_norm else []
+        if check_dropout(input_dropout, "input_dropout"):
+            first.append(nn.Dropout(input_dropout))
+        layers, width = dense_blocks(inputs, hidden, activation, dropout, batch_norm, bias, order)
+        output = nn.Linear(width + inputs * wide, outputs, bias=bias)
+        self.layers = nn.Sequential(nn.Flatten(), *first, *layers, *([] if wide else [output]))
+        self.output = output if wide else None
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(n, *input_shape) to raw scores (n, outputs)."""
-        return self.layers(inputs)
+        if self.output is None:
+            return self.layers(inputs)
+        return self.output(torch.cat([self.layers(inputs), inputs.flatten(1)], dim=1))

@@ -79,7 +79,7 @@ class Recurrent(nn.Module):
                           dropout=dropout if layers > 1 else 0.0)
             )  # fmt: skip
             width = units * directions
-        self.dropout = nn.Dropout(check_dropout(dropout))
+        self.dropout = nn.Dropout(dropout) if check_dropout(dropout) else None  # one of 0 would still draw its mask
         self.output = nn.Linear(width, outputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ class Recurrent(nn.Module):
         for layer, before in zip(self.recurrent, state or [None] * len(self.recurrent), strict=True):
             sequence, after = _read(layer, sequence, before, lengths)
             states.append(after)
-            sequence = self.dropout(sequence)
+            sequence = self.dropout(sequence) if self.dropout else sequence
         return self.output(_last_output(sequence, layer.bidirectional, lengths)), states
 
 
