@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import needs_mnist
+from PIL import Image
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -14,6 +15,10 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("dlrun")
 ]
+MAILS = "message,kind\n" + "".join(
+    f"{('win money now', 'see you at lunch')[i % 2]} {i % 7},{i % 2}\n" for i in range(60)
+)
+LOAD = "hour,demand\n" + "".join(f"2020-01-{1 + i // 24:02} {i % 24:02}:00,{50 + i * 7 % 24}\n" for i in range(480))
 VISITS = "Time (min),Day,Buy\n" + "".join(f"{i * 0.37 % 5:.2f},{i % 7},{int(i * 0.37 % 5 > 2)}\n" for i in range(80))
 
 
@@ -23,7 +28,13 @@ def test_there_are_commands():
 
 @pytest.mark.parametrize("line", [pytest.param(c, marks=needs_mnist) if "mnist" in c else c for c in COMMANDS])
 def test_command_works_as_printed(dlrun, tmp_path, line):
-    (tmp_path / "visits.csv").write_text(VISITS)
+    for name, content in (("visits", VISITS), ("mails", MAILS), ("load", LOAD)):
+        (tmp_path / f"{name}.csv").write_text(content)
+    for i in range(40):
+        (tmp_path / "flowers" / ("rose", "daisy")[i % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (12, 12), (i * 5, 100 * (i % 2), 0)).save(
+            tmp_path / "flowers" / ("rose", "daisy")[i % 2] / f"{i}.png"
+        )
     arguments = shlex.split(line)[1:]
     if "=latest" in line:
         dlrun("data=iris", "trainer.epochs=1", "model=logistic")

@@ -46,7 +46,8 @@ def print_results(console: Console, metrics: dict) -> None:
         cells = [_number(source.get(name)) for s in splits for source in (metrics[s], metrics["baseline"][s])]
         table.add_row(name, *cells)
     console.print(table)
-    reasons = {f"{n} ({s}): {why}" for s, undefined in metrics["undefined"].items() for n, why in undefined.items()}
+    own = {split: reasons for split, reasons in metrics["undefined"].items() if not split.startswith("baseline")}
+    reasons = {f"{name} ({split}): {why}" for split, found in own.items() for name, why in found.items()}
     for reason in sorted(reasons):
         console.print(f"– {reason}", style="dim")
 
