@@ -54,6 +54,7 @@ def run_folders(outputs: Path) -> list[Path]:
 def dlrun(tmp_path, monkeypatch, capsys):
     """Run a dlrun command line inside this process, in a fresh folder (or in `into`, below it)."""
     monkeypatch.setenv("DLRUN_DATA", str(DATA)) if DATA.is_dir() else monkeypatch.delenv("DLRUN_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
 
     def command(*arguments: str, into: str = ".") -> Outcome:
         place = tmp_path / into

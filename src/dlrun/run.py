@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,28 +14,21 @@ from rich.console import Console
 from torch import nn
 
 from dlrun import environment
-from dlrun.data.module import Data, Spec
-from dlrun.data.prepare import load, prepare, split_settings
-from dlrun.errors import Mistake, blame
-from dlrun.evaluation.epoch import EpochMetrics
+from dlrun.data.module import Data
+from dlrun.errors import Mistake
 from dlrun.evaluation.evaluate import Evaluation, evaluate
 from dlrun.evaluation.predictions import to_csv
 from dlrun.evaluation.table import describe_data, print_model, print_results
 from dlrun.folder import RunFolder, flatten
-from dlrun.models.initializers import check_initializer, initialize
-from dlrun.models.summary import Layer, summarize
-from dlrun.targets import build, check_settings, check_types, resolve
+from dlrun.models.summary import Layer
+from dlrun.parts import begin_training, build_model, check_parts, load_data
 from dlrun.training.checkpoints import restore
-from dlrun.training.early_stopping import Stopper
 from dlrun.training.interruption import Interruption
-from dlrun.training.losses import build_loss, class_weights
-from dlrun.training.penalties import Penalty, build_regularizer
 from dlrun.training.recorder import Recorder
-from dlrun.training.schedules import build_schedule, check_schedule
-from dlrun.training.trainer import Learner, Progress, RunningMeans, Trainer, Training
+from dlrun.training.trainer import Progress, Trainer, Training
 
 if TYPE_CHECKING:
-    from sklearn.base import BaseEstimator
+    pass
 
 LEARNING_PARTS = ("model", "optimizer", "scheduler", "trainer", "seed", "precision")
 
@@ -91,7 +81,7 @@ def run(job: Job, folder: RunFolder | None = None, resumes: bool = False) -> Run
     if config.dry_run:
         return None
 
-    record = environment.describe(config, device) | {"data": checksum(data)}
+    record = environment.describe(config, device) | {"data": data.checksum()}
     if resumes:
         take_up(folder, training, trainer, record, device)
     else:
@@ -134,89 +124,6 @@ def set_up(config: DictConfig) -> torch.device:
     return device
 
 
-def check_parts(config: DictConfig, allowed: tuple[str, ...]) -> Trainer:
-    """Refuse what can be seen to be wrong in the parts' settings before any data are read.
-
-    Returns:
-        The trainer, which depends on nothing else.
-    """
-    environment.choose_threads(config.threads, 0)
-    penalty_of(config)
-    trainer = build(config.trainer, "trainer", Trainer, allowed)
-    model = resolve(config.model, "model", trainer.model_class, allowed)
-    check_settings(model, config.model, "model", (*Spec.SUPPLIED, "random_state"))
-    optimizer = resolve(config.optimizer, "optimizer", torch.optim.Optimizer, allowed)
-    check_settings(optimizer, config.optimizer, "optimizer", ("params",))
-    check_initializer(config.initializer)
-    check_schedule(config.scheduler, allowed)
-    return trainer
-
-
-def load_data(config: DictConfig, allowed: tuple[str, ...]) -> Data:
-    """Decode, split and preprocess what `config.data` names."""
-    own, settings = split_settings(config.data)
-    return prepare(load(own, allowed), settings, environment.dtype_of_precision(config.precision.name))
-
-
-def build_model(
-    config: DictConfig, trainer: Trainer, data: Data, device: torch.device, allowed: tuple[str, ...]
-) -> tuple[nn.Module | BaseEstimator, list[Layer]]:
-    """The network for these data, initialised, on the device, and its layers, seen by passing two rows through it; or
-    the scikit-learn estimator, which has no layers."""
-    if trainer.model_class is not nn.Module:
-        return build(config.model, "model", trainer.model_class, allowed, random_state=config.seed), []
-    dtype = environment.dtype_of_precision(config.precision.name)
-    torch.manual_seed(config.seed)
-    target = resolve(config.model, "model", nn.Module, allowed)
-    if data.spec.vocabulary is not None and "vocabulary" not in inspect.signature(target).parameters:
-        raise Mistake(
-            f"model: {target.__name__} reads no tokens; use model=lstm, or data.represent=tfidf where there is one"
-        )
-    model = build(config.model, "model", nn.Module, allowed, **data.spec.supplied())
-    initialize(model, config.initializer)
-    model.to(device=device, dtype=dtype)
-    rows = data.train.inputs[:1].expand(2, *data.spec.input_shape).to(device)
-    return model, summarize(model, data.train.transform(rows, dtype), data.spec.outputs)
-
-
-def begin_training(config: DictConfig, trainer: Trainer, model: nn.Module, data: Data) -> Training:
-    """Loss, optimizer, schedule and early stopping, checked against what will be logged.
-
-    Early stopping on valid/loss, which is the default, is off where there are no validation rows.
-    """
-    stopping = trainer.early_stopping
-    if stopping and stopping.monitor == "valid/loss" and data.valid is None:
-        stopping = None
-    if trainer.batches(len(data.train)) < 1:
-        raise Mistake(
-            f"trainer.batch_size is {trainer.batch_size}: the {len(data.train)} training rows make no full batch, and "
-            "trainer.drop_last=true leaves the rest out; lower it"
-        )
-    lone = trainer.batch_size == 1 or (len(data.train) % trainer.batch_size == 1 and not trainer.drop_last)
-    if lone and not trainer.steps_per_epoch and any(isinstance(m, nn.BatchNorm1d) for m in network_modules(model)):
-        raise Mistake(
-            f"trainer.batch_size is {trainer.batch_size}: the last batch of {len(data.train)} rows would be a single "
-            "one, which batch norm cannot normalise; use another size, or trainer.drop_last=true"
-        )
-    monitored = [("trainer.early_stopping.monitor", stopping.monitor)] if stopping else []
-    if config.scheduler.get("monitor"):
-        monitored.append(("scheduler.monitor", config.scheduler.monitor))
-    epoch_metrics = EpochMetrics(data.spec, monitored, data.valid is not None)
-    allowed, loss_of = tuple(config.allow_targets), partial(build_loss, config.loss, data.spec)
-    if trainer.model_class is not nn.Module:
-        learner = Learner(model, loss_of(None, allowed), None, None, None)
-        return Training(learner, Progress(), None, {}, RunningMeans(epoch_metrics))
-    factory = build(config.optimizer, "optimizer", torch.optim.Optimizer, allowed, params=None)
-    with blame("optimizer"):
-        optimizer = factory(model.parameters())
-    total_steps = trainer.epochs * trainer.steps(len(data.train))
-    schedule = build_schedule(config.scheduler, optimizer, total_steps, allowed)
-    weights = class_weights(config.class_weight, data.spec, data.train.targets)
-    loss = loss_of(weights, allowed).to(data.train.targets.device)
-    learner = Learner(model, loss, optimizer, schedule, build_regularizer(penalty_of(config), model))
-    return Training(learner, Progress(), Stopper(stopping) if stopping else None, {}, RunningMeans(epoch_metrics))
-
-
 def take_up(folder: RunFolder, training: Training, trainer: Trainer, record: dict, device: torch.device) -> None:
     """Put `training` where the run in `folder` stopped, and cut back what was logged after that.
 
@@ -233,16 +140,6 @@ def take_up(folder: RunFolder, training: Training, trainer: Trainer, record: dic
         progress.status = "running"
     for name in ("history.csv", "timing.csv"):
         folder.keep_rows(name, progress.epochs)
-
-
-def network_modules(model: nn.Module | BaseEstimator) -> Iterator[nn.Module]:
-    """The modules of a network; none for an estimator."""
-    return model.modules() if isinstance(model, nn.Module) else iter(())
-
-
-def penalty_of(config: DictConfig) -> Penalty:
-    """The settings under `penalty`, checked."""
-    return check_types({"penalty": Penalty}, {"penalty": OmegaConf.to_container(config.penalty)}, "")["penalty"]
 
 
 def summary(progress: Progress, evaluation: Evaluation, parameters: int | None, job: Job) -> dict:
@@ -348,12 +245,3 @@ def memory_explained(model: nn.Module, trainer: Trainer) -> Iterator[None]:
             f"out of memory with trainer.batch_size={trainer.batch_size} and a model of {trainer.parameters(model):,} "
             "parameters; lower trainer.batch_size (trainer.accumulate makes up for it), or take a smaller model"
         ) from error
-
-
-def checksum(data: Data) -> str:
-    """sha256 of all inputs and targets, as split and preprocessed: whether two runs saw the same data."""
-    digest = hashlib.sha256()
-    for rows in data.splits().values():
-        for tensor in (rows.inputs, rows.targets):
-            digest.update(tensor.cpu().contiguous().numpy().data)
-    return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -170,3 +171,11 @@ class Data:
         """The same data with every split on `device`."""
         moved = {name: split.to(device) for name, split in self.splits().items()}
         return replace(self, **moved)
+
+    def checksum(self) -> str:
+        """sha256 of all inputs and targets, as split and preprocessed: whether two runs saw the same data."""
+        digest = hashlib.sha256()
+        for rows in self.splits().values():
+            for tensor in (rows.inputs, rows.targets):
+                digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()

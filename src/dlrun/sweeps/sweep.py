@@ -20,7 +20,8 @@ from dlrun.config import compose, hydra, quote_literal
 from dlrun.errors import Mistake
 from dlrun.evaluation.metrics import higher_is_better
 from dlrun.folder import RunFolder
-from dlrun.run import Job, Run, check_parts, run
+from dlrun.parts import check_parts
+from dlrun.run import Job, Run, run
 
 
 @dataclass
