@@ -44,7 +44,7 @@ def test_a_folder_of_images_is_trained_on_and_broken_files_are_named(dlrun, tree
     assert ended.exit_code == 0, ended.err
     assert (
         "inputs 3×12×10, 2 classes" in ended.out
-        and "1 files cannot be read and were left out: red/broken.png" in ended.out
+        and "1 of the files cannot be read and were left out: red/broken.png" in ended.out
     )
     assert ended.metrics["test"]["accuracy"] == 1.0
     assert set(ended.predictions["truth"]) == {"blue", "red"}

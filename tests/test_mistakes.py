@@ -49,9 +49,9 @@ MISTAKES = {
     "unknown piece": (["model.block=[dense,norm]"], ["model.block", "norm"]),
     "wrong number of kernels": (["model=cnn", "model.kernel_size=[3,3,3]"], ["model.kernel_size", "3", "2"]),
     "unknown padding": (["model=cnn", "model.padding=sane"], ["model.padding", "did you mean 'same'?"]),
-    "image too small": (["model=cnn", "model.kernel_size=9"], ["model=cnn", "too small"]),
+    "image too small": (["model=cnn", "model.kernel_size=9"], ["model", "too small"]),
     "no recurrent layer": (["model=lstm", "model.hidden=[]"], ["model.hidden", "at least one"]),
-    "cnn on a table": (["model=cnn", "data=iris"], ["model=cnn", "table", "model=mlp"]),
+    "cnn on a table": (["model=cnn", "data=iris"], ["model", "CNN", "table", "model=mlp"]),
     "logistic on a quantity": (["model=logistic", "data=diabetes"], ["model=logistic", "model=linear"]),
     "initializer that is none": (["+initializer.weigths=3"], ["initializer", "did you mean 'weights'?"]),
     "initializer of a strange shape": (
@@ -90,6 +90,22 @@ MISTAKES = {
     "classifier for a quantity": (["data=diabetes", "model=sklearn/svc"], ["SVC", "quantity"]),
     "regressor for classes": (["model=sklearn/ridge"], ["Ridge", "classes"]),
     "setting of an estimator": (["model=sklearn/lasso", "data=diabetes", "+model.alfa=1"], ["model.alfa", "'alpha'"]),
+    "penalty on an estimator": (["model=sklearn/logistic", "penalty.l2=1"], ["penalty", "sklearn"]),
+    "closed form of a recurrent network": (["data=digits", "model=gru", "solver=closed_form"], ["solver=closed_form"]),
+    "time that is none": ([*CSV, "data.target=value", "data.split.test.by={time: kind}"], ["'kind'", "dates"]),
+    "split by a dropped column": (
+        [*CSV, "data.target=value", "data.drop=[kind]", "data.split.test.by={group: kind}"],
+        ["'kind'", "ignore"],
+    ),
+    "gaps of another name": (
+        ["data=series", "data.path=table.csv", "data.target=value", "data.gaps=alow"], ["data.gaps", "'allow'"]
+    ),
+    "border that is no time": (
+        ["data=series", "data.path=table.csv", "data.target=value", "data.test_from=2020-01-01"],
+        ["data.test_from", "data.time"],
+    ),
+    "series of text": (["data=series", "data.path=table.csv", "data.target=kind"], ["'kind'", "text"]),
+    "divided text": ([*CSV, "data.target=kind", "data.scale={kind: 10}"], ["data.scale.kind", "text"]),
     "several targets as classes": ([*CSV, "data.target=[a,b]", "data.task=multiclass"], ["data.task", "one"]),
     "labels that are not 0 and 1": ([*CSV, "data.target=[a,b]", "data.task=multilabel"], ["data.task", "0 and 1"]),
     "no target": ([*CSV, "data.target=[]"], ["data.target"]),
@@ -177,6 +193,11 @@ def test_a_sweep_of_mistakes_leaves_nothing(dlrun):
     assert ended.exit_code == 2 and "trainer.batch_size is -2" in ended.err and not ended.outputs.exists()
 
 
+def test_a_sweep_of_models_that_make_no_sense_leaves_nothing(dlrun):
+    ended = dlrun("-m", "data=iris", "model=cnn,rnn")
+    assert ended.exit_code == 2 and ended.err.count("\n") == 2 and not ended.outputs.exists()
+
+
 def test_a_dry_sweep_leaves_nothing(dlrun):
     ended = dlrun("-m", "dry_run=true", "data=iris", "seed=1,2")
     assert ended.exit_code == 0 and ended.out.count("dry run") == 2 and not ended.outputs.exists()
@@ -184,7 +205,7 @@ def test_a_dry_sweep_leaves_nothing(dlrun):
 
 def test_a_job_that_makes_no_sense_does_not_stop_the_others(dlrun):
     ended = dlrun("-m", "data=iris", "model=cnn,logistic", "trainer.epochs=1")
-    assert ended.exit_code == 2 and "model=cnn" in ended.err
+    assert ended.exit_code == 2 and "needs images" in ended.err
     assert len(list(ended.outputs.rglob("model.safetensors"))) == 1
 
 

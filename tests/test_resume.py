@@ -193,6 +193,12 @@ HOSTILE = {
     "a file to download to a place of its choice": lambda folder, marker: overrides(
         folder, "data=banknotes", f"data.file.path={marker}", f"data.file.url=file://{folder}/metrics.json"
     ),
+    "data of its own": lambda folder, marker: overrides(
+        folder, f"++data={{file: {{url: 'file://{folder}', path: x, sha256: x}}}}"
+    ),
+    "an allowed package by its number": lambda folder, marker: overrides(
+        folder, "+allow_targets.0=evil", f"model._target_={evil(folder, marker)}"
+    ),
     "overrides that are code": lambda folder, marker: (folder / "overrides.yaml").write_text(
         f"!!python/object/apply:os.system ['touch {marker}']"
     ),

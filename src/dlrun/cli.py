@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     """Run the command line.
 
     Returns:
-        0 finished, 1 our fault (a sweep: a job crashed), 2 the user's mistake, 3 diverged, 130 or 143 interrupted.
+        0 finished, 1 our fault, 2 the user's mistake, 3 diverged, 130 or 143 interrupted.
     """
     try:
         return _dispatch(_parse(arguments))

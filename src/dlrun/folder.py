@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -109,6 +110,14 @@ class RunFolder:
             return yaml.safe_load(self.read_bytes(name))
         except (yaml.YAMLError, ValueError) as error:
             raise Mistake(f"{self.path / name}: is damaged ({one_line(error)})") from error
+
+    def remove(self) -> None:
+        """Delete the folder with the files in it, and the two above it where nothing else is in them."""
+        for file in self.path.iterdir():
+            file.unlink()
+        with suppress(OSError):
+            for empty in (self.path, *list(self.path.parents)[:2]):
+                empty.rmdir()
 
     def keep_rows(self, name: str, rows: int) -> None:
         """Cut an append-only CSV file back to its first `rows` rows; a torn last line goes with the rest."""

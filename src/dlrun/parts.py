@@ -59,6 +59,8 @@ def build_model(
     """The network for these data, initialised, on the device, and its layers, seen by passing two rows through it; or
     the scikit-learn estimator, which has no layers."""
     if trainer.model_class is not nn.Module:
+        if data.spec.vocabulary is not None:
+            raise Mistake("model: scikit-learn's estimators read no tokens; use model=lstm, or data.represent=tfidf")
         return build(config.model, "model", trainer.model_class, allowed, random_state=config.seed), []
     dtype = environment.dtype_of_precision(config.precision.name)
     torch.manual_seed(config.seed)
@@ -99,6 +101,7 @@ def begin_training(config: DictConfig, trainer: Trainer, model: nn.Module, data:
     epoch_metrics = EpochMetrics(data.spec, monitored, data.valid is not None)
     allowed, loss_of = tuple(config.allow_targets), partial(build_loss, config.loss, data.spec)
     if trainer.model_class is not nn.Module:
+        refuse_network_settings(config)
         learner = Learner(model, loss_of(None, allowed), None, None, None)
         return Training(learner, Progress(), None, {}, RunningMeans(epoch_metrics))
     factory = build(config.optimizer, "optimizer", torch.optim.Optimizer, allowed, params=None)
@@ -110,6 +113,24 @@ def begin_training(config: DictConfig, trainer: Trainer, model: nn.Module, data:
     loss = loss_of(weights, allowed).to(data.train.targets.device)
     learner = Learner(model, loss, optimizer, schedule, build_regularizer(penalty_of(config), model))
     return Training(learner, Progress(), Stopper(stopping) if stopping else None, {}, RunningMeans(epoch_metrics))
+
+
+def refuse_network_settings(config: DictConfig) -> None:
+    """Refuse what would do nothing to a scikit-learn estimator, which has settings of its own for such things.
+
+    Raises:
+        Mistake: class_weight, penalty, loss or initializer is set.
+    """
+    penalty = penalty_of(config)
+    asked = {
+        "class_weight": config.class_weight is not None,
+        "penalty": bool(penalty.l1 or penalty.l2 or penalty.max_norm),
+        "loss": config.loss.get("_target_") is not None,
+        "initializer": any(value is not None for value in config.initializer.values()),
+    }
+    for key in asked:
+        if asked[key]:
+            raise Mistake(f"{key}: does nothing to model=sklearn/…; use the estimator's own settings (+model.{key}=…)")
 
 
 def network_modules(model: nn.Module | BaseEstimator) -> Iterator[nn.Module]:

@@ -7,6 +7,8 @@ from dlrun.config import compose
 from dlrun.errors import Mistake
 from dlrun.folder import RunFolder, flatten
 from dlrun.run import Job, plain, run
+from dlrun.targets import resolve
+from dlrun.training.trainer import Trainer
 
 CHANGEABLE = ("trainer.epochs", "trainer.max_minutes", "device", "quiet", "debug", "allow_targets")
 
@@ -36,7 +38,8 @@ def resume(path: str, changes: list[str], config_dir: str | None) -> int:
         raise Mistake(f"{folder.path / 'config.yaml'}: is damaged (no config)")
     before, now = dict(flatten(stored)), dict(flatten(plain(config)))
     status = folder.read_json("metrics.json").get("status")
-    longer = now["trainer.epochs"] > before.get("trainer.epochs", 0)
+    resumes = resolve(config.trainer, "trainer", Trainer, tuple(config.allow_targets)).resumes
+    longer = resumes and now["trainer.epochs"] > before.get("trainer.epochs", 0)
     if longer and _schedule_depends_on_length(before):
         raise Mistake("trainer.epochs: cannot change when this run is resumed, for its schedule's length depends on it")
     _refuse_other_config(folder, before, now)

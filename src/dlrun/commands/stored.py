@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from dlrun.config import quote_literal
 from dlrun.errors import Mistake
 from dlrun.folder import RunFolder
 
@@ -16,11 +20,21 @@ def stored_overrides(folder: RunFolder) -> list[str]:
     Raises:
         Mistake: overrides.yaml is no list of overrides, or wants to change Hydra itself or what is downloaded.
     """
+    where = folder.path / "overrides.yaml"
     stored = folder.read_yaml("overrides.yaml")
     if not isinstance(stored, list) or not all(isinstance(override, str) for override in stored):
-        raise Mistake(f"{folder.path / 'overrides.yaml'}: is damaged (no list of overrides)")
-    keys = [override.partition("=")[0].lstrip("+~") for override in stored]
-    for key in keys:
-        if re.split(r"[./@]", key)[0] == "hydra" or key.startswith(("data.file", "data={", "data.url")):
-            raise Mistake(f"{folder.path / 'overrides.yaml'}: {key} may not come from a run folder")
-    return [override for key, override in zip(keys, stored, strict=True) if key not in NEVER_FROM_A_FOLDER]
+        raise Mistake(f"{where}: is damaged (no list of overrides)")
+    kept = []
+    for override in stored:
+        try:
+            parsed = OverridesParser.create().parse_override(quote_literal(override))
+        except HydraException as error:
+            raise Mistake(f"{where}: is damaged ('{override}' is no override)") from error
+        key = parsed.key_or_group
+        first = re.split(r"[./@\[]", key)[0]
+        downloads = key.startswith("data.file") or (key == "data" and not isinstance(parsed.value(), str))
+        if first == "hydra" or downloads:
+            raise Mistake(f"{where}: {override} may not come from a run folder")
+        if first not in NEVER_FROM_A_FOLDER:
+            kept.append(override)
+    return kept

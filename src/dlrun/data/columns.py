@@ -113,13 +113,19 @@ def numbers_of(column: pd.Series, kind: str, dates_as: str | None = None) -> pd.
     return values.replace([np.inf, -np.inf], np.nan).to_frame(column.name)
 
 
-def sortable(column: pd.Series) -> np.ndarray:
-    """Values that sort as a person means it: dates by time, numbers by size, other text by letter."""
+def times_of(column: pd.Series) -> np.ndarray:
+    """The times of a column, to be sorted by: dates, or numbers.
+
+    Raises:
+        Mistake: values are missing, or are neither numbers nor dates of one format with a year.
+    """
+    if column.isna().any():
+        raise Mistake(f"data.split: column '{column.name}' has {column.isna().sum()} rows without a time")
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
         return column.to_numpy()
-    written = date_format(column.dropna().astype(str))
-    if written is None or column.isna().any():
-        return column.astype(str).to_numpy()
+    written = date_format(column.astype(str))
+    if written is None:
+        raise Mistake(f"data.split: column '{column.name}' holds no numbers, and no dates of one format with a year")
     return pd.to_datetime(column, format=written).to_numpy()
 
 

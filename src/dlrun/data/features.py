@@ -42,9 +42,10 @@ class TablePreprocessing:
         if isinstance(scale, dict):
             for column, divisor in scale.items():
                 if kinds.get(column) != "numeric":
-                    raise Mistake(f"data.scale: there is no numeric column '{column}'{did_you_mean(column, kinds)}")
-                if isinstance(divisor, str) or not divisor:
-                    raise Mistake(f"data.scale.{column} is {divisor}: it must be a number other than 0")
+                    near = did_you_mean(column, [c for c in kinds if kinds[c] == "numeric"])
+                    hint = f" (it is {kinds[column]}; data.columns={{{column}: numeric}}?)" if column in kinds else near
+                    raise Mistake(f"data.scale: there is no numeric column '{column}'{hint}")
+                check_divisor(column, divisor)
         else:
             choose(scale, dict.fromkeys(SCALES), "data.scale")
         if max_categories < 2:
@@ -88,8 +89,8 @@ class TablePreprocessing:
         empty = [str(c) for c in clean.columns if clean[c].isna().all()]
         if empty:
             raise Mistake(
-                f"data: column '{empty[0]}' has no value in any training row; leave it out: "
-                f"data.columns={{{empty[0]}: ignore}}"
+                f"data: column '{empty[0]}' has no {self.kinds.get(empty[0], 'date')} value in any training row; leave "
+                f"it out: data.columns={{{empty[0]}: ignore}}"
             )
         numeric = [c for c in clean.columns if c not in [*self._columns("category"), *self._columns("plain")]]
         steps = [SimpleImputer(strategy="median")]
@@ -162,6 +163,12 @@ class TablePreprocessing:
                 found = numbers_of(inputs[column], kind, self.date_formats.get(column))
                 columns.append(found / divisors.get(column, 1))
         return pd.concat(columns, axis=1)
+
+
+def check_divisor(column: str, divisor: object) -> None:
+    """Refuse, by a Mistake, to divide a column by what is no number, or 0."""
+    if isinstance(divisor, bool) or not isinstance(divisor, int | float) or not divisor:
+        raise Mistake(f"data.scale.{column} is {divisor}: it must be a number other than 0")
 
 
 def _is_datetime(column: pd.Series) -> bool:

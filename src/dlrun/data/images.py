@@ -175,7 +175,7 @@ def folder(path: str, size: list[int] | None = None, grey: bool = False, data_di
         raise Mistake(f"data.path: none of the {len(files)} files below {root} is an image that can be read")
     labels = np.array([classes.index(files[i].parent.name) for i in kept])
     shown = ", ".join(str(file.relative_to(root)) for file in broken[:5]) + (", …" if len(broken) > 5 else "")
-    notes = [f"{len(broken)} files cannot be read and were left out: {shown}"] if broken else []
+    notes = [f"{len(broken)} of the files cannot be read and were left out: {shown}"] if broken else []
     return Source(images, labels, ImagePreprocessing(255.0), class_names=classes, target_names=["class"], notes=notes)
 
 

@@ -147,24 +147,30 @@ def keep_apart(source: Source, rows: dict[str, np.ndarray], notes: list[str]) ->
         if len(apart) < len(indices):
             notes.append(f"{len(indices) - len(apart)} {name} windows reach across the border and were left out")
         if len(apart) == 0:
-            raise Mistake(f"data.split.{name}: every window reaches across the border; take more rows, or fewer lags")
+            raise Mistake(
+                f"data.split.{name}: every window reaches across the border; a series is split "
+                f"by its end (data.split.{name}.by=last), with more rows than lags"
+            )
         kept[name] = apart
         seen = max(seen, source.row_numbers[indices].max())
     return kept
 
 
-def _column(inputs, name: str) -> np.ndarray:
-    """The values of a column that a split goes by: numbers, dates, or text.
+def _column(inputs, name: str, ordered: bool) -> np.ndarray:
+    """The values of a column that a split goes by: its groups, or (`ordered`) its times.
 
     Raises:
-        Mistake: the inputs are no table, or have no such column.
+        Mistake: the inputs are no table, have no such column, or it holds no times.
     """
     if not hasattr(inputs, "columns") or name not in inputs.columns:
         columns = list(getattr(inputs, "columns", []))
-        raise Mistake(f"data.split: there is no column '{name}'{did_you_mean(name, columns)}")
-    from dlrun.data.columns import sortable
+        raise Mistake(
+            f"data.split: there is no column '{name}' among the inputs{did_you_mean(name, columns)} (to split by a "
+            f"column and not to learn from it: data.columns={{{name}: ignore}})"
+        )
+    from dlrun.data.columns import times_of
 
-    return sortable(inputs[name])
+    return times_of(inputs[name]) if ordered else inputs[name].astype(str).to_numpy()
 
 
 def _take(inputs, rows: np.ndarray):

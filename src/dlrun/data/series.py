@@ -14,7 +14,7 @@ from dlrun.data.columns import date_format
 from dlrun.data.download import File, read
 from dlrun.data.module import Source, as_float
 from dlrun.data.tabular import find, read_table
-from dlrun.errors import Mistake, did_you_mean
+from dlrun.errors import Mistake, choose, did_you_mean
 
 
 def csv(
@@ -44,15 +44,18 @@ def csv(
     Raises:
         Mistake: a file or column that is not there, text where numbers belong, or steps out of order or with gaps.
     """
+    choose(gaps, dict.fromkeys(("refuse", "allow")), "data.gaps")
     frame = read_table(find(path, data_dir, "data.path"), path)
     for column in [target, *(inputs or []), *([time] if time else [])]:
         if column not in frame.columns:
             raise Mistake(f"data: {path} has no column '{column}'{did_you_mean(column, frame.columns)}")
     times = pd.RangeIndex(len(frame)) if time is None else _times(frame[time], gaps)
-    values = frame[list(dict.fromkeys([*(inputs or [target]), target]))].apply(pd.to_numeric, errors="coerce")
-    if values.isna().any().any():
-        column = values.columns[values.isna().any()][0]
-        raise Mistake(f"data: column '{column}' has values that are missing or no numbers; fill them in first")
+    chosen = frame[list(dict.fromkeys([*(inputs or [target]), target]))]
+    values = chosen.apply(pd.to_numeric, errors="coerce")
+    for column in values.columns[values.isna().any()]:
+        if values[column].isna().sum() > chosen[column].isna().sum():
+            raise Mistake(f"data: column '{column}' holds text; a series is forecast from numbers, and is numbers")
+        raise Mistake(f"data: column '{column}' has missing values; fill them in first")
     values.index = times
     return windows(values, values[target], inputs or [target], lags, horizon, scale, test_from)
 
@@ -126,7 +129,11 @@ def windows(
         raise Mistake(f"data.lags is {lags} and data.horizon {horizon}: each must be at least 1")
     sides = [np.arange(len(frame))]
     if test_from is not None:
-        border = pd.Timestamp(test_from) if isinstance(frame.index, pd.DatetimeIndex) else int(test_from)
+        try:
+            border = pd.Timestamp(test_from) if isinstance(frame.index, pd.DatetimeIndex) else float(test_from)
+        except ValueError as error:
+            hint = "" if isinstance(frame.index, pd.DatetimeIndex) else " (a date needs data.time)"
+            raise Mistake(f"data.test_from: '{test_from}' is no time of this series{hint}") from error
         sides = [np.flatnonzero(frame.index <= border), np.flatnonzero(frame.index >= border)]
     reach = lags + horizon - 1 + skip
     if min(len(side) for side in sides) <= reach:

@@ -16,7 +16,7 @@ def split_rows(
     splits: Splits,
     seed: int,
     labels: np.ndarray | None,
-    column_of: Callable[[str], np.ndarray],
+    column_of: Callable[[str, bool], np.ndarray],
 ) -> dict[str, np.ndarray]:
     """Divide rows 0 to n-1 into train, valid and test.
 
@@ -30,7 +30,7 @@ def split_rows(
         splits: the settings `data.split`.
         seed: `data.split_seed`.
         labels: (n,) classes to stratify by, or None.
-        column_of: the values (n,) of a column that the settings name, for a split by time or group.
+        column_of: the values (n,) of a column that the settings name; the second argument says whether they are times.
 
     Returns:
         Row indices by split name; valid and test are absent where there are none.
@@ -72,7 +72,7 @@ def _take(
     part: SplitPart,
     seed: int,
     labels: np.ndarray | None,
-    column_of: Callable[[str], np.ndarray],
+    column_of: Callable[[str, bool], np.ndarray],
     key: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(kept, taken) of the rows `rest`."""
@@ -83,9 +83,9 @@ def _take(
         raise Mistake(f"{key}.stratify: only rows drawn at random can be stratified; use {key}.by=random")
     size = _size(len(rest), part, key)
     if by == "group":
-        return _take_groups(rest, column_of(column)[rest], size, seed, key)
+        return _take_groups(rest, column_of(column, False)[rest], size, seed, key)
     if by == "time":
-        rest = rest[np.argsort(column_of(column)[rest], kind="stable")]
+        rest = rest[np.argsort(column_of(column, True)[rest], kind="stable")]
     if by in ("time", "last"):
         return rest[:-size], rest[-size:]
     from sklearn.model_selection import train_test_split

@@ -16,7 +16,7 @@ import pandas as pd
 
 from dlrun.data.columns import describe_columns, find_leaks
 from dlrun.data.download import File, read
-from dlrun.data.features import TablePreprocessing
+from dlrun.data.features import TablePreprocessing, check_divisor
 from dlrun.data.module import Source
 from dlrun.errors import Mistake, did_you_mean, one_line
 
@@ -209,10 +209,13 @@ def _source(
     if frame.empty:
         raise Mistake(f"data.target: no row has a value of {', '.join(targets)}")
     inputs = frame.drop(columns=targets + drop)
-    divisors = dict(scale) if isinstance(scale, dict) else {}
+    divisors = {str(name): divisor for name, divisor in scale.items()} if isinstance(scale, dict) else {}
     divided = frame[targets].copy()
     for name in targets:
         if name in divisors:
+            check_divisor(name, divisors[name])
+            if not pd.api.types.is_numeric_dtype(divided[name]):
+                raise Mistake(f"data.scale.{name}: the target holds text, which cannot be divided")
             divided[name] = divided[name] / divisors.pop(name)
     kinds, reasons = describe_columns(inputs, columns or {})
     return Source(

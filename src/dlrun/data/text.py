@@ -214,6 +214,8 @@ def _source(
     for key, column in (("target", target), ("text", text)):
         if column not in frame.columns:
             raise Mistake(f"data.{key}: there is no column '{column}'{did_you_mean(column, frame.columns)}")
+    if target == text:
+        raise Mistake(f"data.text and data.target are the same column '{text}'")
     known = frame[target].notna() & ~frame[target].astype(str).isin(exclude)
     notes = [] if known.all() else [f"{(~known).sum()} rows were left out: without a target, or excluded"]
     texts = frame[text].fillna("").astype(str).to_numpy(dtype=object)[known]

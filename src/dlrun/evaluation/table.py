@@ -55,4 +55,6 @@ def print_results(console: Console, metrics: dict) -> None:
 def _number(value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.4g}"
+    if abs(value) < 1e-12:  # what rounding leaves of a 0
+        return "0.0000"
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 else f"{value:.4g}"

@@ -69,7 +69,7 @@ class CNN(nn.Module):
         super().__init__()
         if len(input_shape) not in (2, 3):
             raise Mistake(
-                f"model=cnn needs images or series, and a row of these data is {' × '.join(map(str, input_shape))} "
+                f"model: a CNN needs images or series, and a row of these data is {' × '.join(map(str, input_shape))} "
                 "values of a table; use model=mlp"
             )
         self.dimensions = len(input_shape) - 1
@@ -133,7 +133,7 @@ def _count_features(convolutions: nn.Module, inputs: Tensor) -> int:
     except RuntimeError as error:
         shape = "×".join(map(str, inputs.shape[2:]))
         raise Mistake(
-            f"model=cnn: inputs of {shape} are too small for these convolutions and poolings ({error}); "
+            f"model: inputs of {shape} are too small for these convolutions and poolings ({error}); "
             "fewer channels, a smaller kernel_size, or pool_size=0"
         ) from error
     finally:

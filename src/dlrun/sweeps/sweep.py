@@ -49,7 +49,7 @@ class Outcome:
 def sweep(overrides: list[str], config_dir: str | None) -> int:
     """Run every combination that `overrides` describe in Hydra's sweep grammar.
 
-    All jobs are composed before the first one starts, so that a mistake in any is found at once.
+    All jobs are composed before the first one starts, so that a mistake in the config of any is found at once.
 
     Returns:
         See `exit_code`; 130 or 143 if interrupted. Under `dry_run=true` nothing is trained or written.
@@ -79,6 +79,9 @@ def sweep(overrides: list[str], config_dir: str | None) -> int:
         folder.append_row("sweep.csv", _row(outcome))
         if outcome.run and outcome.run.exit_code in (130, 143):
             return outcome.run.exit_code
+    if not any(o.run or o.crashed for o in outcomes):  # nothing but mistakes: nothing is left behind
+        folder.remove()
+        return 2
     _print_ranking(console, outcomes, *ranked_by(jobs[0].config, outcomes))
     console.print(str(folder), markup=False)
     return exit_code(outcomes)

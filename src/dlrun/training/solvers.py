@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dlrun.data.module import Data
 from dlrun.errors import Mistake
+from dlrun.models.linear import Linear
 from dlrun.training.trainer import Progress, Trainer, Training
 
 
@@ -62,11 +63,11 @@ class ClosedForm(Solver):
         """Refuse what has no closed form.
 
         Raises:
-            Mistake: the model is not one linear layer, the loss not MSE, or a penalty other than l2.
+            Mistake: the model is not linear, the loss not MSE, or a penalty other than l2.
         """
         learner = training.learner
-        if len(_linear_layers(learner.model)) != 1 or not isinstance(learner.loss, nn.MSELoss):
-            raise Mistake("solver=closed_form: needs model=linear, a quantity and the squared loss; use solver=lbfgs")
+        if not isinstance(learner.model, Linear) or not isinstance(learner.loss, nn.MSELoss):
+            raise Mistake("solver=closed_form: needs model=linear, a quantity and the squared loss")
         penalty = learner.regularizer.penalty if learner.regularizer else None
         if penalty and (penalty.l1 or penalty.max_norm is not None):
             raise Mistake("solver=closed_form: goes with penalty.l2 only; for l1, model=sklearn/lasso")
@@ -74,8 +75,7 @@ class ClosedForm(Solver):
     def solve(self, training: Training, inputs: Tensor, targets: Tensor) -> None:
         """By singular values, on centred columns."""
         penalty = training.learner.regularizer.penalty if training.learner.regularizer else None
-        layers = _linear_layers(training.learner.model)
-        layer, x, y = layers[0], inputs.flatten(1), targets.to(inputs.dtype)
+        layer, x, y = training.learner.model.output, inputs.flatten(1), targets.to(inputs.dtype)
         free = layer.bias is not None
         x_mean, y_mean = (x.mean(dim=0), y.mean(dim=0)) if free else (x.new_zeros(x.shape[1]), y.new_zeros(y.shape[1]))
         x, y = x - x_mean, y - y_mean
@@ -129,7 +129,3 @@ class LBFGS(Solver):
 
         learner.model.train()
         optimizer.step(cost)
-
-
-def _linear_layers(model: nn.Module) -> list[nn.Linear]:
-    return [module for module in model.modules() if isinstance(module, nn.Linear)]
