@@ -51,6 +51,12 @@ def test_saved_weights_give_the_saved_predictions(dlrun):
     assert (test["truth"].astype(int) == load_digits().target[test["row"]]).all()
 
 
+def test_an_infinite_setting_is_kept_as_text(dlrun):
+    ended = dlrun("data=iris", "model=logistic", "trainer.epochs=1", "trainer.grad_clip=inf")
+    assert ended.exit_code == 0, ended.err
+    assert ended.metrics["config"]["trainer.grad_clip"] == "inf"
+
+
 def test_quiet_prints_nothing(dlrun):
     ended = dlrun("quiet=true", "trainer.epochs=1")
     assert (ended.out, ended.err) == ("", "")

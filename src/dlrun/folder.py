@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import math
 import os
 import re
 import secrets
@@ -156,8 +157,8 @@ class RunFolder:
                 part.unlink(missing_ok=True)
 
     def write_json(self, name: str, value: dict) -> None:
-        """Write a dict as JSON, whole or not at all."""
-        self.write_text(name, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        """Write a dict as JSON, whole or not at all; an infinite setting, which JSON lacks, as text."""
+        self.write_text(name, json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
     def append_row(self, name: str, row: dict[str, object]) -> None:
         """Append a row to a CSV file; the first one writes the header."""
@@ -224,6 +225,15 @@ def flatten(config: dict, prefix: str = "") -> Iterable[tuple[str, object]]:
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _finite(value: object) -> object:
+    """`value` with its infinite and undefined floats as text."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _file_name(text: str) -> str:

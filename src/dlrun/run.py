@@ -147,10 +147,17 @@ def summary(progress: Progress, evaluation: Evaluation, parameters: int | None, 
     return {
         "status": progress.status,
         **evaluation.as_json(),
+        "parameters": parameters,
+        **course(progress, job),
+    }
+
+
+def course(progress: Progress, job: Job) -> dict:
+    """What `metrics.json` holds of any training, whether it came to its end or not."""
+    return {
         "best_epoch": progress.best_epoch,
         "epochs": progress.epochs,
         "fit_seconds": round(progress.seconds, 3),
-        "parameters": parameters,
         "choices": job.choices,
         "config": dict(flatten(plain(job.config))),
     }
@@ -177,14 +184,7 @@ def save_results(
 
 def interrupted(folder: RunFolder, progress: Progress, job: Job, console: Console, exit_code: int) -> Run:
     """Leave the folder of an interrupted run so that a person finds out what became of it."""
-    metrics = {
-        "status": "interrupted",
-        "epochs": progress.epochs,
-        "best_epoch": progress.best_epoch,
-        "fit_seconds": round(progress.seconds, 3),
-        "choices": job.choices,
-        "config": dict(flatten(plain(job.config))),
-    }
+    metrics = {"status": "interrupted", **course(progress, job)}
     folder.write_json("metrics.json", metrics)
     console.print(f"interrupted in epoch {progress.epoch}; to go on: dlrun resume={folder}", markup=False)
     return Run(folder.path, metrics, exit_code)

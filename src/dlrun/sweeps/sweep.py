@@ -18,10 +18,10 @@ from rich.table import Table
 
 from dlrun.config import compose, hydra, quote_literal
 from dlrun.errors import Mistake
-from dlrun.evaluation.metrics import higher_is_better
 from dlrun.folder import RunFolder
 from dlrun.parts import check_parts
 from dlrun.run import Job, Run, run
+from dlrun.training.early_stopping import EarlyStopping
 
 
 @dataclass
@@ -107,9 +107,7 @@ def ranked_by(config: DictConfig, outcomes: list[Outcome]) -> tuple[str, bool]:
     else the validation loss, else the training loss."""
     stopping = config.trainer.get("early_stopping")
     if stopping and any(o.value(stopping.monitor) is not None for o in outcomes):
-        mode = {"max": True, "min": False}.get(stopping.mode)
-        better = higher_is_better(stopping.monitor.rpartition("/")[2]) if mode is None else mode
-        return stopping.monitor, better
+        return stopping.monitor, EarlyStopping(**stopping).maximizes
     valid = any(o.value("valid/loss") is not None for o in outcomes)
     return ("valid/loss" if valid else "train_eval/loss"), False
 
