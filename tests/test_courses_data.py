@@ -174,7 +174,7 @@ def test_gaussian_logistic_draws_classes_with_the_probability_of_its_formula():
 def mse_of_line(dlrun, w, b):
     given = f"initializer.values={{output.weight: [[{w}]], output.bias: [{b}]}}"
     ended = dlrun("data=weight_height", "data.scale=none", "data.scale_target=false", *ALL_ROWS, "model=linear",
-                  "precision=fp64", "trainer.epochs=0", "initializer=explicit", given)  # fmt: skip
+                  "precision=fp64", "trainer.epochs=0", given)  # fmt: skip
     return ended.metrics["train_eval"]["mse"]
 
 
@@ -190,6 +190,6 @@ GATES = {"and": (-30, 20, 20), "or": (-10, 20, 20), "nor": (10, -20, -20)}
 @pytest.mark.parametrize("gate", GATES)
 def test_a_logistic_unit_with_the_courses_weights_is_the_gate(dlrun, gate):
     bias, a, b = GATES[gate]
-    ended = dlrun("data=gates", f"data.gate={gate}", "model=logistic", "trainer.epochs=0", "initializer=explicit",
+    ended = dlrun("data=gates", f"data.gate={gate}", "model=logistic", "trainer.epochs=0", 
                   f"initializer.values={{output.weight: [[{a}, {b}]], output.bias: [{bias}]}}")  # fmt: skip
     assert ended.metrics["train_eval"]["accuracy"] == 1.0

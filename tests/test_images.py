@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dlrun.data import download, images
+from dlrun.data import images
 from dlrun.data.augment import Augment
 from dlrun.data.download import UNVERIFIED, File, read
 from dlrun.data.images import cifar, folder
@@ -19,8 +19,7 @@ from dlrun.errors import Mistake
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path):
-    for module in (download, images):
-        monkeypatch.setattr(module, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -121,9 +120,9 @@ def test_an_unverified_file_is_recorded_by_its_first_download_and_checked_from_t
     assert read(file, None) == b"content"
     server.shutdown()
     server.server_close()
-    recorded = tmp_path / "cache" / "x" / "remote.bin.sha256"
+    recorded = tmp_path / "cache" / "dlrun" / "x" / "remote.bin.sha256"
     assert recorded.read_text() == hashlib.sha256(b"content").hexdigest()
-    (tmp_path / "cache" / "x" / "remote.bin").write_bytes(b"changed")
+    (tmp_path / "cache" / "dlrun" / "x" / "remote.bin").write_bytes(b"changed")
     with pytest.raises(Mistake, match="sha256 differs"):
         read(file, None)
 

@@ -213,7 +213,7 @@ def test_global_pooling_leaves_one_value_a_channel():
 
 
 def test_explicit_weights_are_taken_as_given_and_from_a_run(dlrun):
-    first = dlrun("data=moons", "model=logistic", "initializer=explicit", "trainer.epochs=0",
+    first = dlrun("data=moons", "model=logistic", "trainer.epochs=0",
                   "initializer.values={output.weight: [[2.0, -1.0]], output.bias: [0.5]}", into="first")  # fmt: skip
     weights = torch.tensor([[2.0, -1.0]])
     from sklearn.datasets import make_moons
@@ -221,7 +221,7 @@ def test_explicit_weights_are_taken_as_given_and_from_a_run(dlrun):
     x = torch.tensor(make_moons(1000, noise=0.1, random_state=0)[0][first.predictions["row"]], dtype=torch.float32)
     expected = torch.sigmoid(x @ weights.T + 0.5).ravel().numpy()
     assert first.predictions["probability_1"].to_numpy() == pytest.approx(expected, abs=1e-6)
-    again = dlrun("data=moons", "model=logistic", "initializer=explicit", "trainer.epochs=0",
+    again = dlrun("data=moons", "model=logistic", "trainer.epochs=0",
                   f"initializer.file={first.folder}/model.safetensors", into="again")  # fmt: skip
     assert (again.folder / "predictions.csv").read_bytes() == (first.folder / "predictions.csv").read_bytes()
 
@@ -235,5 +235,5 @@ def test_explicit_weights_are_taken_as_given_and_from_a_run(dlrun):
     ],
 )
 def test_explicit_weights_that_do_not_fit_are_one_line(dlrun, values, word):
-    ended = dlrun("data=moons", "model=logistic", "initializer=explicit", f"initializer.values={values}")
+    ended = dlrun("data=moons", "model=logistic", f"initializer.values={values}")
     assert ended.exit_code == 2 and ended.err.count("\n") == 1 and word in ended.err

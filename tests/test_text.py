@@ -1,12 +1,18 @@
 """Texts become bags of words, TF-IDF or token ids, with the vocabulary of the training rows."""
 
+import io
+import tarfile
+
 import numpy as np
 import pytest
 import torch
 from conftest import DATA
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from dlrun.data.corpora import imdb, reuters
+from dlrun.data.download import UNVERIFIED, File
 from dlrun.data.text import TextPreprocessing, tokenize
+from dlrun.errors import Mistake
 from dlrun.models.recurrent import GRU, LSTM, padding_behind
 
 needs_texts = pytest.mark.skipif(not (DATA / "sms_spam.csv").is_file(), reason="the courses' texts are not at hand")
@@ -120,3 +126,59 @@ def test_the_courses_names_are_windows_of_28_characters(dlrun):
                   "optimizer.lr=0.01", "trainer.batch_size=256")  # fmt: skip
     assert "32,016 rows" in ended.out and "inputs 3, 28 classes" in ended.out
     assert ended.metrics["test"]["accuracy"] > ended.metrics["baseline"]["test"]["accuracy"]
+
+
+def tar_of(path, members: dict[str, str], encoding: str) -> File:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, text in members.items():
+            content = text.encode(encoding)
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return File(path.name, None, UNVERIFIED)
+
+
+def test_film_reviews_are_read_from_their_archive_and_keep_their_test_rows(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    members = {
+        f"aclImdb/{part}/{opinion}/{i}_{7 if opinion == 'pos' else 2}.txt": f"{part} {opinion} {i}<br />café"
+        for part in ("train", "test") for opinion in ("pos", "neg") for i in range(5)
+    }  # fmt: skip
+    members |= {"aclImdb/train/unsup/1_0.txt": "no opinion", "aclImdb/README": "read me"}
+    file = tar_of(tmp_path / "reviews.tar.gz", members, "utf-8")
+    for _ in range(2):  # decoded, then from the cache
+        source = imdb(file, data_dir=str(tmp_path))
+        tested = np.isin(np.arange(20), source.given["test"])
+        for text, label, test in zip(source.inputs, source.targets, tested, strict=True):
+            assert text.split()[:2] == ["test" if test else "train", "pos" if label else "neg"]
+            assert text.split()[-1] == "café" and "<br" not in text
+        assert tested.sum() == 10 and len(source) == 20
+
+
+def test_newswires_are_read_from_their_archive_with_their_first_topic(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    wire = '<REUTERS TOPICS="YES" LEWISSPLIT="TRAIN">\n<TOPICS>{}</TOPICS>\n<TITLE>{}</TITLE>\n<BODY>a &lt;b> {}</BODY>'
+    topics = ["earn"] * 4 + ["acq"] * 3 + ["cocoa"]
+    wires = [wire.format(f"<D>{topic}</D><D>other</D>", topic, i) + "\n</REUTERS>" for i, topic in enumerate(topics)]
+    wires.append(wire.format("", "no topic", 9) + "\n</REUTERS>")
+    file = tar_of(tmp_path / "wires.tar.gz", {"reut2-000.sgm": "\n".join(wires), "lewis.dtd": "<D>"}, "latin-1")
+    source = reuters(file, topics=2, data_dir=str(tmp_path))
+    assert source.class_names == ["acq", "earn"] and len(source) == 7
+    assert [source.class_names[label] for label in source.targets] == [text.split()[0] for text in source.inputs]
+    assert source.inputs[0].split()[1:] == ["a", "<b>", "0"]
+
+
+@pytest.mark.parametrize("load", [imdb, reuters])
+def test_an_archive_without_texts_or_that_is_none_is_a_mistake(tmp_path, monkeypatch, load):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(Mistake, match="holds no"):
+        load(tar_of(tmp_path / "empty.tar.gz", {"x": "y"}, "utf-8"), data_dir=str(tmp_path))
+    (tmp_path / "broken.tar").write_bytes(b"not an archive")
+    with pytest.raises(Mistake, match="cannot be read as an archive"):
+        load(File("broken.tar", None, UNVERIFIED), data_dir=str(tmp_path))
+
+
+def test_the_data_sets_of_texts_to_be_downloaded_compose(dlrun):
+    for name in ("imdb", "reuters"):
+        ended = dlrun(f"data={name}", "data.file.url=null", "++data.file.mirror=null")
+        assert ended.exit_code == 2 and "cannot be downloaded" in ended.err

@@ -74,7 +74,7 @@ def run(job: Job, folder: RunFolder | None = None, resumes: bool = False) -> Run
     model, layers = build_model(config, trainer, data, device, allowed)
     torch.set_num_threads(environment.choose_threads(config.threads, sum(n.work for n in layers) * trainer.batch_size))
     training = begin_training(config, trainer, model, data)
-    trainer.check(training)
+    trainer.check(training, data)
     if not config.dry_run:
         folder = folder or RunFolder.create(config.output_dir, *names_of(job))
     introduce(console, job, data, model, layers, training, trainer)
@@ -102,7 +102,7 @@ def run(job: Job, folder: RunFolder | None = None, resumes: bool = False) -> Run
         if not exit_code:
             training.restore_best()
             with memory_explained(model, trainer):
-                scores = {name: trainer.scores(model, rows, precision) for name, rows in data.splits().items()}
+                scores = trainer.all_scores(model, data.splits(), precision)
             if not all(found.isfinite().all() for found in scores.values()):
                 progress.status = "diverged"
             evaluation = evaluate(data, training.learner.loss, scores)

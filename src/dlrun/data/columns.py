@@ -27,7 +27,7 @@ def describe_columns(frame: pd.DataFrame, named: dict[str, str]) -> tuple[dict[s
         if column not in frame.columns:
             raise Mistake(f"data.columns: there is no column '{column}'{did_you_mean(column, frame.columns)}")
         choose(kind, KINDS, f"data.columns.{column}")
-    found = {c: (named[c], "as told") if c in named else infer_kind(frame[c]) for c in frame.columns}
+    found = {c: (named[c], _told(frame[c], named[c])) if c in named else infer_kind(frame[c]) for c in frame.columns}
     kinds = {column: kind for column, (kind, _) in found.items()}
     lines = []
     for kind in KINDS:
@@ -61,6 +61,13 @@ def infer_kind(column: pd.Series) -> tuple[str, str]:
             return "ignore", "numbers the rows"
         return "numeric", "numbers"
     return _infer_text_kind(values.astype(str), distinct)
+
+
+def _told(column: pd.Series, kind: str) -> str:
+    """The reason of a kind that the person named, with what does not fit it."""
+    values = column.dropna()
+    unfit = pd.to_numeric(values, errors="coerce").isna().mean() if kind == "numeric" and len(values) else 0
+    return f"as told, {unfit:.1%} other text read as missing" if unfit else "as told"
 
 
 def _infer_text_kind(values: pd.Series, distinct: int) -> tuple[str, str]:

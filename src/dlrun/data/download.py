@@ -47,16 +47,25 @@ def read(file: File, data_dir: str | None) -> bytes:
     Raises:
         Mistake: no such data folder, a content with another checksum, or no address that answers.
     """
+    return _checked(locate(file, data_dir), file)
+
+
+def locate(file: File, data_dir: str | None) -> Path:
+    """Where `file` lies: in `data_dir`, or else in the cache, downloaded if need be. Its content is not checked here.
+
+    Raises:
+        Mistake: no such data folder, or no address that answers with the right content.
+    """
     if data_dir is not None:
         if not Path(data_dir).expanduser().is_dir():
             raise Mistake(f"data_dir: there is no folder '{data_dir}'")
         local = Path(data_dir).expanduser() / file.path
         if local.is_file():
-            return _checked(local, file)
+            return local
     cached = cache_folder() / file.path
     if not cached.is_file():
         _download(file, cached)
-    return _checked(cached, file)
+    return cached
 
 
 def progress(items: Iterable, total: int, description: str) -> Iterator:

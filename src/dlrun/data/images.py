@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
-import os
 import struct
 import tarfile
 from collections import Counter
@@ -17,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dlrun.data.download import File, cache_folder, progress, read
+from dlrun.data.cache import cached
+from dlrun.data.download import File, progress, read
 from dlrun.data.module import Pixels, Source
 from dlrun.errors import Mistake, one_line
 
@@ -182,27 +181,21 @@ def folder(path: str, size: list[int] | None = None, grey: bool = False, data_di
 def load_images(files: list[Path], size: list[int] | None, grey: bool) -> tuple[np.ndarray, list[Path]]:
     """(n, channels, height, width) bytes of the `files` that can be read, and those that cannot.
 
-    The result is cached by the files' names, sizes and times, so that it is decoded once.
+    The result is cached, so that it is decoded once.
     """
-    stamps = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    key = hashlib.sha256(repr((stamps, size, grey)).encode()).hexdigest()[:32]
-    cached = cache_folder() / "images" / f"{key}.npz"
-    if cached.is_file():
-        with np.load(cached, allow_pickle=False) as stored:
-            return stored["images"], [files[i] for i in stored["broken"]]
+    found = cached("images", files, (size, grey), lambda: _decode_all(files, size, grey))
+    return found["images"], [files[i] for i in found["broken"]]
+
+
+def _decode_all(files: list[Path], size: list[int] | None, grey: bool) -> dict[str, np.ndarray]:
     sizes = [_size_of(file) for file in files]
     if size is None:
         size = list(Counter(s for s in sizes if s).most_common(1)[0][0]) if any(sizes) else [1, 1]
     with ThreadPoolExecutor() as pool:
         decoded = list(progress(pool.map(partial(_decode, size=size, grey=grey), files), len(files), "decoding images"))
-    broken = [i for i, image in enumerate(decoded) if image is None]
-    images = np.stack([image for image in decoded if image is not None] or [np.zeros((1, 1, 1), np.uint8)])
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    part = cached.with_name(f".{os.getpid()}-{cached.name}")
-    with open(part, "wb") as file:
-        np.savez(file, images=images, broken=np.array(broken, dtype=np.int64))
-    os.replace(part, cached)
-    return images, [files[i] for i in broken]
+    broken = np.array([i for i, image in enumerate(decoded) if image is None], dtype=np.int64)
+    images = [image for image in decoded if image is not None] or [np.zeros((1, 1, 1), np.uint8)]
+    return {"images": np.stack(images), "broken": broken}
 
 
 def _places(path: str, data_dir: str | None) -> list[Path]:

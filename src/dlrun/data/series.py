@@ -12,8 +12,8 @@ from torch import Tensor
 
 from dlrun.data.columns import date_format
 from dlrun.data.download import File, read
+from dlrun.data.files import find, read_table
 from dlrun.data.module import Source, as_float
-from dlrun.data.tabular import find, read_table
 from dlrun.errors import Mistake, choose, did_you_mean
 
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import csv as csv_reader
 import io
-import lzma
-import warnings
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +12,9 @@ import pandas as pd
 from dlrun.data.columns import describe_columns, find_leaks
 from dlrun.data.download import File, read
 from dlrun.data.features import TablePreprocessing, check_divisor
+from dlrun.data.files import check_memory, find, read_table, require
 from dlrun.data.module import Source
-from dlrun.errors import Mistake, did_you_mean, one_line
-
-MISSING = ["", "?", "NA", "N/A", "NaN", "nan", "null", "None", "-"]
-UNREADABLE = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
-SEPARATORS = (",", ";", "\t", "|")
+from dlrun.errors import Mistake, one_line
 
 
 def csv(
@@ -53,11 +45,19 @@ def csv(
     """
     files = {"train": path, "valid": path_valid, "test": path_test}
     keys = {"train": "data.path", "valid": "data.path_valid", "test": "data.path_test"}
-    frames = {name: read_table(find(p, data_dir, keys[name]), p) for name, p in files.items() if p is not None}
+    targets, drop = names_of(target), [str(d) for d in drop or []]
+    frames = {}
+    for name, given in files.items():
+        if given is not None:
+            place = find(given, data_dir, keys[name])
+            check_memory(place, given)
+            frames[name] = read_table(place, given, drop, targets)
     expected = list(frames["train"].columns)
     for name, frame in frames.items():
-        _require(expected, frame, f"{keys[name]}: {files[name]}")
-    return _source(frames, target, drop, columns, max_categories, scale, polynomial)
+        require(expected, frame, f"{keys[name]}: {files[name]}")
+        if name != "train" and frame[expected].equals(frames["train"]):
+            raise Mistake(f"{keys[name]}: has the same rows as data.path; leave it out, and some rows are set apart")
+    return _source(frames, targets, columns, max_categories, scale, polynomial)
 
 
 def published(
@@ -76,8 +76,9 @@ def published(
     Raises:
         Mistake: the file cannot be had.
     """
-    frames = {"train": read_table(io.BytesIO(read(file, data_dir)), file.path)}
-    return _source(frames, target, drop, columns, max_categories, scale, polynomial)
+    targets, drop = names_of(target), [str(d) for d in drop or []]
+    frames = {"train": read_table(io.BytesIO(read(file, data_dir)), file.path, drop, targets)}
+    return _source(frames, targets, columns, max_categories, scale, polynomial)
 
 
 def california_housing(file: File, data_dir: str | None = None, scale: Any = "standard", licence: str = "") -> Source:
@@ -99,59 +100,16 @@ def california_housing(file: File, data_dir: str | None = None, scale: Any = "st
     return from_bunch(bunch, scale)
 
 
-def find(path: str, data_dir: str | None, key: str) -> Path:
-    """The file `path`: in the current folder (or absolute), else in `data_dir`.
+def names_of(target: str | int | float | list[str]) -> list[str]:
+    """The columns to predict.
 
     Raises:
-        Mistake: there is no such file; names a near one.
+        Mistake: none, or one that stands twice.
     """
-    places = [Path(path).expanduser()] + ([Path(data_dir).expanduser() / path] if data_dir else [])
-    for place in places:
-        if place.is_file():
-            return place
-        if place.is_dir():
-            raise Mistake(f"{key}: {place} is a folder, not a file")
-    neighbours = [p.name for place in places if place.parent.is_dir() for p in place.parent.iterdir()]
-    hint = did_you_mean(places[0].name, neighbours)
-    raise Mistake(f"{key}: there is no file '{path}' (the current folder is {Path.cwd()}){hint}")
-
-
-def read_table(source: Path | io.BytesIO, name: str) -> pd.DataFrame:
-    """A table from a file or from unpacked bytes, by the suffix of `name`: .tsv and .tab by tabulators, .parquet,
-    anything else by the separator that its first line shows; .gz, .bz2, .xz and .zip files unpacked. `?`, blanks, NA
-    and the like are missing values.
-
-    Raises:
-        Mistake: it cannot be read as a table, is empty, or has two columns of one name.
-    """
-    suffixes = {suffix.lower() for suffix in Path(name).suffixes}
-    try:
-        if ".parquet" in suffixes:
-            frame = pd.read_parquet(source)
-            header = [str(column) for column in frame.columns]
-        else:
-            separator, header = _read_header(source, "\t" if suffixes & {".tsv", ".tab"} else None)
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", pd.errors.ParserWarning)
-                frame = pd.read_csv(
-                    source, sep=separator, na_values=MISSING, keep_default_na=False, skipinitialspace=True,
-                    low_memory=False, index_col=False,
-                )  # fmt: skip
-    except ImportError as error:
-        raise Mistake(f"{name}: Parquet needs pyarrow: pip install pyarrow") from error
-    except pd.errors.EmptyDataError as error:
-        raise Mistake(f"{name}: the file is empty") from error
-    except UnicodeDecodeError as error:
-        raise Mistake(f"{name}: not UTF-8 text ({one_line(error)}); save it as UTF-8") from error
-    except (*UNREADABLE, pd.errors.ParserError, pd.errors.ParserWarning, csv_reader.Error) as error:
-        raise Mistake(f"{name}: cannot be read as a table: {one_line(error)}") from error
-    twins = sorted({column for column in header if header.count(column) > 1})
-    if twins:
-        raise Mistake(f"{name}: two columns are called '{twins[0]}'; rename one")
-    if frame.empty:
-        raise Mistake(f"{name}: there is a header but no row")
-    frame.columns = header
-    return frame
+    targets = [str(t) for t in (target if isinstance(target, list) else [target])]
+    if not targets or len(set(targets)) < len(targets):
+        raise Mistake(f"data.target: {targets} must name at least one column, and each once")
+    return targets
 
 
 def from_arrays(inputs: np.ndarray, targets: np.ndarray) -> Source:
@@ -185,21 +143,15 @@ def from_bunch(bunch, scale: Any = "standard") -> Source:
 
 def _source(
     frames: dict[str, pd.DataFrame],
-    target: str | int | float | list[str],
-    drop: list[str] | None,
+    targets: list[str],
     columns: dict[str, str] | None,
     max_categories: int,
     scale: Any,
     polynomial: int | None,
 ) -> Source:
     """The source of one to three tables with the same columns, by the split whose rows they are."""
-    targets = [str(t) for t in (target if isinstance(target, list) else [target])]
-    if not targets or len(set(targets)) < len(targets):
-        raise Mistake(f"data.target: {targets} must name at least one column, and each once")
-    drop = [str(d) for d in drop or []]
     train = frames["train"]
-    _require(targets, train, "data.target")
-    _require(drop, train, "data.drop")
+    require(targets, train, "data.target")
     frame = pd.concat([f[train.columns] for f in frames.values()], ignore_index=True)
     numbers = np.concatenate([np.arange(len(f)) for f in frames.values()])
     part = np.repeat(list(frames), [len(f) for f in frames.values()])
@@ -208,7 +160,7 @@ def _source(
     frame, numbers, part = frame[known].reset_index(drop=True), numbers[known], part[known]
     if frame.empty:
         raise Mistake(f"data.target: no row has a value of {', '.join(targets)}")
-    inputs = frame.drop(columns=targets + drop)
+    inputs = frame.drop(columns=targets)
     divisors = {str(name): divisor for name, divisor in scale.items()} if isinstance(scale, dict) else {}
     divided = frame[targets].copy()
     for name in targets:
@@ -227,22 +179,3 @@ def _source(
         row_numbers=numbers,
         notes=notes + reasons + find_leaks(inputs, kinds, divided),
     )
-
-
-def _read_header(source: Path | io.BytesIO, separator: str | None) -> tuple[str, list[str]]:
-    """The separator (whichever of comma, semicolon, tabulator and bar divides the first line most) and the columns."""
-    lines = pd.read_csv(source, sep="\x01", header=None, nrows=1, dtype=str, quoting=3, keep_default_na=False)
-    if isinstance(source, io.BytesIO):
-        source.seek(0)
-    line = str(lines.iloc[0, 0])
-    if separator is None:
-        fields = {candidate: len(next(csv_reader.reader([line], delimiter=candidate))) for candidate in SEPARATORS}
-        separator = max(fields, key=fields.get)
-    return separator, [name.strip() for name in next(csv_reader.reader([line], delimiter=separator))]
-
-
-def _require(wanted: list[str], frame: pd.DataFrame, where: str) -> None:
-    for column in wanted:
-        if column not in frame.columns:
-            shown = ", ".join(map(str, frame.columns[:20])) + (", …" if len(frame.columns) > 20 else "")
-            raise Mistake(f"{where}: there is no column '{column}'{did_you_mean(column, frame.columns)} (has {shown})")

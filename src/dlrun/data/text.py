@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from dlrun.data.download import File, read
+from dlrun.data.files import find, read_table
 from dlrun.data.module import Source, as_float
-from dlrun.data.tabular import find, read_table
 from dlrun.errors import Mistake, choose, did_you_mean, one_line
 
 PUNCTUATION = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))  # what Keras's Tokenizer drops
@@ -43,7 +43,9 @@ def csv(
         Mistake: a file or column that is not there.
     """
     preprocessing = TextPreprocessing(represent, words, stop_words, length, pad)
-    return _source(read_table(find(path, data_dir, "data.path"), path), target, text, [], preprocessing)
+    return _source(
+        read_table(find(path, data_dir, "data.path"), path, targets=[target]), target, text, [], preprocessing
+    )
 
 
 def published(
@@ -61,7 +63,7 @@ def published(
 ) -> Source:
     """A published table with a column of text; rows whose target is in `exclude` are left out."""
     preprocessing = TextPreprocessing(represent, words, stop_words, length, pad)
-    frame = read_table(io.BytesIO(read(file, data_dir)), file.path)
+    frame = read_table(io.BytesIO(read(file, data_dir)), file.path, targets=[target])
     return _source(frame, target, text, exclude or [], preprocessing)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import inspect
 import math
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from dlrun.errors import Mistake, blame, choose
+from dlrun.errors import Mistake, blame, choose, did_you_mean
 from dlrun.targets import check_settings, resolve
 
 KINDS = ("weights", "output", "recurrent", "embeddings", "biases")
@@ -40,8 +41,9 @@ def initialize(model: nn.Module, config: DictConfig) -> None:
 
     Kinds: weights (dense and convolutional kernels), output (those of the last linear layer), recurrent (state-to-state
     kernels), embeddings, biases. A kind without a function keeps PyTorch's own start. `forget_bias` is then added to
-    one of the two biases of an LSTM's forget gate, as in Keras. Last come explicit weights by parameter name: those of
-    the safetensors file `file`, and the lists of `values`.
+    one of the two biases of an LSTM's forget gate, as in Keras. Parameters whose names match a pattern of `named`
+    (`layers.0.weight`, `recurrent.*.weight_ih*`) are then filled by the function given there, whatever their kind. Last
+    come explicit weights by parameter name: those of the safetensors file `file`, and the lists of `values`.
 
     Raises:
         Mistake: an unknown kind, a function that is no initializer, or one that cannot fill a parameter's shape.
@@ -55,6 +57,8 @@ def initialize(model: nn.Module, config: DictConfig) -> None:
                     functions[kind](parameter)
         if config.get("forget_bias") is not None:
             _set_forget_bias(model, float(config.forget_bias))
+        for pattern in config.get("named") or {}:
+            _fill_named(model, pattern, _function(config.named, pattern, f"initializer.named.{pattern}"))
         if config.get("file") is not None:
             _set_values(model, _read_weights(config.file), "initializer.file")
         if config.get("values") is not None:
@@ -68,8 +72,13 @@ def check_initializer(config: DictConfig) -> dict[str, Callable[[Tensor], Tensor
         Mistake: an unknown kind, a function that is no initializer, or a setting that it does not have.
     """
     for name in config:
-        choose(name, dict.fromkeys((*KINDS, "forget_bias", "values", "file")), "initializer")
-    return {kind: _function(config, kind) for kind in KINDS}
+        choose(name, dict.fromkeys((*KINDS, "forget_bias", "named", "values", "file")), "initializer")
+    named = config.get("named")
+    if named is not None and not isinstance(named, DictConfig):
+        raise Mistake("initializer.named: functions by parameter name belong here: {output.weight: {_target_: …}}")
+    for pattern in named or {}:
+        _function(named, pattern, f"initializer.named.{pattern}")
+    return {kind: _function(config, kind, f"initializer.{kind}") for kind in KINDS}
 
 
 def parameters_by_kind(model: nn.Module) -> Iterator[tuple[str, str, nn.Parameter]]:
@@ -93,14 +102,29 @@ def parameters_by_kind(model: nn.Module) -> Iterator[tuple[str, str, nn.Paramete
                     yield name, "output" if linear and module is linear[-1] else "weights", parameter
 
 
-def _function(config: DictConfig, kind: str):
-    node = config.get(kind)
+def _function(config: DictConfig, name: str, key: str):
+    node = config.get(name)
     if node is None:
         return None
-    key = f"initializer.{kind}"
     function = resolve(node, key, is_initializer)
     settings = check_settings(function, node, key, supplied=("tensor",))
     return lambda parameter: function(parameter, **settings)
+
+
+def _fill_named(model: nn.Module, pattern: str, function: Callable[[Tensor], Tensor]) -> None:
+    """Fill the parameters whose names match `pattern`.
+
+    Raises:
+        Mistake: none does.
+    """
+    parameters = dict(model.named_parameters())
+    names = fnmatch.filter(parameters, pattern)
+    if not names:
+        near = did_you_mean(pattern, parameters)
+        raise Mistake(f"initializer.named.{pattern}: there is no such parameter{near} (has {', '.join(parameters)})")
+    for name in names:
+        with blame(f"initializer.named.{pattern}: {name} of shape {tuple(parameters[name].shape)}"):
+            function(parameters[name])
 
 
 def _read_weights(path: str) -> dict[str, Tensor]:

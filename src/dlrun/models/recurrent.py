@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from dlrun.errors import Mistake, choose
@@ -14,7 +15,7 @@ from dlrun.models.layers import check_dropout, check_widths
 
 
 class Recurrent(nn.Module):
-    """Recurrent layers over a series, and a linear output layer on the last state.
+    """Recurrent layers over a series, and a linear output layer on the last state or on pooled states.
 
     Tokens (time,) are embedded first. A series (time, features) is read step by step; an image (channels, height,
     width) row by row: `height` steps of `channels · width` features. PyTorch has two biases per gate where Keras has
@@ -26,17 +27,25 @@ class Recurrent(nn.Module):
         hidden: units of each recurrent layer.
         layers: how often each of them is stacked.
         bidirectional: whether each layer also reads backwards.
+        pool: what the output layer sees: the `last` state, or the `max` or `avg` of the states of all steps.
         dropout: share of the recurrent layers' outputs that is dropped while training.
+        input_dropout: share of the features that is dropped from all steps of a row (Keras's `dropout`).
+        recurrent_dropout: share of the units that is hidden from the next step, the same ones at all steps of a row
+            (Keras's `recurrent_dropout`; Gal and Ghahramani 2016).
+        activation: of a vanilla network: tanh or relu; None: tanh. The others have their own.
         bias: whether the recurrent layers have biases.
         vocabulary: number of token ids, where the inputs are tokens.
         embedding: width of the embedding of tokens.
+        freeze_embedding: whether the embedding stays as it begins, for one that is given (initializer.file).
         mask: whether steps of padding (token 0) are skipped.
 
     Raises:
-        Mistake: the data are neither series nor images.
+        Mistake: the data are neither series nor images, or a setting that these layers do not have.
     """
 
     cell: Callable[..., nn.RNNBase]
+    activations: tuple[str, ...] = ()
+    drops_units = True
 
     def __init__(
         self,
@@ -45,22 +54,37 @@ class Recurrent(nn.Module):
         hidden: list[int],
         layers: int = 1,
         bidirectional: bool = False,
+        pool: str = "last",
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        activation: str | None = None,
         bias: bool = True,
         vocabulary: int | None = None,
         embedding: int = 32,
+        freeze_embedding: bool = False,
         mask: bool = False,
     ):
         super().__init__()
         name = type(self).__name__.lower()
-        self.mask = mask
+        choose(pool, dict.fromkeys(("last", "max", "avg")), "model.pool")
+        self.pool, self.mask = pool, mask
+        self.input_dropout = check_dropout(input_dropout, "input_dropout")
+        self.recurrent_dropout = check_dropout(recurrent_dropout, "recurrent_dropout")
+        if recurrent_dropout and (bidirectional or layers > 1 or not self.drops_units):
+            raise Mistake(
+                "model.recurrent_dropout: goes with model=rnn and model=lstm that read forwards, without model.layers "
+                "(several layers: model.hidden=[32,32])"
+            )
         if vocabulary is not None:
             if embedding < 1:
                 raise Mistake(f"model.embedding is {embedding}: it must be at least 1")
             self.embedding = nn.Embedding(vocabulary, embedding)
+            self.embedding.weight.requires_grad_(not freeze_embedding)
             input_shape = (*input_shape, embedding)
-        elif mask:
-            raise Mistake("model.mask: skips the padding of tokens, and these data have none")
+        elif mask or freeze_embedding:
+            setting = "mask: skips the padding of" if mask else "freeze_embedding: keeps the embedding of"
+            raise Mistake(f"model.{setting} tokens, and these data have none")
         if len(input_shape) not in (2, 3):
             raise Mistake(
                 f"model={name} needs series or images, and a row of these data is "
@@ -70,13 +94,18 @@ class Recurrent(nn.Module):
             raise Mistake("model.hidden: a recurrent network needs at least one layer, as in [64]")
         if layers < 1:
             raise Mistake(f"model.layers is {layers}: it must be at least 1")
+        cell = self.cell
+        if activation is not None:
+            if not self.activations:
+                raise Mistake(f"model.activation: the gates of model={name} have their own; leave it out")
+            cell = partial(cell, nonlinearity=choose(activation, {n: n for n in self.activations}, "model.activation"))
         width = input_shape[1] if len(input_shape) == 2 else input_shape[0] * input_shape[2]
         directions = 2 if bidirectional else 1
         self.recurrent = nn.ModuleList()
         for units in check_widths(hidden, "hidden"):
             self.recurrent.append(
-                self.cell(width, units, layers, bias=bias, batch_first=True, bidirectional=bidirectional,
-                          dropout=dropout if layers > 1 else 0.0)
+                cell(width, units, layers, bias=bias, batch_first=True, bidirectional=bidirectional,
+                     dropout=dropout if layers > 1 else 0.0)
             )  # fmt: skip
             width = units * directions
         self.dropout = nn.Dropout(dropout) if check_dropout(dropout) else None  # one of 0 would still draw its mask
@@ -93,12 +122,19 @@ class Recurrent(nn.Module):
             inputs, lengths = padding_behind(inputs)
         sequence = rows_as_steps(inputs) if inputs.dim() == 4 else inputs
         sequence = self.embedding(inputs) if inputs.dim() == 2 else sequence
+        if self.training and self.input_dropout:
+            sequence = functional.dropout1d(sequence.transpose(1, 2), self.input_dropout).transpose(1, 2)
         states = []
         for layer, before in zip(self.recurrent, state or [None] * len(self.recurrent), strict=True):
-            sequence, after = _read(layer, sequence, before, lengths)
+            if self.training and self.recurrent_dropout:
+                sequence, after = _read_with_units_dropped(layer, sequence, before, self.recurrent_dropout)
+            else:
+                sequence, after = _read(layer, sequence, before, lengths)
             states.append(after)
             sequence = self.dropout(sequence) if self.dropout else sequence
-        return self.output(_last_output(sequence, layer.bidirectional, lengths)), states
+        if self.pool == "last":
+            return self.output(_last_output(sequence, layer.bidirectional, lengths)), states
+        return self.output(_pooled_output(sequence, self.pool, lengths)), states
 
 
 def rows_as_steps(images: Tensor) -> Tensor:
@@ -121,6 +157,18 @@ def _read(layer: nn.RNNBase, sequence: Tensor, state, lengths: Tensor | None):
     return pad_packed_sequence(outputs, batch_first=True, total_length=sequence.shape[1])[0], state
 
 
+def _read_with_units_dropped(layer: nn.RNNBase, sequence: Tensor, state, share: float):
+    """As `_read`, step by step: what each step hears of the one before lacks the same `share` of the units."""
+    kept = functional.dropout(sequence.new_ones(1, len(sequence), layer.hidden_size), share)
+    outputs = []
+    for step in sequence.split(1, dim=1):
+        if state is not None:
+            state = (state[0] * kept, state[1]) if isinstance(state, tuple) else state * kept
+        output, state = layer(step, state)
+        outputs.append(output)
+    return torch.cat(outputs, dim=1), state
+
+
 def _last_output(sequence: Tensor, bidirectional: bool, lengths: Tensor | None) -> Tensor:
     """The output after the whole series: forwards at the last step, backwards at the first."""
     last = sequence[:, -1] if lengths is None else sequence[torch.arange(len(sequence)), lengths - 1]
@@ -130,28 +178,21 @@ def _last_output(sequence: Tensor, bidirectional: bool, lengths: Tensor | None) 
     return torch.cat([last[:, :units], sequence[:, 0, units:]], dim=1)
 
 
+def _pooled_output(sequence: Tensor, pool: str, lengths: Tensor | None) -> Tensor:
+    """The largest or the mean output (n, units) over the first `lengths` steps of each row."""
+    if lengths is None:
+        return sequence.amax(dim=1) if pool == "max" else sequence.mean(dim=1)
+    read = (torch.arange(sequence.shape[1], device=sequence.device) < lengths[:, None])[..., None]
+    if pool == "max":
+        return sequence.masked_fill(~read, -torch.inf).amax(dim=1)
+    return (sequence * read).sum(dim=1) / lengths[:, None]
+
+
 class RNN(Recurrent):
     """Vanilla (Elman) recurrent network; `activation` is tanh or relu."""
 
-    def __init__(
-        self,
-        input_shape: tuple[int, ...],
-        outputs: int,
-        hidden: list[int],
-        layers: int = 1,
-        bidirectional: bool = False,
-        dropout: float = 0.0,
-        activation: str = "tanh",
-        bias: bool = True,
-        vocabulary: int | None = None,
-        embedding: int = 32,
-        mask: bool = False,
-    ):
-        choose(activation, {"tanh": None, "relu": None}, "model.activation")
-        self.cell = partial(nn.RNN, nonlinearity=activation)
-        super().__init__(
-            input_shape, outputs, hidden, layers, bidirectional, dropout, bias, vocabulary, embedding, mask
-        )
+    cell = nn.RNN
+    activations = ("tanh", "relu")
 
 
 class LSTM(Recurrent):
@@ -164,3 +205,4 @@ class GRU(Recurrent):
     """Gated recurrent units (Cho and others 2014)."""
 
     cell = nn.GRU
+    drops_units = False  # PyTorch's GRU carries the state that the next step hears, so units cannot be hidden from it

@@ -64,6 +64,7 @@ def to_bytes(training: Training) -> bytes:
         "schedule": _plain(learner.schedule.scheduler.state_dict()) if learner.schedule else None,
         "stopper": _counters(training.stopper) if training.stopper else None,
         "best": training.best,
+        "state": training.state,
         "means": {"losses": means.losses, "scores": means.scores, "targets": means.targets},
         "random": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
     }
@@ -97,7 +98,7 @@ def restore(training: Training, content: bytes, device: torch.device) -> None:
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise Mistake(f"checkpoints/last.pt: belongs to another model or optimizer ({reason})") from error
-    training.best = state["best"]
+    training.best, training.state = state["best"], state["state"]
     vars(training.means).update(state["means"])
     torch.set_rng_state(state["random"]["cpu"].cpu())
     if state["random"]["cuda"] and len(state["random"]["cuda"]) == torch.cuda.device_count():

@@ -49,7 +49,7 @@ class EstimatorTrainer(Trainer):
         progress.status, progress.epochs, progress.best_epoch = "finished", 1, 1
         return progress
 
-    def check(self, training: Training) -> None:
+    def check(self, training: Training, data: Data) -> None:
         """Refuse a classifier for quantities and a regressor for classes."""
         estimator, task = training.learner.model, training.means.epoch_metrics.spec.task
         if is_classifier(estimator) == (task == "regression"):

@@ -59,7 +59,7 @@ class ClosedForm(Solver):
     With a penalty this is Ridge(alpha = rows · penalty.l2) of scikit-learn.
     """
 
-    def check(self, training: Training) -> None:
+    def check(self, training: Training, data: Data) -> None:
         """Refuse what has no closed form.
 
         Raises:
@@ -101,7 +101,7 @@ class LBFGS(Solver):
     max_iterations: int = 5000
     tolerance: float = 1e-9
 
-    def check(self, training: Training) -> None:
+    def check(self, training: Training, data: Data) -> None:
         """Refuse what has no gradient.
 
         Raises:

@@ -72,6 +72,7 @@ class Training:
         stopper: the counters of early stopping, or None.
         best: the best weights so far; empty where the last are kept.
         means: the running means of this epoch.
+        state: of a recurrent network that carries it on (`stateful`), after the last batch; None: it begins at zero.
     """
 
     learner: Learner
@@ -79,6 +80,7 @@ class Training:
     stopper: Stopper | None
     best: dict[str, Tensor]
     means: RunningMeans
+    state: list | None = None
 
     def restore_best(self) -> None:
         """Put the best weights into the network, where they were kept."""
@@ -99,6 +101,8 @@ class Trainer:
         grad_clip: largest norm of the gradient of all parameters together; None: no limit.
         accumulate: batches whose gradients are averaged before a step.
         early_stopping: when to stop; None: never, and the last weights are kept.
+        stateful: whether a recurrent network carries its state on from row to row, in order: through the training rows
+            of an epoch, on into the validation rows, and from there into the test rows.
         max_minutes: when to stop for lack of time; what has been learned is evaluated. None: no limit.
         checkpoint_every: how often all that a resume needs is saved.
 
@@ -117,6 +121,7 @@ class Trainer:
     grad_clip: float | None = None
     accumulate: int = 1
     early_stopping: EarlyStopping | None = field(default_factory=EarlyStopping)
+    stateful: bool = False
     max_minutes: float | None = None
     checkpoint_every: Every = field(default_factory=Every)
 
@@ -130,6 +135,11 @@ class Trainer:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise Mistake(f"trainer.{name} is {value}: it must be above 0, or null for no limit")
+        if self.stateful and (self.shuffle or self.batch_size != 1):
+            raise Mistake(
+                "trainer.stateful: each row goes on where the one before it stopped; set trainer.shuffle=false and "
+                "trainer.batch_size=1"
+            )
 
     def fit(
         self,
@@ -162,11 +172,12 @@ class Trainer:
             if progress.batch == 0:  # else this is a resume, and the generators stand where they stood
                 progress.epoch = progress.epochs + 1
                 torch.manual_seed(mixed_seed(seed, progress.epoch))
+                training.state = None
                 means.clear()
             model.train()
             for inputs, targets in self._batches(data.train, seed, progress, dtype):
                 with autocast:
-                    scores = model(inputs)
+                    scores = self._forward(training, inputs)
                     loss = loss_function(scores, targets)
                 cost = loss + regularizer.term() if regularizer else loss  # the penalty is no part of what is logged
                 (cost / self.accumulate if self.accumulate > 1 else cost).backward()
@@ -202,6 +213,14 @@ class Trainer:
             progress.status = "finished"
         return progress
 
+    def _forward(self, training: Training, inputs: Tensor) -> Tensor:
+        """Raw scores; a stateful network reads on from the state of the batch before, which no gradient reaches."""
+        if not self.stateful:
+            return training.learner.model(inputs)
+        scores, state = training.learner.model.with_state(inputs, training.state)
+        training.state = detached(state)
+        return scores
+
     def _judge(self, training: Training, logged: dict[str, float]) -> None:
         """Whether the epoch was the best so far, the last, or a divergence."""
         progress, stopper = training.progress, training.stopper
@@ -218,8 +237,21 @@ class Trainer:
         if stopper is not None and stopper.stops:
             progress.status = "finished"
 
-    def check(self, training: Training) -> None:
-        """Refuse, by a Mistake, a training that this trainer cannot do. Gradient descent can do any."""
+    def check(self, training: Training, data: Data) -> None:
+        """Refuse a training that this trainer cannot do.
+
+        Raises:
+            Mistake: `stateful`, and the network has no state to carry on, or the rows are not in order.
+        """
+        if not self.stateful:
+            return
+        if not hasattr(training.learner.model, "with_state") or data.spec.vocabulary is not None:
+            raise Mistake("trainer.stateful: needs a recurrent network (model=rnn, lstm or gru) and a series")
+        numbers = np.concatenate([rows.row_numbers for rows in data.splits().values()])
+        if (np.diff(numbers) < 0).any():
+            raise Mistake(
+                "trainer.stateful: the rows are not in order; take data.split.test.by=last and data.split.valid.by=last"
+            )
 
     def weights(self, model: nn.Module) -> tuple[str, bytes]:
         """The name and content of the file that holds the weights."""
@@ -267,10 +299,23 @@ class Trainer:
         """Loss and metrics of the validation rows, as `valid/…`; nothing where there are none."""
         if split is None:
             return {}
-        scores = self.scores(training.learner.model, split, precision)
+        model = training.learner.model
+        if self.stateful:
+            scores, _ = self._scores_in_order(model, split, precision, training.state)
+        else:
+            scores = self.scores(model, split, precision)
         metrics = training.means.epoch_metrics(scores, split.targets, "valid")
         loss = training.learner.loss(scores, split.targets).item()
         return {"valid/loss": loss} | {f"valid/{name}": value for name, value in metrics.items()}
+
+    def all_scores(self, model: nn.Module, splits: dict[str, Split], precision: str) -> dict[str, Tensor]:
+        """The raw scores of every split; a stateful network carries its state from each into the next."""
+        if not self.stateful:
+            return {name: self.scores(model, rows, precision) for name, rows in splits.items()}
+        found, state = {}, None
+        for name, rows in splits.items():
+            found[name], state = self._scores_in_order(model, rows, precision, state)
+        return found
 
     def scores(self, model: nn.Module, split: Split, precision: str) -> Tensor:
         """The raw scores (n, outputs) of all rows of `split`, in evaluation mode."""
@@ -279,6 +324,20 @@ class Trainer:
         with torch.inference_mode(), autocast_of(model, precision):
             chunks = [model(split.transform(chunk, dtype)) for chunk in split.inputs.split(EVALUATED_ROWS)]
         return torch.cat(chunks).to(dtype)
+
+    def _scores_in_order(
+        self, model: nn.Module, split: Split, precision: str, state: list | None
+    ) -> tuple[Tensor, list | None]:
+        """The raw scores (n, outputs) of all rows of `split`, read one after the other from `state` on, and the state
+        after the last."""
+        model.eval()
+        dtype = dtype_of(model)
+        scores = []
+        with torch.inference_mode(), autocast_of(model, precision):
+            for row in split.transform(split.inputs, dtype).split(1):
+                score, state = model.with_state(row, state)
+                scores.append(score)
+        return torch.cat(scores).to(dtype), state
 
 
 class RunningMeans:
@@ -312,6 +371,11 @@ class RunningMeans:
         loss = (torch.stack(self.losses).cpu().double() * sizes).sum() / sizes.sum()
         metrics = self.epoch_metrics(torch.cat(self.scores), torch.cat(self.targets), split)
         return {f"{split}/loss": loss.item()} | {f"{split}/{name}": value for name, value in metrics.items()}
+
+
+def detached(state):
+    """A state of tensors, in whatever lists and tuples, cut off from the gradients of what led to it."""
+    return state.detach() if isinstance(state, Tensor) else type(state)(map(detached, state))
 
 
 def mixed_seed(seed: int, epoch: int) -> int:

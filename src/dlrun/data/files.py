@@ -1,0 +1,142 @@
+"""A user's files: where they are, and tables read from them whatever their separator, packing or missing values."""
+
+from __future__ import annotations
+
+import csv as csv_reader
+import io
+import lzma
+import warnings
+import zipfile
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+
+from dlrun.errors import Mistake, did_you_mean, one_line
+
+MISSING = ["", "?", "NA", "N/A", "NaN", "nan", "null", "None", "-"]
+UNREADABLE = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+SEPARATORS = (",", ";", "\t", "|")
+PACKED = 4  # how much larger a packed table usually is when it is unpacked
+COPIES = 5  # memory that a table takes while it becomes features, as a multiple of its size as text; measured
+
+
+def find(path: str, data_dir: str | None, key: str) -> Path:
+    """The file `path`: in the current folder (or absolute), else in `data_dir`.
+
+    Raises:
+        Mistake: there is no such file; names a near one.
+    """
+    places = [Path(path).expanduser()] + ([Path(data_dir).expanduser() / path] if data_dir else [])
+    for place in places:
+        if place.is_file():
+            return place
+        if place.is_dir():
+            raise Mistake(f"{key}: {place} is a folder, not a file")
+    neighbours = [p.name for place in places if place.parent.is_dir() for p in place.parent.iterdir()]
+    hint = did_you_mean(places[0].name, neighbours)
+    raise Mistake(f"{key}: there is no file '{path}' (the current folder is {Path.cwd()}){hint}")
+
+
+def check_memory(path: Path, name: str) -> None:
+    """Refuse a table that this machine's free memory cannot hold, before it is read.
+
+    Raises:
+        Mistake: it is too large; says what to do.
+    """
+    size = path.stat().st_size * (PACKED if path.suffix in (".gz", ".bz2", ".xz", ".zip", ".parquet") else 1)
+    free = free_memory()
+    if free is not None and size * COPIES > free:
+        raise Mistake(
+            f"{name}: a table of {size / 1e9:.1f} GB needs about {size * COPIES / 1e9:.0f} GB of memory, and "
+            f"{free / 1e9:.0f} GB are free; leave columns out (data.drop=[…], they are not read then), or train on a "
+            "part of its rows in a file of their own"
+        )
+
+
+def free_memory() -> int | None:
+    """Bytes that this machine can still give; None where it does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return None
+
+
+def read_table(
+    source: Path | io.BytesIO, name: str, drop: list[str] | None = None, targets: list[str] | None = None
+) -> pd.DataFrame:
+    """A table from a file or from unpacked bytes, by the suffix of `name`: .tsv and .tab by tabulators, .parquet,
+    anything else by the separator that its first line shows; .gz, .bz2, .xz and .zip files unpacked. `?`, blanks, NA
+    and the like are missing values, but "None" is a class where a column of `targets` holds text. The columns in `drop`
+    are not read.
+
+    Raises:
+        Mistake: it cannot be read as a table, is empty, has two columns of one name, or none of a name in `drop`.
+    """
+    try:
+        if ".parquet" in _suffixes(name):
+            frame = pd.read_parquet(source)
+            frame.columns = [str(column) for column in frame.columns]
+            require(drop or [], frame, "data.drop")
+            frame = frame.drop(columns=drop or [])
+        else:
+            frame = _read_text_table(source, name, drop or [], targets or [])
+    except ImportError as error:
+        raise Mistake(f"{name}: Parquet needs pyarrow: pip install pyarrow") from error
+    except pd.errors.EmptyDataError as error:
+        raise Mistake(f"{name}: the file is empty") from error
+    except UnicodeDecodeError as error:
+        raise Mistake(f"{name}: not UTF-8 text ({one_line(error)}); save it as UTF-8") from error
+    except (*UNREADABLE, pd.errors.ParserError, pd.errors.ParserWarning, csv_reader.Error) as error:
+        raise Mistake(f"{name}: cannot be read as a table: {one_line(error)}") from error
+    if frame.empty:
+        raise Mistake(f"{name}: there is a header but no row")
+    return frame
+
+
+def _read_text_table(source: Path | io.BytesIO, name: str, drop: list[str], targets: list[str]) -> pd.DataFrame:
+    separator, header = _read_header(source, "\t" if _suffixes(name) & {".tsv", ".tab"} else None)
+    twins = sorted({column for column in header if header.count(column) > 1})
+    if twins:
+        raise Mistake(f"{name}: two columns are called '{twins[0]}'; rename one")
+    require(drop, header, "data.drop")
+    kept = [column for column in header if column not in drop]
+    missing = {column: [m for m in MISSING if m != "None" or column not in targets] for column in kept}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        frame = pd.read_csv(
+            source, sep=separator, names=header, header=0, na_values=missing, keep_default_na=False,
+            skipinitialspace=True, low_memory=False, index_col=False, usecols=kept if drop else None,
+        )  # fmt: skip
+    for column in set(targets) & set(kept):
+        without = frame[column].mask(frame[column] == "None")
+        with suppress(ValueError, TypeError):  # text: None is one of its classes
+            frame[column] = pd.to_numeric(without)
+    return frame
+
+
+def _suffixes(name: str) -> set[str]:
+    return {suffix.lower() for suffix in Path(name).suffixes}
+
+
+def require(wanted: list[str], there: pd.DataFrame | list[str], where: str) -> None:
+    """Refuse, by a Mistake at `where`, columns that are not there."""
+    columns = list(there)
+    for column in wanted:
+        if column not in columns:
+            shown = ", ".join(map(str, columns[:20])) + (", …" if len(columns) > 20 else "")
+            raise Mistake(f"{where}: there is no column '{column}'{did_you_mean(column, columns)} (has {shown})")
+
+
+def _read_header(source: Path | io.BytesIO, separator: str | None) -> tuple[str, list[str]]:
+    """The separator (whichever of comma, semicolon, tabulator and bar divides the first line most) and the columns."""
+    lines = pd.read_csv(source, sep="\x01", header=None, nrows=1, dtype=str, quoting=3, keep_default_na=False)
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
+    line = str(lines.iloc[0, 0])
+    if separator is None:
+        fields = {candidate: len(next(csv_reader.reader([line], delimiter=candidate))) for candidate in SEPARATORS}
+        separator = max(fields, key=fields.get)
+    return separator, [name.strip() for name in next(csv_reader.reader([line], delimiter=separator))]
