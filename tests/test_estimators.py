@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skops.io
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from dlrun import load
 from dlrun.places import config_folder
 
 NAMES = sorted(path.stem for path in (config_folder() / "model" / "sklearn").glob("*.yaml"))
@@ -34,6 +35,10 @@ def test_every_estimator_runs_and_beats_the_baseline(dlrun, name):
     found, baseline = ended.metrics["test"][metric], ended.metrics["baseline"]["test"][metric]
     assert found < baseline if quantities else found > baseline
     assert (ended.folder / "model.skops").is_file() and not (ended.folder / "model.safetensors").exists()
+    rows = load_diabetes(as_frame=True, scaled=False).data if quantities else load_breast_cancer(as_frame=True).data
+    said = load(ended.folder).predict(rows).drop(columns=[] if quantities else "prediction")
+    expected = ended.predictions.sort_values("row")[said.columns]
+    np.testing.assert_allclose(said.to_numpy(), expected.to_numpy(), rtol=1e-6)
 
 
 def test_its_figures_are_those_of_scikit_learn_on_the_same_rows(dlrun):

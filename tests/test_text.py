@@ -22,7 +22,14 @@ COURSE_SPLIT = ("data.split_seed=0", "data.split.test.fraction=0.25", "data.spli
 
 
 def tokens(**settings) -> TextPreprocessing:
-    defaults = {"represent": "tokens", "words": 100, "stop_words": None, "length": None, "pad": "front"}
+    defaults = {
+        "column": "text",
+        "represent": "tokens",
+        "words": 100,
+        "stop_words": None,
+        "length": None,
+        "pad": "front",
+    }
     return TextPreprocessing(**{**defaults, **settings}).fit(TRAIN)
 
 
@@ -44,7 +51,7 @@ def test_the_vocabulary_is_cut_to_its_size():
 
 
 def test_tfidf_is_scikit_learns_with_the_training_vocabulary():
-    fitted = TextPreprocessing("tfidf", 100, None, None, "front").fit(TRAIN)
+    fitted = TextPreprocessing("text", "tfidf", 100, None, None, "front").fit(TRAIN)
     texts = np.array(["the unheard of cat"], dtype=object)
     expected = TfidfVectorizer().fit(TRAIN).transform(texts).toarray()
     assert fitted.apply(texts).numpy() == pytest.approx(expected, rel=1e-6)

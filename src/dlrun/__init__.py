@@ -1,3 +1,37 @@
-"""dlrun: a command-line experiment runner for deep learning."""
+"""dlrun: a command-line experiment runner for deep learning.
+
+From Python, `dlrun.run("model=cnn", "data=mnist")` does what the command does, and `dlrun.load(folder).predict(rows)`
+puts a finished run to use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dlrun.one_run import Run
+    from dlrun.trained import Trained
 
 __version__ = "0.1.0"
+
+
+def run(*overrides: str) -> Run:
+    """Train and evaluate, as `dlrun <overrides>` does on the command line.
+
+    Returns:
+        The run: its folder, what `metrics.json` holds, and the exit code; None under `dry_run=true`.
+
+    Raises:
+        dlrun.errors.Mistake: anything in the config or the data that cannot be, in one line.
+    """
+    from dlrun import one_run
+    from dlrun.config import compose
+
+    return one_run.run(one_run.Job(*compose(list(overrides)), list(overrides)))
+
+
+def load(run: str = "latest", device: str = "auto", allow_targets: tuple[str, ...] = ()) -> Trained:
+    """The finished run in a folder, to predict with; see `dlrun.trained.load`."""
+    from dlrun import trained
+
+    return trained.load(str(run), device, allow_targets)

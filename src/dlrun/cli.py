@@ -6,10 +6,13 @@ import argparse
 import os
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 
 import dlrun
-from dlrun.errors import Mistake
+from dlrun.errors import Mistake, did_you_mean
+
+COMMANDS = ("eval", "predict", "generate")
 
 
 class Parser(argparse.ArgumentParser):
@@ -70,6 +73,8 @@ def _dispatch(options: argparse.Namespace) -> int:
         from dlrun.commands.hydra import complete, show_config
 
         return complete(options) if options.shell_completion else show_config(options)
+    if options.overrides and "=" not in options.overrides[0] and not options.overrides[0].startswith("~"):
+        return _command(options.overrides[0], options)
     for name in ("resume", "run"):
         folder = _take(options.overrides, name)
         if folder is not None:
@@ -81,10 +86,22 @@ def _dispatch(options: argparse.Namespace) -> int:
     from dlrun.config import compose
 
     config, choices = compose(options.overrides, options.config_dir)
-    from dlrun.run import Job, run
+    from dlrun.one_run import Job, run
 
     ended = run(Job(config, choices, options.overrides))
     return ended.exit_code if ended else 0
+
+
+def _command(name: str, options: argparse.Namespace) -> int:
+    """A command on finished runs: the function of the same name in dlrun.commands."""
+    if name not in COMMANDS:
+        raise Mistake(
+            f"'{name}' is neither a command ({', '.join(COMMANDS)}) nor of the form key=value"
+            f"{did_you_mean(name, COMMANDS)}"
+        )
+    from dlrun.commands.arguments import call
+
+    return call(name, getattr(import_module(f"dlrun.commands.{name}"), name), options.overrides[1:])
 
 
 def _take(overrides: list[str], key: str) -> str | None:

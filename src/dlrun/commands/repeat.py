@@ -7,7 +7,7 @@ import hashlib
 from dlrun.commands.stored import stored_overrides
 from dlrun.config import compose
 from dlrun.folder import RunFolder
-from dlrun.run import Job, run
+from dlrun.one_run import Job, run
 
 SAME_BITS = ("model.safetensors", "history.csv", "predictions.csv")
 

@@ -6,7 +6,7 @@ from dlrun.commands.stored import stored_overrides
 from dlrun.config import compose
 from dlrun.errors import Mistake
 from dlrun.folder import RunFolder, flatten
-from dlrun.run import Job, plain, run
+from dlrun.one_run import Job, plain, run
 from dlrun.targets import resolve
 from dlrun.training.trainer import Trainer
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -118,6 +120,20 @@ def numbers_of(column: pd.Series, kind: str, dates_as: str | None = None) -> pd.
         return texts.astype(float).to_frame(column.name)
     values = pd.to_numeric(column, errors="coerce").astype(float)
     return values.replace([np.inf, -np.inf], np.nan).to_frame(column.name)
+
+
+def category_texts(column: pd.Series) -> pd.Series:
+    """The categories of a column as text, None where missing.
+
+    A number is written in one way only, whether the other values of its column made it an integer, a float or text.
+    """
+    written = {value: _written(str(value)) for value in column.dropna().unique()}
+    texts = column.astype(object).map(written)
+    return texts.where(texts.notna(), None)
+
+
+def _written(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if re.fullmatch(r"-?(0|[1-9]\d*)\.\d+", text) else text
 
 
 def times_of(column: pd.Series) -> np.ndarray:

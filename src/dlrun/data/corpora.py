@@ -39,7 +39,7 @@ def imdb(
     Raises:
         Mistake: the archive cannot be had, or holds no reviews.
     """
-    preprocessing = TextPreprocessing(represent, words, stop_words, length, pad)
+    preprocessing = TextPreprocessing("text", represent, words, stop_words, length, pad)
     arrays = cached("texts", [locate(file, data_dir)], "imdb", lambda: _decode_imdb(file, data_dir))
     return Source(
         _texts_of(arrays),
@@ -69,7 +69,7 @@ def reuters(
     """
     if topics < 2:
         raise Mistake(f"data.topics is {topics}: it must be at least 2")
-    preprocessing = TextPreprocessing(represent, words, stop_words, length, pad)
+    preprocessing = TextPreprocessing("text", represent, words, stop_words, length, pad)
     found = locate(file, data_dir)
     arrays = cached("texts", [found], ("reuters", topics), lambda: _decode_reuters(file, data_dir, topics))
     names = [name.decode() for name in arrays["names"]]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from dlrun.data.columns import date_format, numbers_of
+from dlrun.data.columns import category_texts, date_format, numbers_of
+from dlrun.data.files import as_values, read_rows
 from dlrun.data.module import as_float
 from dlrun.errors import Mistake, choose, did_you_mean
 
@@ -128,6 +132,41 @@ class TablePreprocessing:
         features = np.asarray(self.transformer.transform(self._clean(inputs)), dtype=np.float64)
         return torch.from_numpy(np.ascontiguousarray(features))
 
+    def inputs_of(self, given: pd.DataFrame | np.ndarray) -> pd.DataFrame:
+        """A table, or an array (n, columns) in the order of the table's columns.
+
+        Raises:
+            Mistake: an array with another number of columns.
+        """
+        if isinstance(given, pd.DataFrame):
+            return given
+        used = [column for column, kind in self.kinds.items() if kind != "ignore"]
+        if np.ndim(given) != 2 or np.shape(given)[1] != len(used):
+            raise Mistake(
+                f"input: an array of {len(used)} columns is needed ({', '.join(used)}), not {np.shape(given)}"
+            )
+        return pd.DataFrame(np.asarray(given), columns=used)
+
+    def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+        """The rows of a table, or of an array in a .npy file, some thousands at a time."""
+        for frame in read_rows(path, self.inputs_of):
+            yield frame, as_values(frame)
+
+    def surprises(self, inputs: pd.DataFrame) -> dict[str, int]:
+        """By column, how many values are there but of no use: no number, no date, or a category never trained on."""
+        clean, found = self._clean(inputs), {}
+        known = dict(zip(self._columns("category"), self._categories(), strict=True))
+        for column, kind in self.kinds.items():
+            if kind == "ignore" or column not in inputs:
+                continue
+            if kind == "category":
+                odd = inputs[column].notna() & ~clean[column].isin(known[column])
+            else:
+                odd = inputs[column].notna() & clean[f"{column} year" if kind == "date" else column].isna()
+            if odd.any():
+                found[column] = int(odd.sum())
+        return found
+
     def describe(self) -> dict:
         """What `preprocessing.json` records; the fitted transformer goes into `preprocessing.skops`."""
         return {
@@ -146,6 +185,20 @@ class TablePreprocessing:
 
         return skops.io.dumps(self.transformer)
 
+    @classmethod
+    def restore(cls, described: dict, transformer) -> TablePreprocessing:
+        """As it was fitted: from what `describe` gave, and the transformer of `fitted`."""
+        found = cls(described["columns"], described["max_categories"], described["scale"], described["polynomial"])
+        found.date_formats, found.feature_names = described["date_formats"], described["features"]
+        found.transformer = transformer
+        return found
+
+    def _categories(self) -> list[np.ndarray]:
+        """The categories that were trained on, by category column."""
+        if not self._columns("category"):
+            return []
+        return self.transformer.named_transformers_["category"][-1].categories_
+
     def _columns(self, kind: str) -> list[str]:
         return [column for column in self.kinds if self.kinds[column] == kind]
 
@@ -155,10 +208,9 @@ class TablePreprocessing:
         columns = []
         for column, kind in self.kinds.items():
             if kind == "category":
-                texts = inputs[column].astype(object)
-                columns.append(texts.where(texts.isna(), texts.astype(str)).where(texts.notna(), None))
+                columns.append(category_texts(inputs[column]))
             elif kind == "plain":
-                columns.append(inputs[column])
+                columns.append(pd.to_numeric(inputs[column], errors="coerce"))
             elif kind != "ignore":
                 found = numbers_of(inputs[column], kind, self.date_formats.get(column))
                 columns.append(found / divisors.get(column, 1))

@@ -8,9 +8,11 @@ import lzma
 import warnings
 import zipfile
 import zlib
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from dlrun.errors import Mistake, did_you_mean, one_line
@@ -18,6 +20,7 @@ from dlrun.errors import Mistake, did_you_mean, one_line
 MISSING = ["", "?", "NA", "N/A", "NaN", "nan", "null", "None", "-"]
 UNREADABLE = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 SEPARATORS = (",", ";", "\t", "|")
+ROWS_AT_ONCE = 20_000
 PACKED = 4  # how much larger a packed table usually is when it is unpacked
 COPIES = 5  # memory that a table takes while it becomes features, as a multiple of its size as text; measured
 
@@ -75,7 +78,7 @@ def read_table(
     Raises:
         Mistake: it cannot be read as a table, is empty, has two columns of one name, or none of a name in `drop`.
     """
-    try:
+    with _explained(name):
         if ".parquet" in _suffixes(name):
             frame = pd.read_parquet(source)
             frame.columns = [str(column) for column in frame.columns]
@@ -83,14 +86,6 @@ def read_table(
             frame = frame.drop(columns=drop or [])
         else:
             frame = _read_text_table(source, name, drop or [], targets or [])
-    except ImportError as error:
-        raise Mistake(f"{name}: Parquet needs pyarrow: pip install pyarrow") from error
-    except pd.errors.EmptyDataError as error:
-        raise Mistake(f"{name}: the file is empty") from error
-    except UnicodeDecodeError as error:
-        raise Mistake(f"{name}: not UTF-8 text ({one_line(error)}); save it as UTF-8") from error
-    except (*UNREADABLE, pd.errors.ParserError, pd.errors.ParserWarning, csv_reader.Error) as error:
-        raise Mistake(f"{name}: cannot be read as a table: {one_line(error)}") from error
     if frame.empty:
         raise Mistake(f"{name}: there is a header but no row")
     return frame
@@ -98,9 +93,7 @@ def read_table(
 
 def _read_text_table(source: Path | io.BytesIO, name: str, drop: list[str], targets: list[str]) -> pd.DataFrame:
     separator, header = _read_header(source, "\t" if _suffixes(name) & {".tsv", ".tab"} else None)
-    twins = sorted({column for column in header if header.count(column) > 1})
-    if twins:
-        raise Mistake(f"{name}: two columns are called '{twins[0]}'; rename one")
+    _refuse_twins(header, name)
     require(drop, header, "data.drop")
     kept = [column for column in header if column not in drop]
     missing = {column: [m for m in MISSING if m != "None" or column not in targets] for column in kept}
@@ -117,8 +110,82 @@ def _read_text_table(source: Path | io.BytesIO, name: str, drop: list[str], targ
     return frame
 
 
+def read_rows(path: Path, of_array: Callable | None = None) -> Iterator[pd.DataFrame]:
+    """The rows of a table to predict for, ROWS_AT_ONCE at a time, so that it need not fit in memory.
+
+    Text stays as it stands in the file, so that it can be written out again unchanged; see `as_values`.
+
+    Args:
+        path: a table as `read_table` reads it, or a .npy file where there is `of_array`.
+        of_array: turns an array into a table.
+
+    Raises:
+        Mistake: it cannot be read as a table.
+    """
+    with _explained(path.name):
+        if path.suffix == ".npy":
+            if of_array is None:
+                raise Mistake(f"{path}: an array has no names; give a table")
+            array = load_array(path)
+            for start in range(0, max(len(array), 1), ROWS_AT_ONCE):
+                yield of_array(array[start : start + ROWS_AT_ONCE])
+        elif ".parquet" in _suffixes(path.name):
+            import pyarrow.parquet
+
+            for batch in pyarrow.parquet.ParquetFile(path).iter_batches(ROWS_AT_ONCE):
+                yield batch.to_pandas()
+        else:
+            separator, header = _read_header(path, "\t" if _suffixes(path.name) & {".tsv", ".tab"} else None)
+            _refuse_twins(header, path.name)
+            with pd.read_csv(
+                path, sep=separator, names=header, header=0, dtype=str, keep_default_na=False, skipinitialspace=True,
+                index_col=False, chunksize=ROWS_AT_ONCE,
+            ) as chunks:  # fmt: skip
+                yield from chunks
+
+
+def as_values(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table of `read_rows` with what counts as missing turned into missing values."""
+    texts = frame.select_dtypes(include=["object", "string"]).columns
+    stripped = {column: frame[column].astype(object) for column in texts}
+    return frame.assign(**{column: values.mask(values.isin(MISSING)) for column, values in stripped.items()})
+
+
+def load_array(path: Path) -> np.ndarray:
+    """The array in a .npy file, read as it is needed.
+
+    Raises:
+        Mistake: it is none, or could run code.
+    """
+    try:
+        return np.load(path, mmap_mode="c", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise Mistake(f"{path}: cannot be read as an array ({one_line(error)})") from error
+
+
 def _suffixes(name: str) -> set[str]:
     return {suffix.lower() for suffix in Path(name).suffixes}
+
+
+@contextmanager
+def _explained(name: str):
+    """Turn what a file that is no table leads to into one line."""
+    try:
+        yield
+    except ImportError as error:
+        raise Mistake(f"{name}: Parquet needs pyarrow: pip install pyarrow") from error
+    except pd.errors.EmptyDataError as error:
+        raise Mistake(f"{name}: the file is empty") from error
+    except UnicodeDecodeError as error:
+        raise Mistake(f"{name}: not UTF-8 text ({one_line(error)}); save it as UTF-8") from error
+    except (*UNREADABLE, pd.errors.ParserError, pd.errors.ParserWarning, csv_reader.Error) as error:
+        raise Mistake(f"{name}: cannot be read as a table: {one_line(error)}") from error
+
+
+def _refuse_twins(header: list[str], name: str) -> None:
+    twins = sorted({column for column in header if header.count(column) > 1})
+    if twins:
+        raise Mistake(f"{name}: two columns are called '{twins[0]}'; rename one")
 
 
 def require(wanted: list[str], there: pd.DataFrame | list[str], where: str) -> None:

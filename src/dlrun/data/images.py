@@ -7,19 +7,26 @@ import math
 import struct
 import tarfile
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 from dlrun.data.cache import cached
 from dlrun.data.download import File, progress, read
+from dlrun.data.files import load_array
 from dlrun.data.module import Pixels, Source
 from dlrun.errors import Mistake, one_line
 
+IMAGES_AT_ONCE = 1000
 CIFAR_ROW = 1 + 3 * 32 * 32
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 UNREADABLE = (OSError, ValueError, SyntaxError, Warning)  # Pillow raises all of these for broken images
@@ -100,9 +107,60 @@ class ImagePreprocessing:
         """(n, channels, height, width) uint8, unchanged."""
         return torch.from_numpy(np.ascontiguousarray(inputs))
 
+    def inputs_of(self, given: np.ndarray) -> np.ndarray:
+        """Images (n, channels, height, width), or grey ones (n, height, width), of bytes on the run's scale.
+
+        Raises:
+            Mistake: another shape, or values that are no bytes.
+        """
+        images = np.asarray(given)
+        images = images[:, None] if images.ndim == 3 else images
+        if images.ndim != 4 or images.dtype != np.uint8:
+            raise Mistake(
+                "input: images are arrays (n, channels, height, width) of uint8, "
+                f"not {np.shape(given)} of {images.dtype}"
+            )
+        return images
+
+    def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+        """An image, the images in a folder (and its sub-folders), or an array in a .npy file, some at a time.
+
+        Images are made grey, and of the size, that the run was trained on.
+
+        Raises:
+            Mistake: no image there, or one that cannot be read.
+        """
+        import pandas as pd
+
+        if path.suffix == ".npy":
+            images = self.inputs_of(load_array(path))
+            for start in range(0, len(images), IMAGES_AT_ONCE):
+                chunk = images[start : start + IMAGES_AT_ONCE]
+                yield pd.DataFrame({"row": range(start, start + len(chunk))}), chunk
+            return
+        files = sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES) if path.is_dir() else [path]
+        if not files:
+            raise Mistake(f"input: there is no image in {path}")
+        decode = partial(_decode, size=list(input_shape[1:]), grey=input_shape[0] == 1)
+        for start in range(0, len(files), IMAGES_AT_ONCE):
+            chunk = files[start : start + IMAGES_AT_ONCE]
+            decoded = [decode(file) for file in chunk]
+            if any(image is None for image in decoded):
+                broken = next(file for file, image in zip(chunk, decoded, strict=True) if image is None)
+                raise Mistake(f"input: {broken} is no image that can be read")
+            images = np.stack(decoded)
+            if self.scale != 255:
+                images = np.rint(images * (self.scale / 255)).astype(np.uint8)
+            yield pd.DataFrame({"file": map(str, chunk)}), images
+
     def describe(self) -> dict:
         """What `preprocessing.json` records."""
         return {"kind": "images", "scale": self.scale}
+
+    @classmethod
+    def restore(cls, described: dict, _nothing: None) -> ImagePreprocessing:
+        """From what `describe` gave."""
+        return cls(described["scale"])
 
     def fitted(self) -> None:
         """Nothing was learned from the rows."""

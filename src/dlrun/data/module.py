@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
@@ -30,6 +31,12 @@ class Preprocessing(Protocol):
 
     def apply(self, inputs) -> Tensor:
         """Raw inputs as the tensor that a Split stores."""
+
+    def inputs_of(self, given: pd.DataFrame | np.ndarray):
+        """A DataFrame or an array of new rows as raw inputs."""
+
+    def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, object]]:
+        """New rows from a file or folder, some at a time: what to show beside their predictions, and raw inputs."""
 
     def describe(self) -> dict:
         """What `preprocessing.json` records."""

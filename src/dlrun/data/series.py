@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from dlrun.data.columns import date_format
 from dlrun.data.download import File, read
-from dlrun.data.files import find, read_table
+from dlrun.data.files import find, load_array, read_rows, read_table
 from dlrun.data.module import Source, as_float
 from dlrun.errors import Mistake, choose, did_you_mean
 
@@ -57,7 +59,9 @@ def csv(
             raise Mistake(f"data: column '{column}' holds text; a series is forecast from numbers, and is numbers")
         raise Mistake(f"data: column '{column}' has missing values; fill them in first")
     values.index = times
-    return windows(values, values[target], inputs or [target], lags, horizon, scale, test_from)
+    source = windows(values, values[target], inputs or [target], lags, horizon, scale, test_from)
+    source.preprocessing.table = True
+    return source
 
 
 def zonal_demand(
@@ -150,7 +154,7 @@ def windows(
     return Source(
         values,
         own[ends],
-        SeriesPreprocessing(scale, inputs),
+        SeriesPreprocessing(scale, inputs, lags, horizon),
         given={"test": np.flatnonzero(tested)} if test_from is not None else {},
         target_names=[name],
         row_numbers=ends,
@@ -167,10 +171,11 @@ class SeriesPreprocessing:
     fits_all_rows = False
     vocabulary = None
 
-    def __init__(self, scale: str, inputs: list[str]):
+    def __init__(self, scale: str, inputs: list[str], lags: int, horizon: int):
         if scale not in ("standard", "none"):
             raise Mistake(f"data.scale: '{scale}' is neither standard nor none")
-        self.scale = scale
+        self.table = False  # whether the inputs are columns of a table as they stand there
+        self.scale, self.lags, self.horizon = scale, lags, horizon
         self.feature_names = list(inputs)
         self.mean, self.deviation = np.zeros(len(inputs)), np.ones(len(inputs))
 
@@ -185,15 +190,59 @@ class SeriesPreprocessing:
         """(n, time, features) float64."""
         return torch.from_numpy((inputs - self.mean) / self.deviation)
 
+    def inputs_of(self, given: pd.DataFrame | np.ndarray) -> np.ndarray:
+        """Windows (n, lags, features), oldest step first; or a table of which every run of `lags` rows is a window.
+
+        Raises:
+            Mistake: the table has too few rows, lacks a column or holds text, or the run was not trained on a table.
+        """
+        if not isinstance(given, pd.DataFrame):
+            return np.asarray(given, dtype=np.float64)
+        if not self.table:
+            raise Mistake(f"input: this run read its data in a way of its own; give windows (n, {self.lags}, "
+                          f"{len(self.feature_names)}) as an array, in a .npy file")  # fmt: skip
+        for column in self.feature_names:
+            if column not in given.columns:
+                raise Mistake(f"input: there is no column '{column}'{did_you_mean(column, given.columns)}")
+        values = given[self.feature_names].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
+        if len(values) < self.lags or np.isnan(values).any():
+            what = (
+                f"{len(values)} rows are fewer than the {self.lags} lags"
+                if len(values) < self.lags
+                else "a value is missing or no number"
+            )
+            raise Mistake(f"input: {what}")
+        return np.lib.stride_tricks.sliding_window_view(values, self.lags, axis=0).transpose(0, 2, 1)
+
+    def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+        """The windows of a table, each shown by the row of its last step; or an array of windows in a .npy file."""
+        if path.suffix == ".npy":
+            windows = self.inputs_of(load_array(path))
+            yield pd.DataFrame({"row": range(len(windows))}), windows
+            return
+        frame = pd.concat(read_rows(path), ignore_index=True)
+        yield frame.iloc[self.lags - 1 :].reset_index(drop=True), self.inputs_of(frame)
+
     def describe(self) -> dict:
         """What `preprocessing.json` records: all there is."""
         return {
             "kind": "series",
             "inputs": self.feature_names,
+            "table": self.table,
+            "lags": self.lags,
+            "horizon": self.horizon,
             "scale": self.scale,
             "mean": self.mean.tolist(),
             "deviation": self.deviation.tolist(),
         }
+
+    @classmethod
+    def restore(cls, described: dict, _nothing: None) -> SeriesPreprocessing:
+        """From what `describe` gave."""
+        found = cls(described["scale"], described["inputs"], described["lags"], described["horizon"])
+        found.table = described["table"]
+        found.mean, found.deviation = np.array(described["mean"]), np.array(described["deviation"])
+        return found
 
     def fitted(self) -> None:
         """There is nothing beyond `describe`."""

@@ -59,10 +59,15 @@ def encode_classes(source: Source) -> tuple[np.ndarray, list[str]]:
     labels, indices = np.unique(source.targets.ravel().astype(str), return_inverse=True)
     if np.issubdtype(source.targets.dtype, np.number):
         numbers, indices = np.unique(source.targets.ravel(), return_inverse=True)
-        labels = [str(int(x)) if float(x).is_integer() else str(x) for x in numbers]
+        labels = [class_name(x) for x in numbers]
     if len(labels) < 2:
         raise Mistake(f"data.target: there is one class only ('{labels[0]}'); nothing can be learned from that")
     return indices.astype(np.int64), [str(label) for label in labels]
+
+
+def class_name(value: object) -> str:
+    """The name of the class that a target value stands for: 3.0 is "3"."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def check_quantities(source: Source) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dlrun.data.download import File, read
-from dlrun.data.files import find, read_table
+from dlrun.data.files import find, read_rows, read_table
 from dlrun.data.module import Source, as_float
 from dlrun.errors import Mistake, choose, did_you_mean, one_line
 
@@ -42,7 +44,7 @@ def csv(
     Raises:
         Mistake: a file or column that is not there.
     """
-    preprocessing = TextPreprocessing(represent, words, stop_words, length, pad)
+    preprocessing = TextPreprocessing(text, represent, words, stop_words, length, pad)
     return _source(
         read_table(find(path, data_dir, "data.path"), path, targets=[target]), target, text, [], preprocessing
     )
@@ -62,7 +64,7 @@ def published(
     licence: str = "",
 ) -> Source:
     """A published table with a column of text; rows whose target is in `exclude` are left out."""
-    preprocessing = TextPreprocessing(represent, words, stop_words, length, pad)
+    preprocessing = TextPreprocessing(text, represent, words, stop_words, length, pad)
     frame = read_table(io.BytesIO(read(file, data_dir)), file.path, targets=[target])
     return _source(frame, target, text, exclude or [], preprocessing)
 
@@ -83,7 +85,8 @@ def character_windows(file: File, window: int = 3, data_dir: str | None = None, 
         raise Mistake(f"data.window is {window}: no line is that long")
     table = np.array([[ids[character] for character in piece] for piece in pieces], dtype=np.int64)
     names = ["end" if character == "\n" else character for character in alphabet]
-    preprocessing = CharacterPreprocessing(names)
+    beginnings = Counter(line[:window] for line in lines if len(line) > window)
+    preprocessing = CharacterPreprocessing(names, dict(sorted(beginnings.items())))
     return Source(table[:, :-1], table[:, -1], preprocessing, class_names=names, target_names=["next character"])
 
 
@@ -101,6 +104,7 @@ class TextPreprocessing:
     """Texts to features or to token ids. The vocabulary is that of the training rows.
 
     Args:
+        column: that the texts stand in, where they come from a table.
         represent: `bag` (counts of words) or `tfidf`, by scikit-learn's vectorizers, or `tokens`: ids in order, 0 for
             padding, 1 for unknown words, then the words, the most frequent first.
         words: the largest vocabulary.
@@ -114,7 +118,7 @@ class TextPreprocessing:
 
     fits_all_rows = False
 
-    def __init__(self, represent: str, words: int, stop_words: str | None, length: int | None, pad: str):
+    def __init__(self, column: str, represent: str, words: int, stop_words: str | None, length: int | None, pad: str):
         choose(represent, dict.fromkeys(("bag", "tfidf", "tokens")), "data.represent")
         choose(pad, dict.fromkeys(("front", "behind")), "data.pad")
         if stop_words not in (None, "english"):
@@ -122,6 +126,7 @@ class TextPreprocessing:
         for name, value in (("words", words), ("length", length)):
             if value is not None and value < 1:
                 raise Mistake(f"data.{name} is {value}: it must be at least 1")
+        self.column = column
         self.represent, self.words, self.stop_words, self.length, self.pad = represent, words, stop_words, length, pad
         self.vectorizer = None
         self.ids: dict[str, int] = {}
@@ -164,15 +169,51 @@ class TextPreprocessing:
                 row[place] = torch.tensor(found)
         return rows
 
+    def inputs_of(self, given: pd.DataFrame | np.ndarray) -> np.ndarray:
+        """Texts, or a table with the column that the run was trained on.
+
+        Raises:
+            Mistake: the table lacks it.
+        """
+        if not isinstance(given, pd.DataFrame):
+            return np.asarray(given, dtype=object)
+        if self.column not in given.columns:
+            raise Mistake(f"input: there is no column '{self.column}'{did_you_mean(self.column, given.columns)}")
+        return given[self.column].fillna("").astype(str).to_numpy(dtype=object)
+
+    def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+        """The rows of a table, or the lines of a .txt file, some thousands at a time."""
+        if path.suffix == ".txt":
+            lines = path.read_text(encoding="utf-8").splitlines()
+            yield pd.DataFrame({self.column: lines}), np.array(lines, dtype=object)
+            return
+        for frame in read_rows(path):
+            yield frame, self.inputs_of(frame)
+
     def describe(self) -> dict:
         """What `preprocessing.json` records; a fitted vectorizer goes into `preprocessing.skops`."""
         return {
             "kind": "text",
+            "column": self.column,
             "represent": self.represent,
             "words": list(self.ids),
             "length": self.length,
             "pad": self.pad,
         }
+
+    @classmethod
+    def restore(cls, described: dict, vectorizer) -> TextPreprocessing:
+        """As it was fitted: from what `describe` gave, and the vectorizer of `fitted`, if any."""
+        words = described["words"]
+        found = cls(described["column"], described["represent"], len(words) or 1, None, described["length"],
+                    described["pad"])  # fmt: skip
+        found.vectorizer = vectorizer
+        if vectorizer is None:
+            found.ids = {word: i for i, word in enumerate(words, FIRST_WORD)}
+            found.vocabulary = FIRST_WORD + len(words)
+        else:
+            found.feature_names = [str(name) for name in vectorizer.get_feature_names_out()]
+        return found
 
     def fitted(self) -> bytes | None:
         """The fitted vectorizer, as skops writes it (no pickle); None for tokens."""
@@ -184,13 +225,19 @@ class TextPreprocessing:
 
 
 class CharacterPreprocessing:
-    """Characters are ids already; every window is full, so none of them stands for padding."""
+    """Characters are ids already; every window is full, so none of them stands for padding.
+
+    Args:
+        alphabet: the character of each id; `end` is that of a line.
+        beginnings: the windows that lines begin with, and how many lines do: what new lines may begin with.
+    """
 
     fits_all_rows = False
     transform = staticmethod(as_tokens)
 
-    def __init__(self, alphabet: list[str]):
+    def __init__(self, alphabet: list[str], beginnings: dict[str, int]):
         self.alphabet = alphabet
+        self.beginnings = beginnings
         self.vocabulary = len(alphabet)
         self.feature_names: list[str] = []
 
@@ -202,9 +249,26 @@ class CharacterPreprocessing:
         """(n, window) int64."""
         return torch.from_numpy(inputs)
 
+    def inputs_of(self, given: pd.DataFrame | np.ndarray) -> np.ndarray:
+        """Windows of ids (n, window)."""
+        return np.asarray(given, dtype=np.int64)
+
+    def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+        """A model of the next character goes on with lines; it does not judge files.
+
+        Raises:
+            Mistake: always.
+        """
+        raise Mistake("predict: this run is a model of the next character; dlrun generate writes lines with it")
+
     def describe(self) -> dict:
         """What `preprocessing.json` records."""
-        return {"kind": "characters", "alphabet": self.alphabet}
+        return {"kind": "characters", "alphabet": self.alphabet, "beginnings": self.beginnings}
+
+    @classmethod
+    def restore(cls, described: dict, _nothing: None) -> CharacterPreprocessing:
+        """From what `describe` gave."""
+        return cls(described["alphabet"], described["beginnings"])
 
     def fitted(self) -> None:
         """Nothing was learned from the rows."""

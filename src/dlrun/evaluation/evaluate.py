@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from dlrun.data.module import Data, Spec
+from dlrun.data.module import Spec, Split
 from dlrun.evaluation.baselines import baseline_scores
 from dlrun.evaluation.metrics import Figures, compute
 from dlrun.evaluation.predictions import Predictions, from_scores
@@ -45,13 +45,23 @@ def reported_name(split: str) -> str:
     return "train_eval" if split == "train" else split
 
 
-def evaluate(data: Data, loss: nn.Module, scores: dict[str, Tensor]) -> Evaluation:
-    """Judge raw scores (n, outputs) by split, beside the baseline that the training targets give."""
-    spec = data.spec
+def evaluate(
+    spec: Spec,
+    splits: dict[str, Split],
+    loss: nn.Module,
+    scores: dict[str, Tensor],
+    trained_on: Tensor,
+    threshold: float = 0.5,
+) -> Evaluation:
+    """Judge raw scores (n, outputs) by split, beside the baseline that the training targets `trained_on` give.
+
+    Args:
+        threshold: of two classes: the probability above which the second is predicted.
+    """
     evaluation = Evaluation({}, {}, {})
-    constant = baseline_scores(spec, data.train.targets)
-    for split, rows in data.splits().items():
-        found = from_scores(spec, scores[split], rows.targets, rows.truth)
+    constant = baseline_scores(spec, trained_on)
+    for split, rows in splits.items():
+        found = from_scores(spec, scores[split], rows.targets, rows.truth, threshold)
         evaluation.predictions[split] = found
         evaluation.figures[split] = _figures(spec, found, loss, scores[split], rows.targets)
         guessed = constant.expand(len(rows), -1) if rows.naive is None else rows.naive.cpu().double()

@@ -28,12 +28,15 @@ class Predictions:
     probability: np.ndarray | None
 
 
-def from_scores(spec: Spec, scores: Tensor, targets: Tensor, truth: np.ndarray | None = None) -> Predictions:
+def from_scores(
+    spec: Spec, scores: Tensor, targets: Tensor, truth: np.ndarray | None = None, threshold: float = 0.5
+) -> Predictions:
     """Turn raw scores (n, outputs) into predictions, in float64.
 
     Args:
         targets: in the shape of a Split's.
         truth: regression: the targets in their own units; None: the targets, unscaled.
+        threshold: of two classes or of a label: the probability above which it is predicted.
     """
     scores, targets = scores.detach().cpu().double(), targets.cpu()
     if spec.task == "regression":
@@ -42,11 +45,11 @@ def from_scores(spec: Spec, scores: Tensor, targets: Tensor, truth: np.ndarray |
         return Predictions(truth, scores.numpy() * scale + mean, None)
     if spec.task == "multilabel":
         probability = torch.sigmoid(scores).numpy()
-        return Predictions(targets.long().numpy(), (probability > 0.5).astype(np.int64), probability)
+        return Predictions(targets.long().numpy(), (probability > threshold).astype(np.int64), probability)
     if spec.task == "binary":
         positive = torch.sigmoid(scores[:, 0]).numpy()
         negative = torch.sigmoid(-scores[:, 0]).numpy()
-        prediction = (positive > 0.5).astype(np.int64)
+        prediction = (positive > threshold).astype(np.int64)
         return Predictions(targets.long().numpy().ravel(), prediction, np.column_stack([negative, positive]))
     probability = torch.softmax(scores, dim=1).numpy()
     return Predictions(targets.numpy(), probability.argmax(axis=1), probability)

@@ -19,8 +19,8 @@ from rich.table import Table
 from dlrun.config import compose, hydra, quote_literal
 from dlrun.errors import Mistake
 from dlrun.folder import RunFolder
+from dlrun.one_run import Job, Run, run
 from dlrun.parts import check_parts
-from dlrun.run import Job, Run, run
 from dlrun.training.early_stopping import EarlyStopping
 
 

@@ -105,7 +105,7 @@ def run(job: Job, folder: RunFolder | None = None, resumes: bool = False) -> Run
                 scores = trainer.all_scores(model, data.splits(), precision)
             if not all(found.isfinite().all() for found in scores.values()):
                 progress.status = "diverged"
-            evaluation = evaluate(data, training.learner.loss, scores)
+            evaluation = evaluate(data.spec, data.splits(), training.learner.loss, scores, data.train.targets)
             metrics = summary(progress, evaluation, trainer.parameters(model), job)
             save_results(folder, trainer.weights(model), data, evaluation, metrics)
             recorder.write_final(hyperparameters(metrics), dict(evaluation.numbers()))

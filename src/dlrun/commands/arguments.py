@@ -1,0 +1,52 @@
+"""The arguments of a command on finished runs: `key=value`, taken as they stand, typed by the command's signature."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable
+
+import yaml
+
+from dlrun.errors import Mistake, did_you_mean
+from dlrun.targets import check_types
+
+
+def call(name: str, command: Callable[..., int], arguments: list[str]) -> int:
+    """Call `command` with `key=value` arguments.
+
+    A parameter called `overrides` gets those that the command does not know, for a config.
+
+    Returns:
+        What the command returns: an exit code.
+
+    Raises:
+        Mistake: an argument that is unknown, missing, of another type, or not of the form key=value.
+    """
+    hints = typing.get_type_hints(command)
+    parameters = {n: p for n, p in inspect.signature(command).parameters.items() if n != "overrides"}
+    given, overrides = {}, []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise Mistake(f"{name}: '{argument}' is not of the form key=value (it takes {', '.join(parameters)})")
+        if key in parameters:
+            given[key] = value if hints[key] in (str, str | None) else _plain(key, value)
+        elif "overrides" in hints:
+            overrides.append(argument)
+        else:
+            near = did_you_mean(key, parameters)
+            raise Mistake(f"{name}: there is no argument '{key}'{near} (it takes {', '.join(parameters)})")
+    for key, parameter in parameters.items():
+        if parameter.default is parameter.empty and key not in given:
+            raise Mistake(f"{name}: {key}=… is needed")
+    given = check_types({key: hints[key] for key in given}, given, "")
+    return command(**given, **({"overrides": overrides} if "overrides" in hints else {}))
+
+
+def _plain(key: str, value: str) -> object:
+    """A number, a truth value or a list, as YAML reads it."""
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise Mistake(f"{key}: '{value}' cannot be read ({str(error).splitlines()[0]})") from error

@@ -1,0 +1,171 @@
+"""`dlrun eval run=<run folder>`: the saved model on its own rows, to the digit of its figures, or on other data."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from torch import Tensor
+
+from dlrun.commands.stored import stored_overrides
+from dlrun.config import compose
+from dlrun.data.module import Source, Spec, Split
+from dlrun.data.prepare import load as load_source
+from dlrun.data.prepare import split_settings
+from dlrun.data.targets import check_quantities, class_name, to_tensor
+from dlrun.errors import Mistake, blame, did_you_mean
+from dlrun.evaluation.evaluate import evaluate
+from dlrun.evaluation.predictions import columns_of
+from dlrun.evaluation.table import print_results
+from dlrun.folder import writing
+from dlrun.parts import load_data
+from dlrun.trained import Trained, load
+from dlrun.training.losses import build_loss, class_weights
+
+
+def eval(  # noqa: A001 (the name on the command line)
+    overrides: list[str],
+    run: str = "latest",
+    threshold: float = 0.5,
+    metrics: list[str] | None = None,
+    output: str | None = None,
+    device: str = "auto",
+    allow_targets: list[str] | None = None,
+) -> int:
+    """Evaluate a run's model anew.
+
+    Args:
+        overrides: `data.path=…` and the like: judge it by these data instead, all their rows, through the run's own
+            preprocessing; none: by the run's own rows.
+        run: a run folder, or `latest`.
+        threshold: of two classes: the probability above which the second is predicted.
+        metrics: functions of sklearn.metrics besides the usual ones, such as balanced_accuracy_score.
+        output: a JSON file for the figures, besides the printed table.
+        device: `auto`, `cpu`, `cuda`, …
+        allow_targets: your own packages, if the run's model is from one of them.
+
+    Raises:
+        Mistake: the run, its data or the other data cannot be used.
+    """
+    if not 0 < threshold < 1:
+        raise Mistake(f"threshold is {threshold}: it must lie between 0 and 1")
+    functions = {name: _metric(name) for name in metrics or []}
+    for override in overrides:
+        if not override.lstrip("+").startswith(("data.", "data_dir=")):
+            raise Mistake(
+                f"{override.partition('=')[0]}: eval takes run, threshold, metrics, output, device, allow_targets, and "
+                "data.… to judge the run by other data"
+            )
+    trained = load(run, device, tuple(allow_targets or ()))
+    config, choices = compose(stored_overrides(trained.folder) + overrides)
+    allowed = tuple(config.allow_targets) + tuple(allow_targets or ())
+    weights = None
+    if overrides:
+        splits, notes = other_rows(trained, config, allowed)
+        trained_on = training_targets(trained)
+    else:
+        splits, notes = own_rows(trained, config, allowed), []
+        trained_on = splits["train"].targets
+        weights = class_weights(config.class_weight, trained.spec, trained_on)
+    loss = build_loss(config.loss, trained.spec, weights, allowed).to(trained.device)
+    evaluation = evaluate(trained.spec, splits, loss, trained.scores(splits), trained_on, threshold)
+    for name, function in functions.items():
+        for split, found in evaluation.predictions.items():
+            with blame(f"metrics: {name}"):
+                evaluation.figures[split].add(name, partial(function, found.truth, found.prediction))
+    console = Console(highlight=False, soft_wrap=True)
+    rows = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
+    what = f"{choices['data']} ({' '.join(overrides)})" if overrides else f"its own rows of {choices['data']}"
+    console.print(f"{trained.folder} on {what}: {rows}", *(f"  {note}" for note in notes), sep="\n", markup=False)
+    print_results(console, evaluation.as_json())
+    if output is not None:
+        with writing(Path(output)):
+            Path(output).expanduser().write_text(json.dumps(evaluation.as_json(), indent=1) + "\n")
+    return 0
+
+
+def own_rows(trained: Trained, config: DictConfig, allowed: tuple[str, ...]) -> dict[str, Split]:
+    """The rows that the run was trained, validated and tested on.
+
+    Raises:
+        Mistake: they have changed since.
+    """
+    data = load_data(config, allowed)
+    if data.checksum() != trained.folder.read_json("environment.json").get("data"):
+        raise Mistake(
+            f"{trained.folder}: the data have changed since this run was trained; name the ones to judge it by "
+            "(data.path=…)"
+        )
+    return data.to(trained.device).splits()
+
+
+def other_rows(trained: Trained, config: DictConfig, allowed: tuple[str, ...]) -> tuple[dict[str, Split], list[str]]:
+    """All rows of other data as test rows, preprocessed as the run's were, and notes on them.
+
+    Raises:
+        Mistake: they lack a column, have a class that the run does not know, or another shape.
+    """
+    source, spec = load_source(split_settings(config.data)[0], allowed), trained.spec
+    values = targets_of(trained, source)
+    rows = trained.rows(source.inputs, _scaled(spec, values))
+    if spec.task == "regression":
+        rows.truth = values
+        if source.naive is not None:
+            rows.naive = torch.from_numpy(_scaled(spec, source.naive[:, None])).to(rows.targets.dtype)
+    return {"test": rows}, source.notes
+
+
+def training_targets(trained: Trained) -> Tensor:
+    """The targets that the run was trained on, from its predictions.csv: what its baseline goes by."""
+    spec = trained.spec
+    content = io.BytesIO(trained.folder.read_bytes("predictions.csv"))
+    frame = pd.read_csv(content, dtype={"truth": str, "split": str}, keep_default_na=False).query("split == 'train'")
+    columns = [c for c in columns_of(spec) if c.startswith("truth")]
+    if spec.task in ("binary", "multiclass"):
+        values = frame["truth"].map({name: i for i, name in enumerate(spec.class_names)}).to_numpy()
+    else:
+        values = _scaled(spec, frame[columns].to_numpy(dtype=np.float64))
+    return to_tensor(spec.task, values, torch.float64)
+
+
+def _scaled(spec: Spec, values: np.ndarray) -> np.ndarray:
+    """Quantities as the network was trained on them; classes as they are."""
+    if spec.task != "regression":
+        return values
+    return (values - np.asarray(spec.target_mean)) / np.asarray(spec.target_scale)
+
+
+def targets_of(trained: Trained, source: Source) -> np.ndarray:
+    """The targets of other data: indices of the run's own classes, or quantities.
+
+    Raises:
+        Mistake: a class that the run does not know.
+    """
+    spec = trained.spec
+    if spec.task in ("regression", "multilabel"):
+        return check_quantities(source)
+    if source.class_names is not None:
+        names = [source.class_names[i] for i in source.targets.astype(int).ravel()]
+    else:
+        names = [class_name(value) for value in source.targets.ravel()]
+    unknown = sorted(set(names) - set(spec.class_names))
+    if unknown:
+        raise Mistake(f"data.target: the run knows no class '{unknown[0]}'{did_you_mean(unknown[0], spec.class_names)}")
+    return np.array([spec.class_names.index(name) for name in names])
+
+
+def _metric(name: str) -> Callable:
+    from sklearn import metrics
+
+    names = [n for n in metrics.__all__ if n.endswith(("_score", "_error", "_loss", "_coef", "_coefficient"))]
+    if name not in names:
+        raise Mistake(f"metrics: there is no '{name}' in sklearn.metrics{did_you_mean(name, names)}")
+    return getattr(metrics, name)
