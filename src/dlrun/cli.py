@@ -87,7 +87,13 @@ def _dispatch(options: argparse.Namespace) -> int:
 
     config, choices = compose(options.overrides, options.config_dir)
     from dlrun.one_run import Job, run
+    from dlrun.sweeps.plan import check_plan, has_parts
 
+    check_plan(config)
+    if has_parts(config):
+        from dlrun.sweeps.sweep import run_parts
+
+        return run_parts(Job(config, choices, options.overrides), options.config_dir)
     ended = run(Job(config, choices, options.overrides))
     return ended.exit_code if ended else 0
 

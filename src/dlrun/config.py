@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
@@ -19,6 +20,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -59,6 +61,20 @@ class Splits:
 
 
 @dataclass
+class CrossValidation:
+    """k folds: each plays the test rows once.
+
+    Drawn as `data.split.test.by` says: at random (stratified for classes), whole groups, or, for a series and for
+    `by: {time: …}`, in order: each fold is tested after training on the rows before it. `shuffle: false` takes random
+    folds in the order of the file. `fold` runs one of them alone, counted from 1.
+    """
+
+    folds: int | None = None
+    fold: int | None = None
+    shuffle: bool = True
+
+
+@dataclass
 class Config:
     """Root keys and their types; `configs/config.yaml` has the defaults and a line on each."""
 
@@ -71,6 +87,13 @@ class Config:
     class_weight: Any = None
     penalty: Any = MISSING
     trainer: Any = MISSING
+    sweep: Any = None
+    learning_curve: list[Any] | None = None
+    cv: CrossValidation = field(default_factory=CrossValidation)
+    repeats: int = 1
+    launcher: Any = MISSING
+    jobs: int | None = None
+    sweep_dir: str | None = None
     seed: int = 0
     device: str = "auto"
     threads: Any = "auto"
@@ -96,6 +119,7 @@ LITERAL_KEYS = (
     "data.target",
     "data_dir",
     "output_dir",
+    "sweep_dir",
     "name",
     "note",
 )
@@ -127,21 +151,75 @@ def compose(overrides: list[str], config_dir: str | None = None) -> tuple[DictCo
     Raises:
         Mistake: anything that Hydra or OmegaConf does not accept, in one line.
     """
-    with hydra(config_dir) as extra:
-        config = hydra_compose("config", [quote_literal(o) for o in overrides] + extra, return_hydra_config=True)
+    return Composer(config_dir).compose(overrides)
+
+
+class Composer:
+    """Composes the configs of many runs. Those that choose the same in every group differ in values only, and are
+    composed once: setting a value costs milliseconds, composing a tenth of a second.
+
+    Args:
+        config_dir: a folder with the user's own groups, or None.
+    """
+
+    def __init__(self, config_dir: str | None = None):
+        self.config_dir = config_dir
+        self._trusted: list[str] | None = None
+        self._bases: dict[tuple[str, ...], tuple[DictConfig, dict[str, str]]] = {}
+
+    def compose(self, overrides: list[str]) -> tuple[DictConfig, dict[str, str]]:
+        """The config and the choices of one run; see `compose`."""
+        with explained(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            quoted = [quote_literal(override) for override in overrides]
+            parsed = OverridesParser.create().parse_overrides(quoted)
+            values = [override for override in parsed if _sets_a_value(override)]
+            choosing = tuple(o.input_line for o in parsed if o not in values)
+            if choosing not in self._bases:
+                self._bases[choosing] = self._compose_by_hydra(list(choosing)) if values else ()
+            base = self._bases[choosing]
+            if not base:
+                config, choices = self._compose_by_hydra(quoted)
+                return self._finish(config), choices
+            config = deepcopy(base[0])
+            try:
+                for override in values:
+                    OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+            except OmegaConfBaseException:  # Hydra says better what is wrong
+                config, choices = self._compose_by_hydra(quoted)
+                return self._finish(config), choices
+            return self._finish(config), base[1]
+
+    def _compose_by_hydra(self, overrides: list[str]) -> tuple[DictConfig, dict[str, str]]:
+        with hydra(self.config_dir) as extra:
+            config = hydra_compose("config", overrides + extra, return_hydra_config=True)
         choices = {str(k): str(v) for k, v in config.hydra.runtime.choices.items() if not str(k).startswith("hydra/")}
         OmegaConf.set_readonly(config, False)
         OmegaConf.set_struct(config, False)
         del config["hydra"]
         _refuse_unknown_keys(config)
+        OmegaConf.set_struct(config, True)
+        return config, choices
+
+    def _finish(self, config: DictConfig) -> DictConfig:
+        """Everything filled in, and nothing missing."""
+        OmegaConf.set_struct(config, False)
         OmegaConf.resolve(config)
-        if config_dir is not None:
-            config.allow_targets.extend(sorted(own_packages(config_dir)))
+        if self.config_dir is not None:
+            if self._trusted is None:
+                self._trusted = sorted(own_packages(self.config_dir))
+            config.allow_targets.extend(self._trusted)
         missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        key = missing[0]
-        raise Mistake(f"{key} is needed and has no default: give it as {key}=…")
-    return config, choices
+        if missing:
+            raise Mistake(f"{missing[0]} is needed and has no default: give it as {missing[0]}=…")
+        return config
+
+
+def _sets_a_value(override: Override) -> bool:
+    """Whether an override changes a value that is there, and neither chooses in a group nor adds or deletes a key."""
+    key = override.key_or_group
+    chooses = "/" in key or "@" in key or (config_folder() / key).is_dir() or key.startswith("hydra")
+    return override.type == OverrideType.CHANGE and not chooses and not override.is_sweep_override()
 
 
 def own_packages(config_dir: str) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
 import json
 import math
 import os
@@ -48,6 +49,20 @@ class RunFolder:
             Mistake: it cannot be written there.
         """
         return cls(_new_folder(Path(output_dir).expanduser() / "sweeps"))
+
+    @classmethod
+    def make(cls, path: str) -> RunFolder:
+        """The folder at `path`, made if it is not there, for runs that the person gives a place of their own.
+
+        Raises:
+            Mistake: it cannot be made, or holds something else than runs.
+        """
+        folder = cls(Path(path).expanduser())
+        with writing(folder.path):
+            folder.path.mkdir(parents=True, exist_ok=True)
+        if any(folder.path.iterdir()) and not folder.has("metrics.json"):
+            raise Mistake(f"sweep_dir: {path} holds something else than a sweep; name another folder")
+        return folder
 
     @classmethod
     def open(cls, path: str) -> RunFolder:
@@ -158,7 +173,16 @@ class RunFolder:
 
     def write_json(self, name: str, value: dict) -> None:
         """Write a dict as JSON, whole or not at all; an infinite setting, which JSON lacks, as text."""
-        self.write_text(name, json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        self.write_text(name, json.dumps(finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def write_table(self, name: str, rows: list[dict[str, object]]) -> None:
+        """Write a CSV file, whole or not at all; the columns are those of all rows, in order."""
+        text = io.StringIO()
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        self.write_text(name, text.getvalue())
 
     def append_row(self, name: str, row: dict[str, object]) -> None:
         """Append a row to a CSV file; the first one writes the header."""
@@ -192,8 +216,9 @@ def _new_folder(parent: Path) -> Path:
 
 
 def _latest(outputs: Path) -> Path:
-    """The run folder below `outputs` that was begun last."""
-    folders = [path.parent for path in outputs.rglob("environment.json")]
+    """The run folder below `outputs` that was begun last; of a sweep, or a run in parts, the folder of the whole."""
+    every = {path.parent for path in outputs.rglob("environment.json")}
+    folders = [folder for folder in every if not every.intersection(folder.parents)]
     if not folders:
         raise Mistake("latest: there is no run below outputs/ yet")
     return max(folders, key=lambda folder: folder.stat().st_ctime)
@@ -227,12 +252,12 @@ def flatten(config: dict, prefix: str = "") -> Iterable[tuple[str, object]]:
             yield f"{prefix}{key}", value
 
 
-def _finite(value: object) -> object:
+def finite(value: object) -> object:
     """`value` with its infinite and undefined floats as text."""
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -14,7 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from dlrun import environment
-from dlrun.data.module import Data
+from dlrun.data.module import Data, Source
 from dlrun.errors import Mistake
 from dlrun.evaluation.evaluate import Evaluation, evaluate
 from dlrun.evaluation.predictions import to_csv
@@ -24,11 +23,9 @@ from dlrun.models.summary import Layer
 from dlrun.parts import begin_training, build_model, check_parts, load_data
 from dlrun.training.checkpoints import restore
 from dlrun.training.interruption import Interruption
+from dlrun.training.progress import choose_display
 from dlrun.training.recorder import Recorder
 from dlrun.training.trainer import Progress, Trainer, Training
-
-if TYPE_CHECKING:
-    pass
 
 LEARNING_PARTS = ("model", "optimizer", "scheduler", "trainer", "seed", "precision")
 
@@ -51,13 +48,21 @@ class Run:
     exit_code: int
 
 
-def run(job: Job, folder: RunFolder | None = None, resumes: bool = False) -> Run | None:
+def run(
+    job: Job,
+    folder: RunFolder | None = None,
+    resumes: bool = False,
+    alone: bool = True,
+    sources: dict[str, Source] | None = None,
+) -> Run | None:
     """Train and evaluate what `job` describes.
 
     Args:
         job: composed by `dlrun.config.compose`.
         folder: the folder to use; None: a new one below `output_dir`.
         resumes: go on from the checkpoint in `folder`, if it has one; else from the start, in the same folder.
+        alone: False for a part of a larger run, which shows nothing of its own.
+        sources: what has been decoded before, for parts that share their data.
 
     Returns:
         The run, or None under `dry_run=true`.
@@ -67,10 +72,10 @@ def run(job: Job, folder: RunFolder | None = None, resumes: bool = False) -> Run
     """
     config = job.config
     allowed, precision = tuple(config.allow_targets), config.precision.name
-    console = Console(quiet=config.quiet, highlight=False, soft_wrap=True)
+    console = Console(quiet=config.quiet or not alone, highlight=False, soft_wrap=True)
     device = set_up(config)
     trainer = check_parts(config, allowed)
-    data = load_data(config, allowed).to(device)
+    data = load_data(config, allowed, sources).to(device)
     model, layers = build_model(config, trainer, data, device, allowed)
     torch.set_num_threads(environment.choose_threads(config.threads, sum(n.work for n in layers) * trainer.batch_size))
     training = begin_training(config, trainer, model, data)
@@ -87,7 +92,8 @@ def run(job: Job, folder: RunFolder | None = None, resumes: bool = False) -> Run
     else:
         folder.begin(job.overrides, plain(config), record)
     steps = trainer.steps(len(data.train))
-    with Interruption() as interruption, Recorder(folder, config, trainer, steps, training, interruption) as recorder:
+    display = choose_display(config.quiet or not alone, trainer.epochs, steps, training.progress)
+    with Interruption() as interruption, Recorder(folder, config, trainer, display, training, interruption) as recorder:
         with memory_explained(model, trainer):
             progress = trainer.fit(
                 training,
@@ -106,7 +112,7 @@ def run(job: Job, folder: RunFolder | None = None, resumes: bool = False) -> Run
             if not all(found.isfinite().all() for found in scores.values()):
                 progress.status = "diverged"
             evaluation = evaluate(data.spec, data.splits(), training.learner.loss, scores, data.train.targets)
-            metrics = summary(progress, evaluation, trainer.parameters(model), job)
+            metrics = summary(progress, evaluation, data, trainer.parameters(model), job)
             save_results(folder, trainer.weights(model), data, evaluation, metrics)
             recorder.write_final(hyperparameters(metrics), dict(evaluation.numbers()))
     if exit_code:
@@ -142,11 +148,12 @@ def take_up(folder: RunFolder, training: Training, trainer: Trainer, record: dic
         folder.keep_rows(name, progress.epochs)
 
 
-def summary(progress: Progress, evaluation: Evaluation, parameters: int | None, job: Job) -> dict:
+def summary(progress: Progress, evaluation: Evaluation, data: Data, parameters: int | None, job: Job) -> dict:
     """What `metrics.json` holds."""
     return {
         "status": progress.status,
         **evaluation.as_json(),
+        "rows": {name: len(rows) for name, rows in data.splits().items()},
         "parameters": parameters,
         **course(progress, job),
     }

@@ -12,7 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from dlrun import environment
-from dlrun.data.module import Data, Spec
+from dlrun.config import CrossValidation
+from dlrun.data.module import Data, Source, Spec
 from dlrun.data.prepare import load, prepare, split_settings
 from dlrun.errors import Mistake, blame
 from dlrun.evaluation.epoch import EpochMetrics
@@ -47,10 +48,20 @@ def check_parts(config: DictConfig, allowed: tuple[str, ...]) -> Trainer:
     return trainer
 
 
-def load_data(config: DictConfig, allowed: tuple[str, ...]) -> Data:
-    """Decode, split and preprocess what `config.data` names."""
+def load_data(config: DictConfig, allowed: tuple[str, ...], sources: dict[str, Source] | None = None) -> Data:
+    """Decode, split and preprocess what `config.data` names.
+
+    Args:
+        sources: what has been decoded before, by its settings, for runs that share their data; added to.
+    """
     own, settings = split_settings(config.data)
-    return prepare(load(own, allowed), settings, environment.dtype_of_precision(config.precision.name))
+    cv = check_types({"cv": CrossValidation}, {"cv": OmegaConf.to_container(config.cv)}, "")["cv"]
+    key = OmegaConf.to_yaml(own)
+    sources = {} if sources is None else sources
+    if key not in sources:
+        sources.clear()  # one at a time: a sweep over data sets need not hold them all
+        sources[key] = load(own, allowed)
+    return prepare(sources[key], settings, environment.dtype_of_precision(config.precision.name), cv)
 
 
 def build_model(

@@ -130,13 +130,17 @@ def load(run: str, device: str = "auto", allow_targets: tuple[str, ...] = ()) ->
     """
     folder = RunFolder.open(run)
     if not folder.has("preprocessing.json"):
-        status = folder.read_json("metrics.json").get("status")
+        metrics = folder.read_json("metrics.json")
+        status = metrics.get("status")
+        if metrics.get("whole"):
+            inner = sorted(str(file.parent) for file in folder.path.rglob("preprocessing.json"))
+            raise Mistake(f"{folder}: holds several runs; name one of them: {', '.join(inner[:3])}, …")
         raise Mistake(f"{folder}: this run has no results yet (status {status}); dlrun resume={folder} goes on with it")
     config = stored_config(folder)
     chosen = environment.choose_device(device)
     torch.set_num_threads(_threads_of(folder))
     trainer = build(config.trainer, "trainer", Trainer, allow_targets)
-    spec = _spec_of(folder)
+    spec = spec_of(folder)
     return Trained(
         folder, config, spec, _preprocessing_of(folder), trainer,
         _model_of(folder, config, spec, trainer, chosen, allow_targets), chosen,
@@ -165,7 +169,12 @@ def _threads_of(folder: RunFolder) -> int:
     return threads if isinstance(threads, int) and 1 <= threads <= 1024 else 1
 
 
-def _spec_of(folder: RunFolder) -> Spec:
+def spec_of(folder: RunFolder) -> Spec:
+    """What the data of a run folder are.
+
+    Raises:
+        Mistake: preprocessing.json is damaged.
+    """
     where = folder.path / "preprocessing.json"
     described = folder.read_json("preprocessing.json").get("spec")
     try:

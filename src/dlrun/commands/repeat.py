@@ -23,6 +23,13 @@ def repeat(path: str, changes: list[str], config_dir: str | None) -> int:
     """
     before = RunFolder.open(path)
     overrides = stored_overrides(before) + changes
+    whole = before.read_json("metrics.json")
+    if whole.get("whole"):
+        from dlrun.sweeps.sweep import run_parts, sweep
+
+        if whole.get("several"):
+            return sweep(overrides, config_dir)
+        return run_parts(Job(*compose(overrides, config_dir), overrides), config_dir)
     config, choices = compose(overrides, config_dir)
     ended = run(Job(config, choices, overrides))
     if ended is not None and not config.quiet:

@@ -11,6 +11,7 @@ from dlrun.targets import resolve
 from dlrun.training.trainer import Trainer
 
 CHANGEABLE = ("trainer.epochs", "trainer.max_minutes", "device", "quiet", "debug", "allow_targets")
+CHANGEABLE_OF_WHOLES = ("jobs", "launcher", "trainer.max_minutes", "device", "quiet", "debug", "allow_targets")
 
 
 def resume(path: str, changes: list[str], config_dir: str | None) -> int:
@@ -28,6 +29,8 @@ def resume(path: str, changes: list[str], config_dir: str | None) -> int:
         Mistake: no run folder, a setting that may not change, or data or config that are not what they were.
     """
     folder = RunFolder.open(path)
+    if "whole" in folder.read_json("metrics.json"):
+        return _resume_whole(folder, changes, config_dir)
     for change in changes:
         key = change.partition("=")[0].lstrip("+~")
         if key not in CHANGEABLE:
@@ -50,6 +53,24 @@ def resume(path: str, changes: list[str], config_dir: str | None) -> int:
     folder.update(overrides, plain(config))
     ended = run(Job(config, choices, overrides), folder, resumes=True)
     return ended.exit_code
+
+
+def _resume_whole(folder: RunFolder, changes: list[str], config_dir: str | None) -> int:
+    """Go on with a sweep or with the parts of a run: what is missing, failed or was interrupted is run.
+
+    Raises:
+        Mistake: a setting that may not change.
+    """
+    from dlrun.sweeps.sweep import run_parts, sweep
+
+    for change in changes:
+        key = change.partition("=")[0].lstrip("+~")
+        if key not in CHANGEABLE_OF_WHOLES:
+            raise Mistake(f"{key}: cannot change when parts are resumed (only {', '.join(CHANGEABLE_OF_WHOLES)} can)")
+    overrides = [*stored_overrides(folder), *changes]
+    if folder.read_json("metrics.json").get("several"):
+        return sweep(overrides, config_dir, folder)
+    return run_parts(Job(*compose(overrides, config_dir), overrides), config_dir, folder)
 
 
 def _refuse_other_config(folder: RunFolder, before: dict, now: dict) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from dlrun.config import quote_literal
@@ -12,6 +13,13 @@ from dlrun.errors import Mistake
 from dlrun.folder import RunFolder
 
 NEVER_FROM_A_FOLDER = ("allow_targets", "output_dir")
+
+
+def _chooses(override: Override) -> bool:
+    """Whether `data=…` names data sets, one or, in a sweep, several."""
+    value = override.value()
+    named = list(override.sweep_string_iterator()) if override.is_sweep_override() else [value]
+    return all(isinstance(name, str) for name in named) and not isinstance(value, dict)
 
 
 def stored_overrides(folder: RunFolder) -> list[str]:
@@ -32,7 +40,7 @@ def stored_overrides(folder: RunFolder) -> list[str]:
             raise Mistake(f"{where}: is damaged ('{override}' is no override)") from error
         key = parsed.key_or_group
         first = re.split(r"[./@\[]", key)[0]
-        downloads = key.startswith("data.file") or (key == "data" and not isinstance(parsed.value(), str))
+        downloads = key.startswith("data.file") or (key == "data" and not _chooses(parsed))
         if first == "hydra" or downloads:
             raise Mistake(f"{where}: {override} may not come from a run folder")
         if first not in NEVER_FROM_A_FOLDER:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun.config import Splits
+from dlrun.config import CrossValidation, Splits
 from dlrun.data.augment import Augment
 from dlrun.data.module import Data, Source, Spec, Split
-from dlrun.data.splits import limit_rows, split_rows
+from dlrun.data.splits import fewer_rows, limit_rows, split_rows
 from dlrun.data.targets import check_quantities, encode_classes, infer_task, to_tensor
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.targets import build, check_types
@@ -29,6 +30,7 @@ class DataSettings:
     split: Splits
     split_seed: int
     limit: int | None
+    train_rows: Any
     scale_target: bool
     augment: Augment | None
 
@@ -75,7 +77,7 @@ def load(node: DictConfig, allowed: tuple[str, ...]) -> Source:
     raise Mistake(f"data._target_: {node['_target_']} must return a Source or a pair (inputs, targets)")
 
 
-def prepare(source: Source, settings: DataSettings, dtype: torch.dtype) -> Data:
+def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: CrossValidation | None = None) -> Data:
     """Split `source`, fit the preprocessing on its training rows, and turn all into tensors (floats as `dtype`).
 
     Raises:
@@ -95,18 +97,23 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype) -> Data:
         chosen = limit_rows(len(source), given, settings.limit, settings.split_seed)
         given = {name: np.flatnonzero(np.isin(chosen, rows)) for name, rows in given.items()}
     labels = values[chosen] if task in ("binary", "multiclass") else None
-    notes += [f"{name} rows: the source's own" for name in given]
+    folded = cv is not None and cv.fold is not None
+    if folded and "test" in given:
+        notes.append("test rows of the source's own are left out: each fold plays the test rows once")
+    notes += [f"{name} rows: the source's own" for name in given if name != "test" or not folded]
     column_of = partial(_column, _take(source.inputs, chosen))
-    parts = split_rows(len(chosen), given, settings.split, settings.split_seed, labels, column_of)
+    ordered = source.first_steps is not None
+    parts = split_rows(len(chosen), given, settings.split, settings.split_seed, labels, column_of, cv, ordered)
     rows = {name: chosen[indices] for name, indices in parts.items()}
-    if source.first_steps is not None:
-        rows = keep_apart(source, rows, notes)
+    rows["train"] = fewer_rows(rows["train"], settings.train_rows, settings.split_seed, ordered)
+    if ordered:
+        rows = keep_apart(source, rows, [] if folded else list(given), notes)
 
     fitted_rows = rows["train"]
     if source.preprocessing.fits_all_rows:
         fitted_rows = np.concatenate(list(rows.values()))
         notes.append("the scaler was fitted on all rows, test rows included (data.scale=standard_all_rows)")
-    preprocessing = source.preprocessing.fit(_take(source.inputs, fitted_rows))
+    preprocessing = deepcopy(source.preprocessing).fit(_take(source.inputs, fitted_rows))
     mean, scale, raw = np.zeros(0), np.ones(0), values
     if task == "regression":
         mean, scale = _target_scaling(values[rows["train"]], settings.scale_target)
@@ -139,11 +146,14 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype) -> Data:
     return Data(spec, splits["train"], splits.get("valid"), splits.get("test"), preprocessing, notes)
 
 
-def keep_apart(source: Source, rows: dict[str, np.ndarray], notes: list[str]) -> dict[str, np.ndarray]:
-    """Leave out the validation and test windows that reach back into the steps that were forecast before them."""
+def keep_apart(
+    source: Source, rows: dict[str, np.ndarray], given: list[str], notes: list[str]
+) -> dict[str, np.ndarray]:
+    """Leave out the validation and test windows that reach back into the steps that were forecast before them, but for
+    the splits that are `given` by the source."""
     seen, kept = -1, {}
     for name, indices in rows.items():
-        apart = indices[source.first_steps[indices] > seen] if name not in source.given else indices
+        apart = indices[source.first_steps[indices] > seen] if name not in given else indices
         if len(apart) < len(indices):
             notes.append(f"{len(indices) - len(apart)} {name} windows reach across the border and were left out")
         if len(apart) == 0:

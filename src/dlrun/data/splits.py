@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dlrun.config import SplitPart, Splits
+from dlrun.config import CrossValidation, SplitPart, Splits
 from dlrun.errors import Mistake
 
 
@@ -17,6 +17,8 @@ def split_rows(
     seed: int,
     labels: np.ndarray | None,
     column_of: Callable[[str, bool], np.ndarray],
+    cv: CrossValidation | None = None,
+    ordered: bool = False,
 ) -> dict[str, np.ndarray]:
     """Divide rows 0 to n-1 into train, valid and test.
 
@@ -31,6 +33,8 @@ def split_rows(
         seed: `data.split_seed`.
         labels: (n,) classes to stratify by, or None.
         column_of: the values (n,) of a column that the settings name; the second argument says whether they are times.
+        cv: the settings `cv`; with a fold, that one plays the test rows, and test rows of the source are left out.
+        ordered: whether the rows are steps of a series.
 
     Returns:
         Row indices by split name; valid and test are absent where there are none.
@@ -41,16 +45,83 @@ def split_rows(
     assigned = np.concatenate([*given.values(), np.empty(0, dtype=np.int64)]).astype(np.int64)
     rest = np.setdiff1d(np.arange(n), assigned)
     rows = dict(given)
+    if cv is not None and cv.fold is not None:
+        rows.pop("test", None)
+        rest, rows["test"] = _take_fold(rest, splits.test or SplitPart(), cv, seed, labels, column_of, ordered)
     for name, part in (("test", splits.test), ("valid", splits.valid)):
         key = f"data.split.{name}"
         if part is None or (part.fraction is None and part.rows is None):
             continue
-        if name not in given:  # rows that the source itself names win, and describe_data says so
+        if name not in rows:  # rows that the source itself names win, and describe_data says so
             rest, rows[name] = _take(rest, part, seed, labels, column_of, key)
     if len(rest) == 0:
         raise Mistake("data.split: no training rows are left; lower data.split.test or data.split.valid")
     order = ("train", "valid", "test")
     return {name: {"train": rest, **rows}[name] for name in order if name == "train" or name in rows}
+
+
+def _take_fold(
+    rest: np.ndarray,
+    part: SplitPart,
+    cv: CrossValidation,
+    seed: int,
+    labels: np.ndarray | None,
+    column_of: Callable[[str, bool], np.ndarray],
+    ordered: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(kept, held out) of the rows `rest` in fold `cv.fold`.
+
+    Raises:
+        Mistake: too few rows, groups, or rows of a class for so many folds.
+    """
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
+
+    by, column = next(iter(part.by.items())) if isinstance(part.by, dict) and len(part.by) == 1 else (part.by, None)
+    stratify = labels is not None if part.stratify is None else part.stratify
+    groups = classes = None
+    if by == "group":
+        groups = column_of(column, False)[rest]
+        folder, there = GroupKFold(cv.folds), len(np.unique(groups))
+    elif ordered or by in ("time", "last"):
+        if by == "time":
+            rest = rest[np.argsort(column_of(column, True)[rest], kind="stable")]
+        folder, there = TimeSeriesSplit(cv.folds), len(rest) - 1
+    else:
+        kind = StratifiedKFold if stratify else KFold
+        folder = kind(cv.folds, shuffle=cv.shuffle, random_state=seed if cv.shuffle else None)
+        classes, there = labels[rest] if stratify else None, len(rest)
+        if stratify and np.unique(classes, return_counts=True)[1].min() < cv.folds:
+            raise Mistake(
+                f"cv.folds is {cv.folds}: a class has fewer rows than that; lower it, or data.split.test.stratify=false"
+            )
+    if there < cv.folds:
+        what = "groups" if groups is not None else "rows"
+        raise Mistake(f"cv.folds is {cv.folds}: there are {there} {what}, too few for so many folds")
+    kept, held_out = list(folder.split(rest, classes, groups))[cv.fold - 1]
+    return rest[kept], rest[held_out]
+
+
+def fewer_rows(train: np.ndarray, wanted: int | float | None, seed: int, ordered: bool) -> np.ndarray:
+    """`data.train_rows` of the training rows: so many, or that share; more of them always hold the fewer.
+
+    Of rows in a random order the first; of rows in the order of their file some drawn at random; of a series the last.
+
+    Raises:
+        Mistake: more than there are, none, or a share outside 0 to 1.
+    """
+    if wanted is None:
+        return train
+    share = isinstance(wanted, float)
+    if share and not 0 < wanted <= 1:
+        raise Mistake(f"data.train_rows is {wanted}: a share must lie above 0, and be 1 at most")
+    size = max(1, round(wanted * len(train))) if share else wanted
+    if isinstance(wanted, bool) or not 1 <= size <= len(train):
+        raise Mistake(f"data.train_rows is {wanted}: there are {len(train)} training rows")
+    if ordered:
+        return train[-size:]
+    if size < len(train) and (np.diff(train) > 0).all():
+        return np.sort(np.random.default_rng(seed).permutation(train)[:size])
+    return train[:size]
 
 
 def limit_rows(n: int, given: dict[str, np.ndarray], limit: int, seed: int) -> np.ndarray:

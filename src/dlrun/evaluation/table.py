@@ -43,7 +43,7 @@ def print_results(console: Console, metrics: dict) -> None:
         table.add_column("baseline", justify="right", style="dim")
     names = [n for n in metrics[splits[0]] if n != "confusion_matrix"]
     for name in names:
-        cells = [_number(source.get(name)) for s in splits for source in (metrics[s], metrics["baseline"][s])]
+        cells = [number(source.get(name)) for s in splits for source in (metrics[s], metrics["baseline"][s])]
         table.add_row(name, *cells)
     console.print(table)
     own = {split: reasons for split, reasons in metrics["undefined"].items() if not split.startswith("baseline")}
@@ -52,7 +52,8 @@ def print_results(console: Console, metrics: dict) -> None:
         console.print(f"– {reason}", style="dim")
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A figure for a person: four decimals, or four digits where it is very large or small; – where there is none."""
     if value is None:
         return "–"
     if abs(value) < 1e-12:  # what rounding leaves of a 0

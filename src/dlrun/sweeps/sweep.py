@@ -1,96 +1,222 @@
-"""`dlrun -m`: every combination of the values on the command line, one run after the other, and which was best."""
+"""Many runs: `dlrun -m` and the parts of a run (folds, repeats, …), run by one engine, resumed, and taken together."""
 
 from __future__ import annotations
 
-import shlex
+import json
+import signal
 import sys
-import traceback
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
-from rich import box
+from hydra.core.override_parser.types import Glob, Override
 from rich.console import Console
-from rich.table import Table
 
-from dlrun.config import compose, hydra, quote_literal
-from dlrun.errors import Mistake
-from dlrun.folder import RunFolder
-from dlrun.one_run import Job, Run, run
+from dlrun import environment
+from dlrun.config import Composer, hydra, quote_literal
+from dlrun.errors import Mistake, did_you_mean
+from dlrun.folder import RunFolder, finite, flatten
+from dlrun.one_run import Job, names_of, plain, run
 from dlrun.parts import check_parts
-from dlrun.training.early_stopping import EarlyStopping
+from dlrun.places import config_folder
+from dlrun.sweeps.display import choose_display
+from dlrun.sweeps.launch import Outcome, Task, is_launcher
+from dlrun.sweeps.plan import Part, check_plan, parts_of
+from dlrun.sweeps.results import Setting, ranked_by, report, row_of
+from dlrun.targets import resolve
+
+CHECKED_AHEAD = 200  # jobs that are composed and checked before the first one starts
+MAY_DIFFER = ("jobs", "quiet", "debug", "device", "sweep_dir", "output_dir", "launcher._target_", "trainer.max_minutes")
 
 
-@dataclass
-class Outcome:
-    """What became of a job: its number, its overrides, those that tell it from others, its run (None: it failed)."""
+def sweep(overrides: list[str], config_dir: str | None, folder: RunFolder | None = None) -> int:
+    """Run every combination that `overrides` describe in Hydra's sweep grammar, each with its parts.
 
-    number: int
-    overrides: list[str]
-    varied: dict[str, str]
-    run: Run | None
-    failure: str = ""
-    crashed: bool = False
+    The first jobs are composed before any starts, so that a mistake in their configs is found at once.
 
-    @property
-    def status(self) -> str:
-        """failed, or the status of the run."""
-        return self.run.metrics["status"] if self.run else "failed"
-
-    def value(self, name: str) -> float | None:
-        """A figure by `<split>/<metric>`, or None."""
-        split, _, metric = name.partition("/")
-        return self.run.metrics.get(split, {}).get(metric) if self.run else None
-
-
-def sweep(overrides: list[str], config_dir: str | None) -> int:
-    """Run every combination that `overrides` describe in Hydra's sweep grammar.
-
-    All jobs are composed before the first one starts, so that a mistake in the config of any is found at once.
+    Args:
+        folder: of the sweep, to go on in; None: `sweep_dir`, or a new one.
 
     Returns:
-        See `exit_code`; 130 or 143 if interrupted. Under `dry_run=true` nothing is trained or written.
+        See `Sweep.exit_code`; 130 or 143 if interrupted. Under `dry_run=true` nothing is trained or written.
 
     Raises:
         Mistake: an override that is wrong, or wrong for one of the combinations.
     """
+    composer = Composer(config_dir)
     combinations, varied = expand(overrides, config_dir)
-    jobs = [Job(*compose(combination, config_dir), combination) for combination in combinations]
-    for job in jobs:
+    jobs = (Job(*composer.compose(combination), combination) for combination in combinations)
+    ahead = [job for job, _ in zip(jobs, range(min(CHECKED_AHEAD, len(combinations))), strict=False)]
+    for job in ahead:
+        check_plan(job.config)
         check_parts(job.config, tuple(job.config.allow_targets))
-    if jobs[0].config.dry_run:
-        for job in jobs:
-            run(job)
+    if ahead[0].config.dry_run:
+        for combination in combinations:
+            run(Job(*composer.compose(combination), combination))
         return 0
-    folder = RunFolder.create_sweep(jobs[0].config.output_dir)
-    console = Console(highlight=False, soft_wrap=True, quiet=jobs[0].config.quiet)
-    outcomes: list[Outcome] = []
-    for number, job in enumerate(jobs):
-        settings = {key: value for key, _, value in (o.partition("=") for o in job.overrides) if key in varied}
-        label = " ".join(f"{key}={value}" for key, value in settings.items())
-        console.rule(f"job {number + 1} of {len(jobs)}  {label}", align="left")
-        outcome = _attempt(job, number, settings, folder.path)
+    root = folder or _root_of(ahead[0], several=True)
+    engine = Sweep(root, ahead[0], overrides, several=True)
+    total = len(combinations) * sum(1 for _ in parts_of(composer, ahead[0]))
+    return engine.run(_plan(engine, composer, combinations, varied), total)
+
+
+def run_parts(job: Job, config_dir: str | None, folder: RunFolder | None = None) -> int:
+    """Run the parts of one job: the settings of its sweep, its learning curve, folds and repeats.
+
+    Returns:
+        See `sweep`.
+
+    Raises:
+        Mistake: anything in the config that cannot be.
+    """
+    composer = Composer(config_dir)
+    check_parts(job.config, tuple(job.config.allow_targets))
+    parts = list(parts_of(composer, job))
+    for part in parts:
+        check_parts(part.job.config, tuple(part.job.config.allow_targets))
+    if job.config.dry_run:
+        for part in parts:
+            run(part.job)
+        return 0
+    engine = Sweep(folder or _root_of(job, several=False), job, job.overrides, several=False)
+    return engine.run(iter(parts), len(parts))
+
+
+class Sweep:
+    """The engine: runs parts in sub-folders of one folder, skips what is finished there, and takes all together.
+
+    Args:
+        folder: of the whole.
+        first: the job whose launcher, device and display count.
+        overrides: the command line.
+        several: whether the whole is a sweep, or one run in several parts.
+    """
+
+    def __init__(self, folder: RunFolder, first: Job, overrides: list[str], several: bool):
+        self.folder, self.first, self.several = folder, first, several
+        self.console = Console(highlight=False, soft_wrap=True, quiet=first.config.quiet)
+        self.parts: dict[str, Part] = {}
+        self.outcomes: dict[str, Outcome] = {}
+        self.places: dict[str, str] = {}
+        self.known = _runs_in(folder.path)
+        self.kept = bool(self.known)
+        target = resolve(first.config.launcher, "launcher", is_launcher)
+        self.launch = target
+        device = environment.choose_device(first.config.device)
+        folder.begin(overrides, plain(first.config), environment.describe(first.config, device))
+        self._write_status("running")
+
+    def run(self, parts: Iterator[Part], jobs: int) -> int:
+        """Run what is missing of `parts`, of so many jobs.
+
+        Returns:
+            The exit code.
+        """
+        config = self.first.config
+        interrupted = 0
+        self.display = choose_display(config.quiet, jobs)
+        try:
+            with _terminable():
+                for outcome in self.launch(self._tasks(parts), config.jobs):
+                    self._take(outcome)
+                    if outcome.exit_code in (130, 143):
+                        interrupted = outcome.exit_code
+                        break
+        except KeyboardInterrupt as stop:
+            interrupted = stop.args[0] if stop.args else 130
+        finally:
+            self.display.close()
+        if interrupted:
+            self._write_status("interrupted")
+            self.console.print(f"interrupted; to go on: dlrun resume={self.folder}", markup=False)
+            return interrupted
+        return self._finish()
+
+    def exit_code(self) -> int:
+        """1 if any part crashed, else 2 if the user's mistake kept any from running, else 3 if any diverged, else 0."""
+        codes = {outcome.exit_code for outcome in self.outcomes.values()}
+        return next((code for code in (1, 2, 3) if code in codes), 0)
+
+    def fail(self, path: str, mistake: Mistake) -> None:
+        """Take note of a job that cannot even be composed."""
+        self._take(Outcome(path, failure=str(mistake), exit_code=2))
+
+    def _tasks(self, parts: Iterable[Part]) -> Iterator[Task]:
+        """What has to be run; what has been run already is taken as it is."""
+        for part in parts:
+            self.parts[part.path] = part
+            before = self.known.get(_identity(part.job))
+            place = before or self._free_place(part.path)
+            if before is not None:
+                metrics = RunFolder(self.folder.path / before).read_json("metrics.json")
+                if metrics.get("status") in ("finished", "diverged"):
+                    found = {name: value for name, value in metrics.items() if name != "config"}
+                    self.places[part.path] = before
+                    self._take(Outcome(part.path, found, 3 if metrics["status"] == "diverged" else 0), again=True)
+                    continue
+            self.places[part.path] = place
+            yield Task(part.path, self.folder.path / place, part.job, resumes=before is not None)
+
+    def _free_place(self, path: str) -> str:
+        """The folder of a new part: its own, or where another run lies there, the next number that is free.
+
+        Raises:
+            Mistake: a part that has no number, and a run of other settings in its place.
+        """
+        if not self.kept or not (self.folder.path / path).exists():
+            return path
+        top, _, rest = path.partition("/")
+        if not top.isdigit():
+            raise Mistake(f"{self.folder.path / path}: holds a run of other settings; name another sweep_dir")
+        number = int(top)
+        while (self.folder.path / str(number)).exists():
+            number += 1
+        return f"{number}/{rest}".rstrip("/")
+
+    def _take(self, outcome: Outcome, again: bool = False) -> None:
+        """Keep and show an outcome."""
+        self.outcomes[outcome.path] = outcome
+        part = self.parts.get(outcome.path)
+        if part is not None:
+            self.folder.append_row("sweep.csv", row_of(part, outcome))
+        if outcome.crash:
+            print(outcome.crash, file=sys.stderr)
         if outcome.failure:
-            print(f"dlrun: job {number}: {outcome.failure}", file=sys.stderr)
-        outcomes.append(outcome)
-        folder.append_row("sweep.csv", _row(outcome))
-        if outcome.run and outcome.run.exit_code in (130, 143):
-            return outcome.run.exit_code
-    if not any(o.run or o.crashed for o in outcomes):  # nothing but mistakes: nothing is left behind
-        folder.remove()
-        return 2
-    _print_ranking(console, outcomes, *ranked_by(jobs[0].config, outcomes))
-    console.print(str(folder), markup=False)
-    return exit_code(outcomes)
+            print(f"dlrun: job {outcome.path}: {outcome.failure}", file=sys.stderr)
+        self.display.on_outcome(part.label if part else outcome.path, outcome, ranked_by(self.first.config), again)
 
+    def _finish(self) -> int:
+        """Take the parts of each setting together, and show which setting is best."""
+        if not any(outcome.metrics or outcome.crash for outcome in self.outcomes.values()):
+            self.folder.remove()  # nothing but mistakes: nothing is left behind
+            return 2
+        order = list(self.parts)
+        rows = [row_of(self.parts[path], self.outcomes[path]) for path in order if path in self.outcomes]
+        self.folder.write_table("sweep.csv", rows)
+        settings: dict[str, Setting] = {}
+        for path in order:
+            part = self.parts[path]
+            found = settings.setdefault(part.setting, Setting(part.setting, part.varied, part.whole))
+            found.parts.append((part, self.outcomes[path], RunFolder(self.folder.path / self.places[path])))
+        for setting in settings.values():
+            if setting.has_parts:
+                place = self.places[setting.parts[0][0].path]
+                top = place[: len(place) - len(setting.parts[0][0].path) + len(setting.path)] if setting.path else ""
+                setting.write(RunFolder(self.folder.path / top))
+        if self.several or len(settings) > 1:
+            self._write_status("finished")
+        report(self.console, list(settings.values()), self.first.config)
+        self.console.print(str(self.folder), markup=False)
+        return self.exit_code()
 
-def exit_code(outcomes: list[Outcome]) -> int:
-    """1 if any job crashed, else 2 if the user's mistake kept any from running, else 3 if any diverged, else 0."""
-    codes = {1 if o.crashed else 2 if o.run is None else o.run.exit_code for o in outcomes}
-    return next((code for code in (1, 2, 3) if code in codes), 0)
+    def _write_status(self, status: str) -> None:
+        config = dict(flatten(plain(self.first.config)))
+        kind = {"several": self.several, "choices": self.first.choices, "config": config}
+        self.folder.write_json("metrics.json", {"status": status, "whole": True, **kind})
 
 
 def expand(overrides: list[str], config_dir: str | None) -> tuple[list[list[str]], list[str]]:
@@ -98,61 +224,84 @@ def expand(overrides: list[str], config_dir: str | None) -> tuple[list[list[str]
     with hydra(config_dir):
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         parsed = parser.parse_overrides([quote_literal(override) for override in overrides])
+        parsed = [_expand_glob(override, parser, config_dir) for override in parsed]
         varied = [override.get_key_element() for override in parsed if override.is_sweep_override()]
         return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0], varied
 
 
-def ranked_by(config: DictConfig, outcomes: list[Outcome]) -> tuple[str, bool]:
-    """The figure that jobs are ranked by, and whether more of it is better: the monitored value on validation rows,
-    else the validation loss, else the training loss."""
-    stopping = config.trainer.get("early_stopping")
-    if stopping and any(o.value(stopping.monitor) is not None for o in outcomes):
-        return stopping.monitor, EarlyStopping(**stopping).maximizes
-    valid = any(o.value("valid/loss") is not None for o in outcomes)
-    return ("valid/loss" if valid else "train_eval/loss"), False
+def _expand_glob(override: Override, parser: OverridesParser, config_dir: str | None) -> Override:
+    """`experiment=glob(ztdl/*)` as the choices that it stands for, those in sub-folders too.
+
+    Raises:
+        Mistake: it stands for none.
+    """
+    glob = override.value()
+    if not isinstance(glob, Glob):
+        return override
+    group = override.get_key_element()
+    folders = [config_folder() / group] + ([Path(config_dir) / group] if config_dir else [])
+    names = sorted({f.relative_to(at).with_suffix("").as_posix() for at in folders for f in at.rglob("*.yaml")})
+    chosen = [
+        name for name in names
+        if any(fnmatch(name, p) for p in glob.include) and not any(fnmatch(name, p) for p in glob.exclude)
+    ]  # fmt: skip
+    if not chosen:
+        near = did_you_mean(glob.include[0], names)
+        raise Mistake(f"{override.input_line}: matches none of the choices of {group}{near}")
+    return parser.parse_override(f"{group}={','.join(chosen)}" if len(chosen) > 1 else f"{group}=choice({chosen[0]})")
 
 
-def _attempt(job: Job, number: int, settings: dict[str, str], parent: Path) -> Outcome:
-    """Run a job in its sub-folder; one that fails does not stop the others."""
-    path = parent / str(number)
-    path.mkdir()
+def _plan(engine: Sweep, composer: Composer, combinations: list[list[str]], varied: list[str]) -> Iterator[Part]:
+    """The parts of all jobs, each composed when its turn comes."""
+    for number, combination in enumerate(combinations):
+        settings = {key: value for key, _, value in (o.partition("=") for o in combination) if key in varied}
+        try:
+            yield from parts_of(composer, Job(*composer.compose(combination), combination), str(number), settings)
+        except Mistake as mistake:
+            engine.fail(str(number), mistake)
+
+
+def _root_of(job: Job, several: bool) -> RunFolder:
+    """The folder of the whole: `sweep_dir`, or a new one."""
+    config = job.config
+    if config.sweep_dir is not None:
+        return RunFolder.make(config.sweep_dir)
+    return RunFolder.create_sweep(config.output_dir) if several else RunFolder.create(config.output_dir, *names_of(job))
+
+
+def _runs_in(root: Path) -> dict[str, str]:
+    """The runs below `root`, by what identifies their configs: their places."""
+    found = {}
+    for file in sorted(root.rglob("metrics.json")):
+        metrics = RunFolder(file.parent).read_json("metrics.json")
+        if "whole" not in metrics and isinstance(metrics.get("config"), dict):
+            found[_key(metrics["config"])] = str(file.parent.relative_to(root))
+    return found
+
+
+def _identity(job: Job) -> str:
+    return _key(dict(flatten(plain(job.config))))
+
+
+def _key(config: dict) -> str:
+    """What tells the config of one run from another's, as text."""
+    kept = {key: value for key, value in config.items() if key not in MAY_DIFFER}
+    return json.dumps(finite(kept), sort_keys=True)
+
+
+@contextmanager
+def _terminable():
+    """SIGTERM between two runs stops like ^C, with its own exit code."""
+
+    def stop(_number, _frame):
+        raise KeyboardInterrupt(143)
+
     try:
-        return Outcome(number, job.overrides, settings, run(job, RunFolder(path)))
-    except Mistake as mistake:
-        _remove_if_empty(path)
-        return Outcome(number, job.overrides, settings, None, str(mistake))
-    except Exception as error:  # a crash of one job must not lose the sweep; it is reported and the exit code is 1
-        traceback.print_exc()
-        return Outcome(number, job.overrides, settings, None, f"{type(error).__name__}: {error}", crashed=True)
-
-
-def _remove_if_empty(path: Path) -> None:
-    if not any(path.iterdir()):
-        path.rmdir()
-
-
-def _row(outcome: Outcome) -> dict[str, object]:
-    names = ["train_eval/loss", "valid/loss", "test/loss"]
-    values = {name: outcome.value(name) for name in names}
-    return {"job": outcome.number, "status": outcome.status, **outcome.varied, **values}
-
-
-def _print_ranking(console: Console, outcomes: list[Outcome], name: str, maximizes: bool) -> None:
-    """All jobs, the best first, and the overrides of the best one."""
-
-    def rank(outcome: Outcome) -> tuple:
-        value = outcome.value(name)
-        usable = outcome.status == "finished" and value is not None
-        return (not usable, 0 if not usable else -value if maximizes else value)
-
-    ordered = sorted(outcomes, key=rank)
-    table = Table(title=f"ranked by {name}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("job", *outcomes[0].varied, "status", name, "test/loss"):
-        table.add_column(column)
-    for outcome in ordered:
-        figures = (outcome.value(name), outcome.value("test/loss"))
-        cells = ["–" if value is None else f"{value:.4f}" for value in figures]
-        table.add_row(str(outcome.number), *outcome.varied.values(), outcome.status, *cells)
-    console.print(table)
-    if ordered[0].status == "finished":
-        console.print(f"best: dlrun {shlex.join(ordered[0].overrides)}", markup=False)
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

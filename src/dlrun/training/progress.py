@@ -88,7 +88,10 @@ class Silence:
         """Nothing."""
 
 
-def choose_display(quiet: bool, epochs: int, steps: int, start: Progress) -> EpochLines | ProgressBar | Silence:
+Display = EpochLines | ProgressBar | Silence
+
+
+def choose_display(quiet: bool, epochs: int, steps: int, start: Progress) -> Display:
     """What suits the place where the output goes, for so many epochs of so many steps, begun at `start`."""
     if quiet:
         return Silence()

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from dlrun.folder import RunFolder, writing
 from dlrun.training.checkpoints import Timetable, to_bytes
 from dlrun.training.interruption import Interruption
-from dlrun.training.progress import choose_display
+from dlrun.training.progress import Display
 from dlrun.training.tensorboard import TensorBoard
 from dlrun.training.trainer import Trainer, Training
 
@@ -22,7 +22,7 @@ class Recorder:
         folder: where everything is written.
         config: of the run.
         trainer: whose limits hold.
-        steps: optimizer steps in an epoch.
+        display: what a person sees.
         training: as it begins, or is taken up.
         interruption: whether somebody has asked to stop.
     """
@@ -32,7 +32,7 @@ class Recorder:
         folder: RunFolder,
         config: DictConfig,
         trainer: Trainer,
-        steps: int,
+        display: Display,
         training: Training,
         interruption: Interruption,
     ):
@@ -43,7 +43,7 @@ class Recorder:
         text = yaml.safe_dump(OmegaConf.to_container(config, enum_to_str=True), sort_keys=False)
         with writing(folder.path):
             self.board = TensorBoard(folder.path, text, purge_step=training.progress.epochs + 1)
-        self.display = choose_display(config.quiet, trainer.epochs, steps, training.progress)
+        self.display = display
         self.seconds_before = training.progress.seconds
         self.deadline = time.monotonic() + 60 * trainer.max_minutes if trainer.max_minutes else None
 

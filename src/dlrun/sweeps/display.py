@@ -1,0 +1,97 @@
+"""What a person sees while many runs are under way: a live line on a terminal, else one plain line a run."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from dlrun.evaluation.table import number
+from dlrun.sweeps.launch import Outcome
+
+
+class Tally:
+    """How many have ended, how, and the best so far."""
+
+    def __init__(self, total: int):
+        self.total = total
+        self.done = self.failed = 0
+        self.best: tuple[float, str] | None = None
+        self.started = time.monotonic()
+
+    def add(self, label: str, outcome: Outcome, ranked_by: tuple[str, bool]) -> None:
+        """Take an outcome."""
+        self.done += 1
+        self.failed += outcome.status != "finished"
+        self.total = max(self.total, self.done)
+        name, maximizes = ranked_by
+        value = outcome.value(name)
+        if value is not None and outcome.status == "finished":
+            better = self.best is None or (value > self.best[0] if maximizes else value < self.best[0])
+            if better:
+                self.best = (value, label)
+
+    def __str__(self) -> str:
+        best = f"   best {number(self.best[0])} ({self.best[1]})" if self.best and self.best[1] else ""
+        return f"{self.done} of {self.total} done, {self.failed} failed{best}"
+
+
+class Lines:
+    """One plain line a run."""
+
+    def __init__(self, total: int):
+        self.tally = Tally(total)
+
+    def on_outcome(self, label: str, outcome: Outcome, ranked_by: tuple[str, bool], again: bool) -> None:
+        """Print what became of a run."""
+        self.tally.add(label, outcome, ranked_by)
+        value = outcome.value(ranked_by[0])
+        shown = [f"{self.tally.done}/{self.tally.total}", label, "finished before" if again else outcome.status]
+        shown += [f"{ranked_by[0]} {number(value)}"] if value is not None else []
+        print("  ".join(filter(None, shown)), flush=True)
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class Bar:
+    """A live bar: done, failed, the best so far, time left; above it a line for every run that has ended."""
+
+    def __init__(self, total: int):
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self.tally = Tally(total)
+        columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TextColumn("left"),
+                   TimeRemainingColumn(compact=True))  # fmt: skip
+        self.bar = Progress(*columns)
+        self.task = self.bar.add_task(str(self.tally), total=total)
+        self.bar.start()
+
+    def on_outcome(self, label: str, outcome: Outcome, ranked_by: tuple[str, bool], again: bool) -> None:
+        """Show what became of a run."""
+        self.tally.add(label, outcome, ranked_by)
+        value = outcome.value(ranked_by[0])
+        figures = f"  {ranked_by[0]} {number(value)}" if value is not None else ""
+        self.bar.print(f"{outcome.path}  {label}  {'finished before' if again else outcome.status}{figures}",
+                       markup=False, highlight=False)  # fmt: skip
+        self.bar.update(self.task, description=str(self.tally), completed=self.tally.done, total=self.tally.total)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self.bar.stop()
+
+
+class Silence:
+    """Nothing, for quiet=true."""
+
+    def on_outcome(self, label: str, outcome: Outcome, ranked_by: tuple[str, bool], again: bool) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def choose_display(quiet: bool, total: int) -> Lines | Bar | Silence:
+    """What suits the place where the output goes."""
+    if quiet:
+        return Silence()
+    return Bar(total) if sys.stdout.isatty() else Lines(total)

@@ -1,0 +1,110 @@
+"""Launchers: where the parts of a larger run are run, one after the other or several at once."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dlrun.data.module import Source
+from dlrun.errors import Mistake
+from dlrun.folder import RunFolder
+from dlrun.one_run import Job, run
+
+_SOURCES: dict[str, Source] = {}  # what this process has decoded last, for parts that share their data
+
+
+@dataclass
+class Task:
+    """A part to be run: which, in which folder, and whether it goes on from a checkpoint there."""
+
+    path: str
+    folder: Path
+    job: Job
+    resumes: bool = False
+
+
+@dataclass
+class Outcome:
+    """What became of a part.
+
+    Attributes:
+        path: which part.
+        metrics: what its `metrics.json` holds; empty where it failed.
+        exit_code: of its run.
+        failure: one line on why there is no run.
+        crash: the traceback, where that is our fault.
+    """
+
+    path: str
+    metrics: dict = field(default_factory=dict)
+    exit_code: int = 0
+    failure: str = ""
+    crash: str = ""
+
+    @property
+    def status(self) -> str:
+        """failed, or the status of the run."""
+        return self.metrics.get("status", "failed")
+
+    def value(self, name: str) -> float | None:
+        """A figure by `<split>/<metric>`, or None."""
+        split, _, metric = name.partition("/")
+        return self.metrics.get(split, {}).get(metric)
+
+
+def is_launcher(target: object) -> bool:
+    """a launcher of dlrun.sweeps.launch"""
+    return target in (serial, joblib)
+
+
+def serial(tasks: Iterable[Task], jobs: int | None) -> Iterator[Outcome]:
+    """One after the other, in this process."""
+    for task in tasks:
+        yield run_task(task)
+
+
+def joblib(tasks: Iterable[Task], jobs: int | None) -> Iterator[Outcome]:
+    """`jobs` at once (None: as many as there are CPU cores), each in a process of its own; outcomes as they come."""
+    import joblib as library
+
+    # idle threads must sleep: while they wait they would take the core that another job computes on
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    workers = library.Parallel(
+        n_jobs=jobs or os.cpu_count(), return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
+    )
+    yield from workers(library.delayed(run_elsewhere)(number, task) for number, task in enumerate(tasks))
+
+
+def run_elsewhere(number: int, task: Task) -> Outcome:
+    """Run a task in a process of a launcher; with several GPUs each task has one."""
+    import torch
+
+    if torch.cuda.device_count() > 1:
+        torch.cuda.set_device(number % torch.cuda.device_count())
+    return run_task(task)
+
+
+def run_task(task: Task) -> Outcome:
+    """Run a part in its folder; a mistake or a crash is an outcome too, so that the others go on."""
+    folder = RunFolder(task.folder)
+    task.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        ended = run(task.job, folder, resumes=task.resumes, alone=False, sources=_SOURCES)
+        metrics = {name: value for name, value in ended.metrics.items() if name != "config"}
+        return Outcome(task.path, metrics, ended.exit_code)
+    except Mistake as mistake:
+        _remove_empty(task.folder)
+        return Outcome(task.path, failure=str(mistake), exit_code=2)
+    except Exception as error:  # a crash of one part must not lose the others; it is reported, and the exit code is 1
+        return Outcome(task.path, failure=f"{type(error).__name__}: {error}", exit_code=1, crash=traceback.format_exc())
+
+
+def _remove_empty(path: Path) -> None:
+    if not any(path.iterdir()):
+        path.rmdir()
+
+
+Launcher = Callable[[Iterable[Task], "int | None"], Iterator[Outcome]]

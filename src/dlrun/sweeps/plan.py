@@ -1,0 +1,151 @@
+"""What a larger run consists of: an experiment's sweep > learning curve > folds > repeats, as lists of overrides."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from dlrun.config import Composer
+from dlrun.errors import Mistake
+from dlrun.one_run import Job
+
+GRID_LIMIT = 100_000  # settings in a sweep; a longer one is a slip
+
+
+@dataclass
+class Part:
+    """A run that is part of a larger one.
+
+    Attributes:
+        path: its folder, below that of the larger run: `3/fold_1/repeat_2`; empty: the whole is this run alone.
+        setting: the folder of the setting that it belongs to (`3`), whose folds and repeats are averaged.
+        varied: what tells its setting from others: {override key: value}.
+        within: its place among the parts of its setting: {"rows": …, "fold": …, "repeat": …}.
+        job: what is to be run.
+        whole: the job of its setting, before that was divided into parts.
+    """
+
+    path: str
+    setting: str
+    varied: dict[str, str]
+    within: dict[str, str]
+    job: Job
+    whole: Job
+
+    @property
+    def label(self) -> str:
+        """What tells it from the others, for a person."""
+        return " ".join([*(f"{k}={v}" for k, v in self.varied.items()), *(f"{k} {v}" for k, v in self.within.items())])
+
+
+def check_plan(config: DictConfig) -> None:
+    """Refuse wrong numbers of parts.
+
+    Raises:
+        Mistake: repeats below 1, fewer than two folds, a fold that is none, an empty learning curve, or no jobs.
+    """
+    if config.repeats < 1:
+        raise Mistake(f"repeats is {config.repeats}: it must be at least 1")
+    folds, fold = config.cv.folds, config.cv.fold
+    if folds is not None and folds < 2:
+        raise Mistake(f"cv.folds is {folds}: it must be at least 2, or null for none")
+    if fold is not None and (folds is None or not 1 <= fold <= folds):
+        raise Mistake(f"cv.fold is {fold}: it must be one of the folds, from 1 to cv.folds ({folds})")
+    curve = config.learning_curve
+    if curve is not None and (not curve or any(isinstance(n, bool) or not isinstance(n, int | float) for n in curve)):
+        raise Mistake(f"learning_curve: {curve} must be a list of shares (0.5) or numbers (500) of training rows")
+    if config.jobs is not None and config.jobs < 1:
+        raise Mistake(f"jobs is {config.jobs}: it must be at least 1, or null for as many as there are CPU cores")
+    settings_of(config.sweep)
+
+
+def has_parts(config: DictConfig) -> bool:
+    """Whether a config describes several runs."""
+    folds = config.cv.folds is not None and config.cv.fold is None
+    return bool(config.sweep) or config.learning_curve is not None or folds or config.repeats > 1
+
+
+def parts_of(composer: Composer, job: Job, path: str = "", varied: dict[str, str] | None = None) -> Iterator[Part]:
+    """The parts of a job, in order; the job itself where it has none.
+
+    Raises:
+        Mistake: a setting of its sweep cannot be composed.
+    """
+    check_plan(job.config)
+    settings = settings_of(job.config.sweep)
+    if not settings:
+        yield from _within(composer, job, path, varied or {})
+    for number, chosen in enumerate(settings):
+        overrides = [*job.overrides, *(f"{key}={value}" for key, value in chosen.items()), "sweep=null"]
+        inner = Job(*composer.compose(overrides), overrides)
+        check_plan(inner.config)
+        yield from _within(composer, inner, _join(path, str(number)), {**(varied or {}), **chosen})
+
+
+def settings_of(sweep: Any) -> list[dict[str, str]]:
+    """The settings of an experiment's `sweep`: a grid {key: [values]}, or a list of settings [{key: value}].
+
+    Raises:
+        Mistake: it is neither.
+    """
+    plain = OmegaConf.to_container(sweep, resolve=True) if OmegaConf.is_config(sweep) else sweep
+    if plain is None:
+        return []
+    if isinstance(plain, dict) and plain and all(isinstance(values, list) and values for values in plain.values()):
+        keys = [str(key) for key in plain]
+        grid = itertools.islice(itertools.product(*plain.values()), GRID_LIMIT)
+        return [dict(zip(keys, map(written, values), strict=True)) for values in grid]
+    if isinstance(plain, list) and plain and all(isinstance(one, dict) and one for one in plain):
+        return [{str(key): written(value) for key, value in one.items()} for one in plain]
+    raise Mistake(
+        "sweep: a grid {optimizer.lr: [0.1, 0.01]} or a list of settings [{model: mlp}, {model: cnn}] belongs here"
+    )
+
+
+def written(value: Any) -> str:
+    """A value as it is written in an override."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, list):
+        return f"[{','.join(map(written, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{written(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, int | float):
+        return str(value)
+    return str(value) if str(value).replace("_", "").replace("/", "").isalnum() else "'" + _escaped(str(value)) + "'"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def _within(composer: Composer, job: Job, path: str, varied: dict[str, str]) -> Iterator[Part]:
+    """Learning curve > folds > repeats of one setting."""
+    config = job.config
+    curve = list(config.learning_curve) if config.learning_curve is not None else [None]
+    folds = range(1, config.cv.folds + 1) if config.cv.folds is not None and config.cv.fold is None else [None]
+    repeats = range(1, config.repeats + 1) if config.repeats > 1 else [None]
+    for rows, fold, repeat in itertools.product(curve, folds, repeats):
+        added, within = [], {}
+        if rows is not None:
+            added += [f"data.train_rows={rows}", "learning_curve=null"]
+            within["rows"] = str(rows)
+        if fold is not None:
+            added += [f"cv.fold={fold}"]
+            within["fold"] = str(fold)
+        if repeat is not None:
+            added += [f"seed={config.seed + repeat - 1}", f"data.split_seed={config.data.split_seed}", "repeats=1"]
+            within["repeat"] = str(repeat)
+        inner = job
+        if added:
+            inner = Job(*composer.compose([*job.overrides, *added]), [*job.overrides, *added])
+        place = _join(path, *(f"{level}_{value}" for level, value in within.items()))
+        yield Part(place, path, varied, within, inner, job)
+
+
+def _join(*pieces: str) -> str:
+    return "/".join(piece for piece in pieces if piece)
