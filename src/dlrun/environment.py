@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import random
@@ -112,6 +113,7 @@ def describe(config: Config, device: torch.device) -> dict:
     return record
 
 
+@functools.cache
 def _commit() -> str | None:
     """The commit of dlrun's checkout, or None in an installed package."""
     root = Path(dlrun.__file__).resolve().parents[2]

@@ -61,7 +61,8 @@ def run(
         job: composed by `dlrun.config.compose`.
         folder: the folder to use; None: a new one below `output_dir`.
         resumes: go on from the checkpoint in `folder`, if it has one; else from the start, in the same folder.
-        alone: False for a part of a larger run, which shows nothing of its own.
+        alone: False for a part of a larger run, which shows nothing of its own, and of whose training rows only loss
+            and accuracy (R²) are computed.
         sources: what has been decoded before, for parts that share their data.
 
     Returns:
@@ -111,7 +112,10 @@ def run(
                 scores = trainer.all_scores(model, data.splits(), precision)
             if not all(found.isfinite().all() for found in scores.values()):
                 progress.status = "diverged"
-            evaluation = evaluate(data.spec, data.splits(), training.learner.loss, scores, data.train.targets)
+            brief = () if alone else ("train",)
+            evaluation = evaluate(
+                data.spec, data.splits(), training.learner.loss, scores, data.train.targets, brief=brief
+            )
             metrics = summary(progress, evaluation, data, trainer.parameters(model), job)
             save_results(folder, trainer.weights(model), data, evaluation, metrics)
             recorder.write_final(hyperparameters(metrics), dict(evaluation.numbers()))

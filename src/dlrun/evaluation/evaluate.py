@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from dlrun.data.module import Spec, Split
 from dlrun.evaluation.baselines import baseline_scores
-from dlrun.evaluation.metrics import Figures, compute
+from dlrun.evaluation.metrics import Figures, brief_suite, compute
 from dlrun.evaluation.predictions import Predictions, from_scores
 
 
@@ -52,30 +52,36 @@ def evaluate(
     scores: dict[str, Tensor],
     trained_on: Tensor,
     threshold: float = 0.5,
+    brief: tuple[str, ...] = (),
 ) -> Evaluation:
     """Judge raw scores (n, outputs) by split, beside the baseline that the training targets `trained_on` give.
 
     Args:
         threshold: of two classes: the probability above which the second is predicted.
+        brief: splits of which only loss and accuracy (R²) are computed, not the whole suite.
     """
     evaluation = Evaluation({}, {}, {})
     constant = baseline_scores(spec, trained_on)
     for split, rows in splits.items():
         found = from_scores(spec, scores[split], rows.targets, rows.truth, threshold)
         evaluation.predictions[split] = found
-        evaluation.figures[split] = _figures(spec, found, loss, scores[split], rows.targets)
+        suite = brief_suite if split in brief else compute
+        evaluation.figures[split] = _figures(spec, found, loss, scores[split], rows.targets, suite)
         guessed = constant.expand(len(rows), -1) if rows.naive is None else rows.naive.cpu().double()
         targets = rows.targets.cpu()
         evaluation.baseline[split] = _figures(
-            spec, from_scores(spec, guessed, targets, rows.truth), loss.cpu(), guessed.to(scores[split].dtype), targets
-        )
+            spec, from_scores(spec, guessed, targets, rows.truth), loss.cpu(), guessed.to(scores[split].dtype), targets,
+            suite,
+        )  # fmt: skip
         loss.to(rows.targets.device)
     return evaluation
 
 
-def _figures(spec: Spec, found: Predictions, loss: nn.Module, scores: Tensor, targets: Tensor) -> Figures:
+def _figures(
+    spec: Spec, found: Predictions, loss: nn.Module, scores: Tensor, targets: Tensor, suite_of: Callable
+) -> Figures:
     figures = Figures()
     value = loss(scores, targets).item()
     figures.add("loss", lambda: value, "" if math.isfinite(value) else f"not finite ({value})")
-    suite = compute(spec, found)
+    suite = suite_of(spec, found)
     return Figures(figures.values | suite.values, figures.undefined | suite.undefined)

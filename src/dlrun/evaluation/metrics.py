@@ -70,6 +70,17 @@ def compute(spec: Spec, found: Predictions) -> Figures:
     return figures
 
 
+def brief_suite(spec: Spec, found: Predictions) -> Figures:
+    """Accuracy alone, or R² for quantities: what is logged each epoch, of the same rows."""
+    figures = Figures()
+    if spec.task == "regression":
+        suite = _regression(found)
+        return Figures({"r2": suite.values["r2"]}, {k: v for k, v in suite.undefined.items() if k == "r2"})
+    broken = "" if np.isfinite(found.probability).all() else "the predictions are not finite"
+    figures.add("accuracy", lambda: np.mean(found.truth == found.prediction), broken)
+    return figures
+
+
 def _regression(found: Predictions) -> Figures:
     from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score, root_mean_squared_error
 

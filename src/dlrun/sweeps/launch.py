@@ -18,12 +18,13 @@ _SOURCES: dict[str, Source] = {}  # what this process has decoded last, for part
 
 @dataclass
 class Task:
-    """A part to be run: which, in which folder, and whether it goes on from a checkpoint there."""
+    """A part to be run: which, in which folder, whether it goes on from a checkpoint there, and from where."""
 
     path: str
     folder: Path
     job: Job
     resumes: bool = False
+    cwd: Path = field(default_factory=Path.cwd)
 
 
 @dataclass
@@ -82,6 +83,7 @@ def run_elsewhere(number: int, task: Task) -> Outcome:
     """Run a task in a process of a launcher; with several GPUs each task has one."""
     import torch
 
+    os.chdir(task.cwd)
     if torch.cuda.device_count() > 1:
         torch.cuda.set_device(number % torch.cuda.device_count())
     return run_task(task)

@@ -135,7 +135,8 @@ def report(console: Console, settings: list[Setting], config: DictConfig) -> Non
     if name.startswith("test/"):
         console.print("the folds that were held out decide the ranking: there are no validation rows")
     if ordered[0].status == "finished":
-        console.print(f"best: dlrun {shlex.join(ordered[0].whole.overrides)}", markup=False)
+        best = [o for o in ordered[0].whole.overrides if o.partition("=")[0] not in ("launcher", "jobs", "sweep_dir")]
+        console.print(f"best: dlrun {shlex.join(best)}", markup=False)
 
 
 def _task_figures(settings: list[Setting]) -> list[str]:

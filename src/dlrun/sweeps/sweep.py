@@ -29,7 +29,7 @@ from dlrun.sweeps.plan import Part, check_plan, parts_of
 from dlrun.sweeps.results import Setting, ranked_by, report, row_of
 from dlrun.targets import resolve
 
-CHECKED_AHEAD = 200  # jobs that are composed and checked before the first one starts
+CHECKED_AHEAD = 50  # jobs that are composed and checked before the first one starts
 MAY_DIFFER = ("jobs", "quiet", "debug", "device", "sweep_dir", "output_dir", "launcher._target_", "trainer.max_minutes")
 
 
@@ -52,8 +52,7 @@ def sweep(overrides: list[str], config_dir: str | None, folder: RunFolder | None
     jobs = (Job(*composer.compose(combination), combination) for combination in combinations)
     ahead = [job for job, _ in zip(jobs, range(min(CHECKED_AHEAD, len(combinations))), strict=False)]
     for job in ahead:
-        check_plan(job.config)
-        check_parts(job.config, tuple(job.config.allow_targets))
+        _check(job)
     if ahead[0].config.dry_run:
         for combination in combinations:
             run(Job(*composer.compose(combination), combination))
@@ -74,10 +73,10 @@ def run_parts(job: Job, config_dir: str | None, folder: RunFolder | None = None)
         Mistake: anything in the config that cannot be.
     """
     composer = Composer(config_dir)
-    check_parts(job.config, tuple(job.config.allow_targets))
+    _check(job)
     parts = list(parts_of(composer, job))
     for part in parts:
-        check_parts(part.job.config, tuple(part.job.config.allow_targets))
+        _check(part.job)
     if job.config.dry_run:
         for part in parts:
             run(part.job)
@@ -104,8 +103,7 @@ class Sweep:
         self.places: dict[str, str] = {}
         self.known = _runs_in(folder.path)
         self.kept = bool(self.known)
-        target = resolve(first.config.launcher, "launcher", is_launcher)
-        self.launch = target
+        self.launch = resolve(first.config.launcher, "launcher", is_launcher)
         device = environment.choose_device(first.config.device)
         folder.begin(overrides, plain(first.config), environment.describe(first.config, device))
         self._write_status("running")
@@ -217,6 +215,13 @@ class Sweep:
         config = dict(flatten(plain(self.first.config)))
         kind = {"several": self.several, "choices": self.first.choices, "config": config}
         self.folder.write_json("metrics.json", {"status": status, "whole": True, **kind})
+
+
+def _check(job: Job) -> None:
+    """Refuse what can be seen to be wrong before anything is run or written."""
+    check_plan(job.config)
+    check_parts(job.config, tuple(job.config.allow_targets))
+    resolve(job.config.launcher, "launcher", is_launcher)
 
 
 def expand(overrides: list[str], config_dir: str | None) -> tuple[list[list[str]], list[str]]:
