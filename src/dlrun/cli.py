@@ -12,7 +12,7 @@ from pathlib import Path
 import dlrun
 from dlrun.errors import Mistake, did_you_mean
 
-COMMANDS = ("eval", "predict", "generate")
+COMMANDS = ("compare", "eval", "predict", "generate")
 
 
 class Parser(argparse.ArgumentParser):

@@ -92,6 +92,7 @@ class Config:
     cv: CrossValidation = field(default_factory=CrossValidation)
     repeats: int = 1
     launcher: Any = MISSING
+    sweeper: Any = MISSING
     jobs: int | None = None
     sweep_dir: str | None = None
     seed: int = 0
@@ -101,6 +102,7 @@ class Config:
     deterministic: bool = False
     data_dir: str | None = None
     output_dir: str = "outputs"
+    plots: list[str] = field(default_factory=lambda: ["all"])
     name: str | None = None
     note: str | None = None
     quiet: bool = False

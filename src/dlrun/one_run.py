@@ -24,7 +24,7 @@ from dlrun.parts import begin_training, build_model, check_parts, load_data
 from dlrun.training.checkpoints import restore
 from dlrun.training.interruption import Interruption
 from dlrun.training.progress import choose_display
-from dlrun.training.recorder import Recorder
+from dlrun.training.recorder import Pruning, Recorder
 from dlrun.training.trainer import Progress, Trainer, Training
 
 LEARNING_PARTS = ("model", "optimizer", "scheduler", "trainer", "seed", "precision")
@@ -54,6 +54,7 @@ def run(
     resumes: bool = False,
     alone: bool = True,
     sources: dict[str, Source] | None = None,
+    pruning: Pruning | None = None,
 ) -> Run | None:
     """Train and evaluate what `job` describes.
 
@@ -64,6 +65,7 @@ def run(
         alone: False for a part of a larger run, which shows nothing of its own, and of whose training rows only loss
             and accuracy (R²) are computed.
         sources: what has been decoded before, for parts that share their data.
+        pruning: what stops a hopeless trial of a search.
 
     Returns:
         The run, or None under `dry_run=true`.
@@ -94,7 +96,10 @@ def run(
         folder.begin(job.overrides, plain(config), record)
     steps = trainer.steps(len(data.train))
     display = choose_display(config.quiet or not alone, trainer.epochs, steps, training.progress)
-    with Interruption() as interruption, Recorder(folder, config, trainer, display, training, interruption) as recorder:
+    with (
+        Interruption() as interruption,
+        Recorder(folder, config, trainer, display, training, interruption, pruning) as recorder,
+    ):
         with memory_explained(model, trainer):
             progress = trainer.fit(
                 training,

@@ -11,11 +11,14 @@ import yaml
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.targets import check_types
 
+TAKE_THE_REST = ("overrides", "folders")
+
 
 def call(name: str, command: Callable[..., int], arguments: list[str]) -> int:
     """Call `command` with `key=value` arguments.
 
-    A parameter called `overrides` gets those that the command does not know, for a config.
+    A parameter called `overrides` gets those that the command does not know, for a config; one called `folders` those
+    that are not of the form key=value.
 
     Returns:
         What the command returns: an exit code.
@@ -24,10 +27,13 @@ def call(name: str, command: Callable[..., int], arguments: list[str]) -> int:
         Mistake: an argument that is unknown, missing, of another type, or not of the form key=value.
     """
     hints = typing.get_type_hints(command)
-    parameters = {n: p for n, p in inspect.signature(command).parameters.items() if n != "overrides"}
-    given, overrides = {}, []
+    parameters = {n: p for n, p in inspect.signature(command).parameters.items() if n not in TAKE_THE_REST}
+    given, overrides, folders = {}, [], []
     for argument in arguments:
         key, equals, value = argument.partition("=")
+        if not equals and "folders" in hints:
+            folders.append(argument)
+            continue
         if not equals:
             raise Mistake(f"{name}: '{argument}' is not of the form key=value (it takes {', '.join(parameters)})")
         if key in parameters:
@@ -41,7 +47,8 @@ def call(name: str, command: Callable[..., int], arguments: list[str]) -> int:
         if parameter.default is parameter.empty and key not in given:
             raise Mistake(f"{name}: {key}=… is needed")
     given = check_types({key: hints[key] for key in given}, given, "")
-    return command(**given, **({"overrides": overrides} if "overrides" in hints else {}))
+    rest = {name: found for name, found in (("overrides", overrides), ("folders", folders)) if name in hints}
+    return command(**given, **rest)
 
 
 def _plain(key: str, value: str) -> object:

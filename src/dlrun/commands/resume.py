@@ -11,7 +11,7 @@ from dlrun.targets import resolve
 from dlrun.training.trainer import Trainer
 
 CHANGEABLE = ("trainer.epochs", "trainer.max_minutes", "device", "quiet", "debug", "allow_targets")
-CHANGEABLE_OF_WHOLES = ("jobs", "launcher", "trainer.max_minutes", "device", "quiet", "debug", "allow_targets")
+CHANGEABLE_OF_WHOLES = ("jobs", "launcher", "sweeper.trials", *CHANGEABLE[1:])
 
 
 def resume(path: str, changes: list[str], config_dir: str | None) -> int:

@@ -21,7 +21,7 @@ class Tally:
     def add(self, label: str, outcome: Outcome, ranked_by: tuple[str, bool]) -> None:
         """Take an outcome."""
         self.done += 1
-        self.failed += outcome.status != "finished"
+        self.failed += outcome.status in ("failed", "diverged")
         self.total = max(self.total, self.done)
         name, maximizes = ranked_by
         value = outcome.value(name)

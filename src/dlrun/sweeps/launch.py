@@ -12,6 +12,7 @@ from dlrun.data.module import Source
 from dlrun.errors import Mistake
 from dlrun.folder import RunFolder
 from dlrun.one_run import Job, run
+from dlrun.sweeps.search import Pruning
 
 _SOURCES: dict[str, Source] = {}  # what this process has decoded last, for parts that share their data
 
@@ -25,6 +26,7 @@ class Task:
     job: Job
     resumes: bool = False
     cwd: Path = field(default_factory=Path.cwd)
+    pruning: Pruning | None = None
 
 
 @dataclass
@@ -94,7 +96,7 @@ def run_task(task: Task) -> Outcome:
     folder = RunFolder(task.folder)
     task.folder.mkdir(parents=True, exist_ok=True)
     try:
-        ended = run(task.job, folder, resumes=task.resumes, alone=False, sources=_SOURCES)
+        ended = run(task.job, folder, resumes=task.resumes, alone=False, sources=_SOURCES, pruning=task.pruning)
         metrics = {name: value for name, value in ended.metrics.items() if name != "config"}
         return Outcome(task.path, metrics, ended.exit_code)
     except Mistake as mistake:

@@ -39,7 +39,8 @@ class Part:
     @property
     def label(self) -> str:
         """What tells it from the others, for a person."""
-        return " ".join([*(f"{k}={v}" for k, v in self.varied.items()), *(f"{k} {v}" for k, v in self.within.items())])
+        varied = [f"{key}={short(value)}" for key, value in self.varied.items()]
+        return " ".join([*varied, *(f"{level} {value}" for level, value in self.within.items())])
 
 
 def check_plan(config: DictConfig) -> None:
@@ -61,6 +62,14 @@ def check_plan(config: DictConfig) -> None:
     if config.jobs is not None and config.jobs < 1:
         raise Mistake(f"jobs is {config.jobs}: it must be at least 1, or null for as many as there are CPU cores")
     settings_of(config.sweep)
+
+
+def short(text: str) -> str:
+    """A value for a table: a long number with four digits."""
+    try:
+        return f"{float(text):.4g}" if len(text) > 8 else text
+    except ValueError:
+        return text
 
 
 def has_parts(config: DictConfig) -> bool:

@@ -15,10 +15,13 @@ from dlrun.evaluation.table import number
 from dlrun.folder import RunFolder, flatten
 from dlrun.one_run import Job, plain
 from dlrun.sweeps.launch import Outcome
-from dlrun.sweeps.plan import Part
+from dlrun.sweeps.pictures import draw_setting
+from dlrun.sweeps.plan import Part, short
 from dlrun.sweeps.summary import average, average_history, out_of_fold, test_predictions
+from dlrun.trained import spec_of
 from dlrun.training.early_stopping import EarlyStopping
 
+NOT_OF_THE_RUN = ("launcher", "jobs", "sweep_dir", "sweeper")
 FIGURES = [f"{split}/{metric}" for split in ("train_eval", "valid", "test") for metric in ("loss", "accuracy", "r2")]
 
 
@@ -47,7 +50,7 @@ class Setting:
     def status(self) -> str:
         """That of its worst part."""
         found = {outcome.status for _, outcome, _ in self.parts}
-        return next((s for s in ("failed", "interrupted", "running", "diverged") if s in found), "finished")
+        return next((s for s in ("failed", "interrupted", "running", "diverged", "pruned") if s in found), "finished")
 
     @property
     def ended(self) -> list[dict]:
@@ -70,15 +73,15 @@ class Setting:
         return sorted(averaged, key=lambda pair: pair[0])
 
     def write(self, folder: RunFolder) -> None:
-        """Write what the parts give together: metrics.json, history.csv, predictions.csv, learning_curve.csv."""
+        """Write what the parts give together: metrics.json, history.csv, predictions.csv, and what there is to draw."""
         finished = {part.path: at for part, outcome, at in self.parts if outcome.status == "finished"}
         folder.write_text("config.yaml", yaml.safe_dump(plain(self.whole.config), sort_keys=False, allow_unicode=True))
         known = {"choices": self.whole.choices, "config": dict(flatten(plain(self.whole.config)))}
         metrics = {"status": self.status, "whole": True, "several": False, **known}
         if finished:
-            metrics |= average(self.ended)
+            metrics |= self.curve()[-1][1] if self.curve() else average(self.ended)
             history = average_history(finished.values())
-            if len(history):
+            if len(history) and not self.curve():
                 folder.write_text("history.csv", history.to_csv(index=False, lineterminator="\n"))
             if "test" in metrics:
                 inner = len(self.path) + 1 if self.path else 0
@@ -89,6 +92,8 @@ class Setting:
         if self.curve():
             folder.write_table("learning_curve.csv", [_curve_row(rows, found) for rows, found in self.curve()])
         folder.write_json("metrics.json", metrics)
+        if self.whole.config.plots and finished:
+            draw_setting(folder, metrics, spec_of(next(iter(finished.values()))).class_names)
 
 
 def row_of(part: Part, outcome: Outcome) -> dict[str, object]:
@@ -109,12 +114,11 @@ def ranked_by(config: DictConfig) -> tuple[str, bool]:
     return "valid/loss", False
 
 
-def report(console: Console, settings: list[Setting], config: DictConfig) -> None:
+def report(console: Console, settings: list[Setting], name: str, maximizes: bool) -> None:
     """The averaged figures of one setting, or all settings, the best first."""
     if len(settings) == 1 and settings[0].has_parts:
         _print_averages(console, settings[0])
         return
-    name, maximizes = ranked_by(config)
 
     def rank(setting: Setting) -> tuple:
         value = setting.figure(name)[0]
@@ -129,13 +133,13 @@ def report(console: Console, settings: list[Setting], config: DictConfig) -> Non
         table.add_column(column, no_wrap=column in shown)
     for setting in ordered:
         cells = [_with_deviation(*setting.figure(figure)) for figure in shown]
-        varied = [setting.varied.get(key, "") for key in keys]
+        varied = [short(setting.varied.get(key, "")) for key in keys]
         table.add_row(setting.path or "–", *varied, setting.status, *cells)
     console.print(table)
     if name.startswith("test/"):
-        console.print("the folds that were held out decide the ranking: there are no validation rows")
+        console.print("ranked by test rows: what is chosen by them looks better there than it is")
     if ordered[0].status == "finished":
-        best = [o for o in ordered[0].whole.overrides if o.partition("=")[0] not in ("launcher", "jobs", "sweep_dir")]
+        best = [o for o in ordered[0].whole.overrides if o.partition("=")[0] not in NOT_OF_THE_RUN]
         console.print(f"best: dlrun {shlex.join(best)}", markup=False)
 
 

@@ -13,24 +13,29 @@ from pathlib import Path
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from rich.console import Console
 
 from dlrun import environment
-from dlrun.config import Composer, hydra, quote_literal
+from dlrun.config import Composer, explained, hydra, quote_literal
 from dlrun.errors import Mistake, did_you_mean
+from dlrun.evaluation.metrics import higher_is_better
 from dlrun.folder import RunFolder, finite, flatten
 from dlrun.one_run import Job, names_of, plain, run
 from dlrun.parts import check_parts
 from dlrun.places import config_folder
 from dlrun.sweeps.display import choose_display
 from dlrun.sweeps.launch import Outcome, Task, is_launcher
+from dlrun.sweeps.pictures import draw_sweep
 from dlrun.sweeps.plan import Part, check_plan, parts_of
 from dlrun.sweeps.results import Setting, ranked_by, report, row_of
-from dlrun.targets import resolve
+from dlrun.sweeps.search import Domain, Grid, Optuna, Pruning, Searcher, is_searcher, space_of
+from dlrun.targets import build, resolve
 
 CHECKED_AHEAD = 50  # jobs that are composed and checked before the first one starts
-MAY_DIFFER = ("jobs", "quiet", "debug", "device", "sweep_dir", "output_dir", "launcher._target_", "trainer.max_minutes")
+MAY_DIFFER = (  # between the config of a part and that of the same part before
+    "jobs", "quiet", "debug", "plots", "device", "sweep_dir", "output_dir", "launcher._target_", "trainer.max_minutes",
+)  # fmt: skip
 
 
 def sweep(overrides: list[str], config_dir: str | None, folder: RunFolder | None = None) -> int:
@@ -48,6 +53,9 @@ def sweep(overrides: list[str], config_dir: str | None, folder: RunFolder | None
         Mistake: an override that is wrong, or wrong for one of the combinations.
     """
     composer = Composer(config_dir)
+    fixed, searcher, space = _search_of(overrides, composer)
+    if searcher is not None:
+        return _search(composer, fixed, searcher, space, overrides, folder)
     combinations, varied = expand(overrides, config_dir)
     jobs = (Job(*composer.compose(combination), combination) for combination in combinations)
     ahead = [job for job, _ in zip(jobs, range(min(CHECKED_AHEAD, len(combinations))), strict=False)]
@@ -85,6 +93,29 @@ def run_parts(job: Job, config_dir: str | None, folder: RunFolder | None = None)
     return engine.run(iter(parts), len(parts))
 
 
+def _search(
+    composer: Composer,
+    fixed: list[str],
+    searcher: Searcher,
+    space: dict[str, Domain],
+    overrides: list[str],
+    folder: RunFolder | None,
+) -> int:
+    """Run the trials that a searcher proposes; see `sweep`."""
+    asked = composer.compose(fixed)[0]
+    own = [o for o in fixed if o.partition("=")[0].partition(".")[0] != "sweeper"] + ["sweeper=grid"]
+    first = Job(*composer.compose(own), own)
+    _check(first)
+    if first.config.dry_run:
+        raise Mistake("dry_run: shows one run; leave the sweeper out")
+    engine = Sweep(folder or _root_of(first, several=True), first, overrides, several=True)
+    objective = asked.sweeper.objective or ranked_by(first.config)[0]
+    engine.ranking = (objective, higher_is_better(objective.partition("/")[2]))
+    engine.searcher = searcher
+    searcher.begin(engine.folder.path, space, *engine.ranking)
+    return engine.run(_trials(engine, composer, searcher, own), searcher.trials)
+
+
 class Sweep:
     """The engine: runs parts in sub-folders of one folder, skips what is finished there, and takes all together.
 
@@ -103,6 +134,9 @@ class Sweep:
         self.places: dict[str, str] = {}
         self.known = _runs_in(folder.path)
         self.kept = bool(self.known)
+        self.ranking = ranked_by(first.config)
+        self.searcher: Searcher | None = None
+        self.open: dict[str, list[str]] = {}  # of each trial, its parts
         self.launch = resolve(first.config.launcher, "launcher", is_launcher)
         device = environment.choose_device(first.config.device)
         folder.begin(overrides, plain(first.config), environment.describe(first.config, device))
@@ -151,13 +185,25 @@ class Sweep:
             place = before or self._free_place(part.path)
             if before is not None:
                 metrics = RunFolder(self.folder.path / before).read_json("metrics.json")
-                if metrics.get("status") in ("finished", "diverged"):
+                if metrics.get("status") in ("finished", "diverged", "pruned"):
                     found = {name: value for name, value in metrics.items() if name != "config"}
                     self.places[part.path] = before
                     self._take(Outcome(part.path, found, 3 if metrics["status"] == "diverged" else 0), again=True)
                     continue
             self.places[part.path] = place
-            yield Task(part.path, self.folder.path / place, part.job, resumes=before is not None)
+            yield Task(
+                part.path, self.folder.path / place, part.job, resumes=before is not None, pruning=self._pruning(part)
+            )
+
+    def _pruning(self, part: Part) -> Pruning | None:
+        """What may stop the part early: only a trial in one part, searched by Optuna for something that is logged."""
+        searcher = self.searcher
+        if not isinstance(searcher, Optuna) or searcher.pruner == "none" or len(self.open[part.path.split("/")[0]]) > 1:
+            return None
+        return Pruning(
+            self.folder.path.resolve(), int(part.path.split("/")[0]), searcher.pruner, searcher.startup_trials,
+            self.ranking[0],
+        )  # fmt: skip
 
     def _free_place(self, path: str) -> str:
         """The folder of a new part: its own, or where another run lies there, the next number that is free.
@@ -185,11 +231,27 @@ class Sweep:
             print(outcome.crash, file=sys.stderr)
         if outcome.failure:
             print(f"dlrun: job {outcome.path}: {outcome.failure}", file=sys.stderr)
-        self.display.on_outcome(part.label if part else outcome.path, outcome, ranked_by(self.first.config), again)
+        self.display.on_outcome(part.label if part else outcome.path, outcome, self.ranking, again)
+        if self.searcher is not None and outcome.exit_code not in (130, 143):
+            self._tell(outcome.path.split("/")[0])
+
+    def _tell(self, trial: str) -> None:
+        """Tell the searcher what a trial was worth, once all of its parts have ended."""
+        ended = [self.outcomes[path] for path in self.open.get(trial, [trial]) if path in self.outcomes]
+        if len(ended) < len(self.open.get(trial, [trial])):
+            return
+        values = [outcome.value(self.ranking[0]) for outcome in ended]
+        known = [f"{split}/{m}" for split in ("valid", "test", "train_eval") for m in ended[0].metrics.get(split, {})]
+        if known and self.ranking[0] not in known:
+            near = did_you_mean(self.ranking[0], known)
+            raise Mistake(f"sweeper.objective: these runs have no figure '{self.ranking[0]}'{near}")
+        usable = all(o.status == "finished" for o in ended) and None not in values
+        pruned = any(outcome.status == "pruned" for outcome in ended)
+        self.searcher.tell(int(trial), sum(values) / len(values) if usable else None, pruned)
 
     def _finish(self) -> int:
         """Take the parts of each setting together, and show which setting is best."""
-        if not any(outcome.metrics or outcome.crash for outcome in self.outcomes.values()):
+        if not self.kept and not any(outcome.metrics or outcome.crash for outcome in self.outcomes.values()):
             self.folder.remove()  # nothing but mistakes: nothing is left behind
             return 2
         order = list(self.parts)
@@ -200,16 +262,24 @@ class Sweep:
             part = self.parts[path]
             found = settings.setdefault(part.setting, Setting(part.setting, part.varied, part.whole))
             found.parts.append((part, self.outcomes[path], RunFolder(self.folder.path / self.places[path])))
-        for setting in settings.values():
-            if setting.has_parts:
-                place = self.places[setting.parts[0][0].path]
-                top = place[: len(place) - len(setting.parts[0][0].path) + len(setting.path)] if setting.path else ""
-                setting.write(RunFolder(self.folder.path / top))
         if self.several or len(settings) > 1:
             self._write_status("finished")
-        report(self.console, list(settings.values()), self.first.config)
+        report(self.console, list(settings.values()), *self.ranking)
+        for line in self.searcher.lines() if self.searcher is not None else []:
+            self.console.print(line, markup=False)
         self.console.print(str(self.folder), markup=False)
+        for setting in settings.values():
+            if setting.has_parts:
+                setting.write(RunFolder(self.folder.path / self._place_of(setting)))
+        if self.first.config.plots:
+            draw_sweep(self.folder, list(settings.values()), self.ranking[0])
         return self.exit_code()
+
+    def _place_of(self, setting: Setting) -> str:
+        """The folder of a setting: that of its parts, less what they add to it."""
+        part = setting.parts[0][0].path
+        place = self.places[part]
+        return place[: len(place) - len(part) + len(setting.path)] if setting.path else ""
 
     def _write_status(self, status: str) -> None:
         config = dict(flatten(plain(self.first.config)))
@@ -231,7 +301,46 @@ def expand(overrides: list[str], config_dir: str | None) -> tuple[list[list[str]
         parsed = parser.parse_overrides([quote_literal(override) for override in overrides])
         parsed = [_expand_glob(override, parser, config_dir) for override in parsed]
         varied = [override.get_key_element() for override in parsed if override.is_sweep_override()]
+        for override in parsed:
+            if isinstance(override.value(), IntervalSweep):
+                raise Mistake(
+                    f"{override.input_line}: an interval has no grid; add sweeper=random or sweeper=optuna, or name values"
+                )
         return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0], varied
+
+
+def _search_of(overrides: list[str], composer: Composer) -> tuple[list[str], Searcher | None, dict[str, Domain]]:
+    """What is fixed, the searcher, if it is not the grid, and what it searches.
+
+    Raises:
+        Mistake: the searcher's settings do not fit, or there is nothing to search.
+    """
+    with explained():
+        parsed = OverridesParser.create().parse_overrides([quote_literal(override) for override in overrides])
+    fixed = [override.input_line for override in parsed if not override.is_sweep_override()]
+    try:
+        config = composer.compose(fixed)[0]
+    except Mistake:
+        if any(override.startswith("sweeper") for override in fixed):
+            raise
+        return fixed, None, {}  # a grid; what is wrong, or only missing without its values, is said there
+    searcher = build(config.sweeper, "sweeper", is_searcher)
+    if isinstance(searcher, Grid):
+        return fixed, None, {}
+    return fixed, searcher, space_of(parsed, searcher.space)[1]
+
+
+def _trials(engine: Sweep, composer: Composer, searcher: Searcher, own: list[str]) -> Iterator[Part]:
+    """The parts of the trials that a searcher proposes, each composed when its turn comes."""
+    for number, values in searcher.proposals():
+        overrides = [*own, *(f"{key}={value}" for key, value in values.items())]
+        try:
+            parts = list(parts_of(composer, Job(*composer.compose(overrides), overrides), str(number), values))
+        except Mistake as mistake:
+            engine.fail(str(number), mistake)
+            continue
+        engine.open[str(number)] = [part.path for part in parts]
+        yield from parts
 
 
 def _expand_glob(override: Override, parser: OverridesParser, config_dir: str | None) -> Override:

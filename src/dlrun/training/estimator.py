@@ -33,7 +33,7 @@ class EstimatorTrainer(Trainer):
         seed: int,
         precision: str,
         on_step: Callable[[Training], str | None],
-        on_epoch: Callable[[Training, dict[str, float]], None],
+        on_epoch: Callable[[Training, dict[str, float]], str | None],
     ) -> Progress:
         """Fit `training.learner.model` in place; see Trainer.fit.
 

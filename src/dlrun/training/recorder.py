@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Protocol
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -15,6 +16,13 @@ from dlrun.training.tensorboard import TensorBoard
 from dlrun.training.trainer import Trainer, Training
 
 
+class Pruning(Protocol):
+    """What judges a run while it trains."""
+
+    def hopeless(self, epoch: int, logged: dict[str, float]) -> bool:
+        """Whether to stop after this epoch, of which these values were logged."""
+
+
 class Recorder:
     """The loggers of one training, handed to `Trainer.fit` as `on_step` and `on_epoch`.
 
@@ -25,6 +33,7 @@ class Recorder:
         display: what a person sees.
         training: as it begins, or is taken up.
         interruption: whether somebody has asked to stop.
+        pruning: what asks, after each epoch, whether the run is worth going on with.
     """
 
     def __init__(
@@ -35,10 +44,12 @@ class Recorder:
         display: Display,
         training: Training,
         interruption: Interruption,
+        pruning: Pruning | None = None,
     ):
         self.folder = folder
         self.resumes = trainer.resumes
         self.interruption = interruption
+        self.pruning = pruning
         self.timetable = Timetable(trainer.checkpoint_every)
         text = yaml.safe_dump(OmegaConf.to_container(config, enum_to_str=True), sort_keys=False)
         with writing(folder.path):
@@ -64,8 +75,8 @@ class Recorder:
             return "interrupted"
         return None
 
-    def on_epoch(self, training: Training, logged: dict[str, float]) -> None:
-        """After every epoch: write its values."""
+    def on_epoch(self, training: Training, logged: dict[str, float]) -> str | None:
+        """After every epoch: write its values. The status to stop with, if any."""
         progress = training.progress
         self.folder.append_row("history.csv", logged)
         seconds, self.seconds_before = progress.seconds - self.seconds_before, progress.seconds
@@ -75,6 +86,7 @@ class Recorder:
         self.display.on_epoch(progress, logged)
         if self.timetable.due(progress):
             self.save(training)
+        return "pruned" if self.pruning and self.pruning.hopeless(progress.epoch, logged) else None
 
     def save(self, training: Training) -> None:
         """Save all that a resume needs, the events before it."""

@@ -30,7 +30,7 @@ class Solver(Trainer):
         seed: int,
         precision: str,
         on_step: Callable[[Training], str | None],
-        on_epoch: Callable[[Training, dict[str, float]], None],
+        on_epoch: Callable[[Training, dict[str, float]], str | None],
     ) -> Progress:
         """Solve for the weights of `training.learner.model`; see Trainer.fit."""
         progress, learner = training.progress, training.learner

@@ -46,7 +46,7 @@ class Progress:
         batch: batches of this epoch that have been seen.
         step: optimizer steps taken.
         epochs: epochs completed.
-        status: running, finished, diverged or interrupted.
+        status: running, finished, diverged, pruned or interrupted.
         best_epoch: the epoch whose weights are kept.
         seconds: spent in `fit`.
         lr: the learning rate of the last step.
@@ -149,7 +149,7 @@ class Trainer:
         seed: int,
         precision: str,
         on_step: Callable[[Training], str | None],
-        on_epoch: Callable[[Training, dict[str, float]], None],
+        on_epoch: Callable[[Training, dict[str, float]], str | None],
     ) -> Progress:
         """Train `training.learner` in place, on data that are on its device already, from where `training` stands.
 
@@ -157,7 +157,8 @@ class Trainer:
             seed: of the order of rows and of everything random inside the network.
             precision: fp32, fp64 or bf16.
             on_step: called after every step; what it returns, if anything, is the status to stop with at once.
-            on_epoch: called after every epoch with its logged values.
+            on_epoch: called after every epoch with its logged values; what it returns, if anything, is the status to
+                stop with.
 
         Returns:
             Where training ended. The network holds the last weights; `training.restore_best()` gives the best.
@@ -207,7 +208,8 @@ class Trainer:
             if schedule and progress.status == "running":
                 schedule.after_epoch(logged)
             progress.seconds = before + time.perf_counter() - started
-            on_epoch(training, logged)
+            if (stop := on_epoch(training, logged)) and progress.status == "running":
+                progress.status = stop
 
         if progress.status == "running":
             progress.status = "finished"

@@ -1,0 +1,296 @@
+"""Searchers: which settings a sweep tries next. A grid is Hydra's own; the others draw from intervals and choices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, QuotedString, RangeSweep
+
+from dlrun.errors import Mistake, choose
+
+JOURNAL = "study.journal"
+
+
+@dataclass
+class Domain:
+    """What a searched setting may be: one of `choices`, or a number from `low` to `high` (whole ones where `whole`).
+
+    Attributes:
+        step: between the numbers; None: any.
+        log: whether their logarithms are drawn evenly.
+    """
+
+    choices: list[str] | None = None
+    low: float = 0.0
+    high: float = 0.0
+    step: float | None = None
+    log: bool = False
+    whole: bool = False
+
+
+class Searcher(Protocol):
+    """Proposes settings, and may learn from what became of them."""
+
+    def begin(self, folder: Path, space: dict[str, Domain], objective: str, maximizes: bool) -> None:
+        """Make ready to search, or to go on with a search in `folder`."""
+
+    def proposals(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """(number, {override key: value}) of the trials that are still to be run."""
+
+    def tell(self, number: int, value: float | None, pruned: bool) -> None:
+        """What the objective of trial `number` was; None where it failed."""
+
+    def lines(self) -> list[str]:
+        """What there is to say at the end."""
+
+
+def is_searcher(target: object) -> bool:
+    """dlrun.sweeps.search.Grid, Random or Optuna"""
+    return target in (Grid, Random, Optuna)
+
+
+@dataclass
+class Grid:
+    """Every combination of the values on the command line."""
+
+
+@dataclass
+class Random:
+    """Settings drawn at random.
+
+    Args:
+        trials: how many.
+        objective: what they are ranked by: a figure such as `valid/accuracy`; None: what early stopping monitors.
+        space: by override key, in the grammar of the command line: `tag(log, interval(1e-4, 1e-1))`, `choice(a, b)`.
+        seed: of what is drawn.
+
+    Raises:
+        Mistake: trials below 1.
+    """
+
+    trials: int = 20
+    objective: str | None = None
+    space: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.trials < 1:
+            raise Mistake(f"sweeper.trials is {self.trials}: it must be at least 1")
+
+    def begin(self, folder: Path, space: dict[str, Domain], objective: str, maximizes: bool) -> None:
+        """There is nothing to go on with: each trial is a function of seed and number."""
+        self.domains = space
+
+    def proposals(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """All trials."""
+        for number in range(self.trials):
+            generator = np.random.default_rng([self.seed, number])
+            yield number, {key: _draw(domain, generator) for key, domain in self.domains.items()}
+
+    def tell(self, number: int, value: float | None, pruned: bool) -> None:
+        """Nothing is learned."""
+
+    def lines(self) -> list[str]:
+        """Nothing to say."""
+        return []
+
+
+@dataclass
+class Optuna(Random):
+    """Settings proposed by Optuna, which learns from the trials before; hopeless trials are pruned.
+
+    The study is kept in a journal in the sweep's folder, so that it can go on, and several processes can share it.
+
+    Args:
+        sampler: `tpe` (tree-structured Parzen estimator), `random` or `cmaes`.
+        pruner: `median` (stops a trial that is worse than the median of those before at the same epoch), `halving`
+            (successive halving) or `none`.
+        startup_trials: trials drawn at random before Optuna begins to learn and to prune.
+
+    Raises:
+        Mistake: an unknown sampler or pruner, or Optuna is not installed.
+    """
+
+    sampler: str = "tpe"
+    pruner: str = "median"
+    startup_trials: int = 5
+
+    def __post_init__(self):
+        super().__post_init__()
+        choose(self.sampler, dict.fromkeys(("tpe", "random", "cmaes")), "sweeper.sampler")
+        choose(self.pruner, dict.fromkeys(("median", "halving", "none")), "sweeper.pruner")
+        try:
+            import optuna
+        except ImportError as error:
+            raise Mistake("sweeper=optuna: needs Optuna: pip install 'dlrun[optuna]'") from error
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+    def begin(self, folder: Path, space: dict[str, Domain], objective: str, maximizes: bool) -> None:
+        """Open the study, and propose again what was under way when it stopped."""
+        import optuna
+        from optuna.trial import TrialState
+
+        samplers = {
+            "tpe": lambda: optuna.samplers.TPESampler(seed=self.seed, n_startup_trials=self.startup_trials),
+            "random": lambda: optuna.samplers.RandomSampler(seed=self.seed),
+            "cmaes": lambda: optuna.samplers.CmaEsSampler(seed=self.seed, n_startup_trials=self.startup_trials),
+        }
+        self.domains = {key: _distribution(domain) for key, domain in space.items()}
+        self.study = optuna.create_study(
+            storage=storage_in(folder), study_name="dlrun", load_if_exists=True, sampler=samplers[self.sampler](),
+            direction="maximize" if maximizes else "minimize",
+        )  # fmt: skip
+        for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
+            self.study.tell(trial.number, state=TrialState.FAIL)
+            self.study.enqueue_trial(trial.params)
+
+    def proposals(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """The trials that the study has seen end, and then as many as are missing."""
+        from optuna.trial import TrialState
+
+        for trial in self.study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
+            yield trial.number, {key: _text(value) for key, value in trial.params.items()}
+        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        while len(self.study.get_trials(deepcopy=False, states=states)) < self.trials:
+            trial = self.study.ask(self.domains)
+            yield trial.number, {key: _text(value) for key, value in trial.params.items()}
+
+    def tell(self, number: int, value: float | None, pruned: bool) -> None:
+        """Complete, pruned or failed; what the study knows already is left as it is."""
+        from optuna.trial import TrialState
+
+        if self.study.trials[number].state.is_finished():
+            return
+        if pruned or value is None or not math.isfinite(value):
+            self.study.tell(number, state=TrialState.PRUNED if pruned else TrialState.FAIL)
+        else:
+            self.study.tell(number, value)
+
+    def lines(self) -> list[str]:
+        """How much each setting matters, by Optuna's fANOVA."""
+        import optuna
+
+        finished = self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+        if len(finished) < 4 or len({trial.value for trial in finished}) < 2:
+            return []
+        found = optuna.importance.get_param_importances(
+            self.study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=self.seed)
+        )
+        return ["importance: " + ", ".join(f"{key} {share:.0%}" for key, share in found.items())]
+
+
+@dataclass
+class Pruning:
+    """What a run reports to its study after each epoch.
+
+    Attributes:
+        folder: of the sweep, with the study's journal.
+        number: of the trial.
+        pruner, startup_trials: as Optuna's settings.
+        objective: what is reported.
+    """
+
+    folder: Path
+    number: int
+    pruner: str
+    startup_trials: int
+    objective: str
+
+    def hopeless(self, epoch: int, logged: dict[str, float]) -> bool:
+        """Report an epoch, and whether to stop."""
+        if self.objective not in logged:
+            return False
+        if not hasattr(self, "_trial"):
+            self._trial = self._open()
+        self._trial.report(logged[self.objective], epoch)
+        return self._trial.should_prune()
+
+    def _open(self):
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        pruners = {
+            "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=self.startup_trials, n_warmup_steps=2),
+            "halving": optuna.pruners.SuccessiveHalvingPruner,
+        }
+        study = optuna.load_study(study_name="dlrun", storage=storage_in(self.folder), pruner=pruners[self.pruner]())
+        found = next(trial for trial in study.get_trials(deepcopy=False) if trial.number == self.number)
+        return optuna.trial.Trial(study, found._trial_id)
+
+
+def storage_in(folder: Path):
+    """The storage of the study in a sweep's folder."""
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+
+
+def space_of(overrides: list[Override], more: dict[str, Any]) -> tuple[list[str], dict[str, Domain]]:
+    """What is fixed on the command line, and what is searched, there and in `sweeper.space`.
+
+    Raises:
+        Mistake: nothing is searched, or a domain that cannot be.
+    """
+    parser = OverridesParser.create()
+    fixed = [override.input_line for override in overrides if not override.is_sweep_override()]
+    searched = {o.get_key_element(): o for o in overrides if o.is_sweep_override()}
+    for key, text in more.items():
+        searched.setdefault(str(key), parser.parse_override(f"{key}={text}"))
+    space = {key: _domain(key, override) for key, override in searched.items()}
+    if not space:
+        raise Mistake(
+            "sweeper: there is nothing to search; give a setting an interval: 'optimizer.lr=interval(0.01,1)'"
+        )
+    return fixed, space
+
+
+def _domain(key: str, override: Override) -> Domain:
+    value = override.value()
+    if isinstance(value, ChoiceSweep):
+        return Domain(choices=list(override.sweep_string_iterator()))
+    if isinstance(value, RangeSweep):
+        low, step = value.start, value.step
+        count = math.ceil((value.stop - low) / step)
+        if count < 1:
+            raise Mistake(f"{key}: {override.input_line} is an empty range")
+        whole = all(isinstance(number, int) for number in (low, step))
+        return Domain(low=low, high=low + (count - 1) * step, step=step, whole=whole)
+    if isinstance(value, IntervalSweep):
+        log, whole = "log" in value.tags, isinstance(value.start, int) and isinstance(value.end, int)
+        if value.end < value.start or (log and value.start <= 0):
+            raise Mistake(f"{key}: {override.input_line} must rise, and begin above 0 under tag(log, …)")
+        return Domain(low=value.start, high=value.end, log=log, whole=whole)
+    text = value.text if isinstance(value, QuotedString) else value
+    raise Mistake(f"{key}: '{text}' is no domain; write interval(0.1, 1), range(1, 9) or choice(a, b)")
+
+
+def _draw(domain: Domain, generator: np.random.Generator) -> str:
+    if domain.choices is not None:
+        return domain.choices[int(generator.integers(len(domain.choices)))]
+    if domain.step is not None:
+        steps = round((domain.high - domain.low) / domain.step)
+        return _text(domain.low + domain.step * int(generator.integers(steps + 1)))
+    low, high = (domain.low, domain.high + 1) if domain.whole else (domain.low, domain.high)
+    drawn = math.exp(generator.uniform(math.log(low), math.log(high))) if domain.log else generator.uniform(low, high)
+    return _text(min(math.floor(drawn), int(domain.high)) if domain.whole else float(f"{drawn:.4g}"))
+
+
+def _distribution(domain: Domain):
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if domain.choices is not None:
+        return CategoricalDistribution(domain.choices)
+    if domain.whole:
+        return IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=int(domain.step or 1))
+    return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else repr(value)
