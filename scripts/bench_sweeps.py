@@ -63,7 +63,7 @@ def grid(jobs: int) -> None:
         few = seconds(Path(name), "-m", *GRID, "seed=range(10)")
     with tempfile.TemporaryDirectory() as name:
         many = seconds(Path(name), "-m", *GRID, f"seed=range({jobs})")
-        runs = [json.loads(file.read_bytes()) for file in Path(name).rglob("*/[0-9]*/metrics.json")]
+        runs = [json.loads(file.read_bytes()) for file in Path(name).glob("outputs/sweeps/*/*/metrics.json")]
     training = sum(run["fit_seconds"] for run in runs) / len(runs)
     cost = (many - few) / (jobs - 10)
     print(

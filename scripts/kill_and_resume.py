@@ -3,11 +3,12 @@
     python scripts/kill_and_resume.py [kills per job, default 20]
 
 Prints a line per job: how many of the kills ended, after `dlrun resume=…`, with the same sha256 of weights, history and
-predictions. Exits 1 unless all did.
+predictions, and for a sweep also with the same table but for seconds. Exits 1 unless all did.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import random
 import signal
@@ -24,6 +25,10 @@ JOBS = {
         "model=cnn", "model.channels=[16,16]", "model.batch_norm=true", "trainer.accumulate=3", "trainer.epochs=40",
     ],
     "LSTM with a schedule": ["model=lstm", "scheduler=one_cycle", "optimizer.lr=0.01", "trainer.epochs=30"],
+    "sweep of six jobs, one after the other": ["-m", "seed=range(6)", "trainer.epochs=5", "plots=[]"],
+    "sweep of six jobs, two at once": [
+        "-m", "seed=range(6)", "trainer.epochs=20", "launcher=joblib", "jobs=2", "plots=[]",
+    ],
 }  # fmt: skip
 EVERY = ["trainer.checkpoint_every.steps=9", "trainer.early_stopping.patience=50"]
 FILES = ("model.safetensors", "history.csv", "predictions.csv")
@@ -36,8 +41,13 @@ def dlrun(*arguments: str, cwd: Path) -> subprocess.Popen:
 
 
 def digests(folder: Path) -> list[str]:
-    """sha256 of the files that must be equal."""
-    return [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES]
+    """sha256 of the files that must be equal; of a sweep those of all its jobs, and of its table but for seconds."""
+    if not (folder / "sweep.csv").exists():
+        return [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES]
+    rows = csv.DictReader((folder / "sweep.csv").read_text().splitlines())
+    table = str([{name: value for name, value in row.items() if name != "fit_seconds"} for row in rows])
+    jobs = sorted(file.parent for file in folder.glob("*/metrics.json"))
+    return [hashlib.sha256(table.encode()).hexdigest(), *(digest for job in jobs for digest in digests(job))]
 
 
 def run_folder(parent: Path, process: subprocess.Popen) -> Path:

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from conftest import needs_mnist
+from conftest import DATA, needs_mnist
 from PIL import Image
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
@@ -36,9 +36,16 @@ def test_command_works_as_printed(dlrun, tmp_path, line):
             tmp_path / "flowers" / ("rose", "daisy")[i % 2] / f"{i}.png"
         )
     arguments = shlex.split(line)[1:]
-    if "=latest" in line:
+    if "generate" in line or "data=names" in line:
+        if not (DATA / "names.txt").is_file():
+            pytest.skip("the names are not at hand")
+        dlrun("data=names", "data.limit=9000", "model=lstm", "trainer.epochs=1", "quiet=true")
+    elif "run=latest" in line or line.startswith("dlrun compare"):
+        dlrun("data=csv", "data.path=visits.csv", "data.target=Buy", "trainer.epochs=5")
+    elif "=latest" in line:
         dlrun("data=iris", "trainer.epochs=1", "model=logistic")
-    shorter = ["data.limit=500", "trainer.epochs=1"] if "data=mnist" in line and "--cfg" not in line else []
+    long = "data=mnist" in line and "--cfg" not in line
+    shorter = ["data.limit=500", "trainer.epochs=1"] if long else ["trainer.epochs=1"] if "data=names" in line else []
     assert dlrun(*arguments, *shorter).exit_code == 0
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-GROUPS = ("data", "model", "optimizer", "initializer", "scheduler", "loss", "trainer", "solver", "experiment")
+GROUPS = ("data", "model", "optimizer", "initializer", "scheduler", "loss", "trainer", "solver", "launcher", "sweeper",
+          "experiment")  # fmt: skip
 
 USAGE = """dlrun: deep-learning experiments from the command line
 
@@ -12,8 +13,13 @@ USAGE = """dlrun: deep-learning experiments from the command line
   dlrun model=cnn data=mnist                             choose by name
   dlrun data=csv data.path=houses.csv data.target=price  your own table
   dlrun optimizer=sgd optimizer.lr=0.1 trainer.epochs=5  set by path
-  dlrun -m model=mlp,cnn 'seed=range(5)'                 every combination, one after the other
-  dlrun resume=latest                                    go on where a run stopped, to the same bits
+  dlrun -m model=mlp,cnn 'seed=range(5)'                 every combination; launcher=joblib jobs=2: two at once
+  dlrun cv.folds=5 repeats=3                             every figure with its deviation
+  dlrun compare outputs                                  which run was best, and how sure is that
+  dlrun predict run=latest input=new.csv output=out.csv  what a run says of new rows
+  dlrun eval run=latest                                  its figures anew, or on other data: data.path=…
+  dlrun generate run=latest temperature=0.5              new lines by a model of characters (data=names)
+  dlrun resume=latest                                    go on where a run or a sweep stopped, to the same bits
   dlrun run=outputs/digits-mlp/…                         repeat a run, and say what differs
   tensorboard --logdir outputs                           look at the runs
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 
 from dlrun.evaluation.table import number
 from dlrun.sweeps.launch import Outcome
@@ -14,9 +13,8 @@ class Tally:
 
     def __init__(self, total: int):
         self.total = total
-        self.done = self.failed = 0
+        self.done = self.failed = self.started = 0
         self.best: tuple[float, str] | None = None
-        self.started = time.monotonic()
 
     def add(self, label: str, outcome: Outcome, ranked_by: tuple[str, bool]) -> None:
         """Take an outcome."""
@@ -32,7 +30,8 @@ class Tally:
 
     def __str__(self) -> str:
         best = f"   best {number(self.best[0])} ({self.best[1]})" if self.best and self.best[1] else ""
-        return f"{self.done} of {self.total} done, {self.failed} failed{best}"
+        running = max(self.started - self.done, 0)
+        return f"{self.done} of {self.total} done, {running} running, {self.failed} failed{best}"
 
 
 class Lines:
@@ -40,6 +39,9 @@ class Lines:
 
     def __init__(self, total: int):
         self.tally = Tally(total)
+
+    def on_start(self, label: str) -> None:
+        """Nothing to show."""
 
     def on_outcome(self, label: str, outcome: Outcome, ranked_by: tuple[str, bool], again: bool) -> None:
         """Print what became of a run."""
@@ -66,8 +68,14 @@ class Bar:
         self.task = self.bar.add_task(str(self.tally), total=total)
         self.bar.start()
 
+    def on_start(self, label: str) -> None:
+        """One more is running."""
+        self.tally.started += 1
+        self.bar.update(self.task, description=str(self.tally))
+
     def on_outcome(self, label: str, outcome: Outcome, ranked_by: tuple[str, bool], again: bool) -> None:
         """Show what became of a run."""
+        self.tally.started += again
         self.tally.add(label, outcome, ranked_by)
         value = outcome.value(ranked_by[0])
         figures = f"  {ranked_by[0]} {number(value)}" if value is not None else ""
@@ -82,6 +90,9 @@ class Bar:
 
 class Silence:
     """Nothing, for quiet=true."""
+
+    def on_start(self, label: str) -> None:
+        """Nothing."""
 
     def on_outcome(self, label: str, outcome: Outcome, ranked_by: tuple[str, bool], again: bool) -> None:
         """Nothing."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -85,10 +88,24 @@ def run_elsewhere(number: int, task: Task) -> Outcome:
     """Run a task in a process of a launcher; with several GPUs each task has one."""
     import torch
 
+    _end_with_parent()
     os.chdir(task.cwd)
     if torch.cuda.device_count() > 1:
         torch.cuda.set_device(number % torch.cuda.device_count())
     return run_task(task)
+
+
+@functools.cache
+def _end_with_parent() -> None:
+    """Let this process end when the one that launched it has been killed, so that no two write into one folder."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def run_task(task: Task) -> Outcome:

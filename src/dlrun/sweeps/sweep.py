@@ -191,6 +191,7 @@ class Sweep:
                     self._take(Outcome(part.path, found, 3 if metrics["status"] == "diverged" else 0), again=True)
                     continue
             self.places[part.path] = place
+            self.display.on_start(part.label)
             yield Task(
                 part.path, self.folder.path / place, part.job, resumes=before is not None, pruning=self._pruning(part)
             )
@@ -303,9 +304,7 @@ def expand(overrides: list[str], config_dir: str | None) -> tuple[list[list[str]
         varied = [override.get_key_element() for override in parsed if override.is_sweep_override()]
         for override in parsed:
             if isinstance(override.value(), IntervalSweep):
-                raise Mistake(
-                    f"{override.input_line}: an interval has no grid; add sweeper=random or sweeper=optuna, or name values"
-                )
+                raise Mistake(f"{override.input_line}: an interval has no grid; add sweeper=random or sweeper=optuna")
         return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0], varied
 
 
