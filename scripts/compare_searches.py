@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-LINE = ["data=line", "data.scale=standard", "data.split={test: null, valid: null}", "model=linear", "optimizer=momentum",
-        "trainer.batch_size=50", "trainer.epochs=30", "trainer.early_stopping=null",
+LINE = ["data=line", "data.scale=standard", "data.split={test: null, valid: null}", "model=linear",
+        "optimizer=momentum", "trainer.batch_size=50", "trainer.epochs=30", "trainer.early_stopping=null",
         "sweeper.objective=train_eval/loss", "optimizer.lr=tag(log, interval(1e-5, 1))",
         "optimizer.momentum=interval(0, 0.95)"]  # fmt: skip
 DIGITS = ["data=digits", "trainer.epochs=15", "trainer.early_stopping.patience=15", "sweeper.objective=valid/loss",

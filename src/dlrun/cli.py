@@ -12,7 +12,7 @@ from pathlib import Path
 import dlrun
 from dlrun.errors import Mistake, did_you_mean
 
-COMMANDS = ("compare", "eval", "predict", "generate")
+COMMANDS = ("compare", "eval", "generate", "list", "predict", "show")
 
 
 class Parser(argparse.ArgumentParser):

@@ -284,6 +284,8 @@ def explained():
         raise Mistake(_explain_parse(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise Mistake(_explain(error)) from error
+    except ValueError as error:  # Hydra's own, of a group that is given no name
+        raise Mistake(one_line(str(error).split(": Override(")[0])) from error
 
 
 def _explain_missing(error: MissingConfigException) -> str:

@@ -78,8 +78,10 @@ def run(
     console = Console(quiet=config.quiet or not alone, highlight=False, soft_wrap=True)
     device = set_up(config)
     trainer = check_parts(config, allowed)
-    data = load_data(config, allowed, sources).to(device)
-    model, layers = build_model(config, trainer, data, device, allowed)
+    with memory_explained("while loading the data", "take fewer rows, columns or words of them"):
+        data = load_data(config, allowed, sources).to(device)
+    with memory_explained("while building the model", "take a smaller one (model.…)"):
+        model, layers = build_model(config, trainer, data, device, allowed)
     torch.set_num_threads(environment.choose_threads(config.threads, sum(n.work for n in layers) * trainer.batch_size))
     training = begin_training(config, trainer, model, data)
     trainer.check(training, data)
@@ -100,7 +102,7 @@ def run(
         Interruption() as interruption,
         Recorder(folder, config, trainer, display, training, interruption, pruning) as recorder,
     ):
-        with memory_explained(model, trainer):
+        with memory_explained(*of_training(model, trainer)):
             progress = trainer.fit(
                 training,
                 data,
@@ -113,7 +115,7 @@ def run(
         exit_code = interruption.exit_code
         if not exit_code:
             training.restore_best()
-            with memory_explained(model, trainer):
+            with memory_explained(*of_training(model, trainer)):
                 scores = trainer.all_scores(model, data.splits(), precision)
             if not all(found.isfinite().all() for found in scores.values()):
                 progress.status = "diverged"
@@ -250,14 +252,21 @@ def plain(config: DictConfig) -> dict:
 
 
 @contextmanager
-def memory_explained(model: nn.Module, trainer: Trainer) -> Iterator[None]:
-    """Turn running out of memory, on the CPU or on CUDA, into one line that says what to lower."""
+def memory_explained(what: str, remedy: str) -> Iterator[None]:
+    """Turn running out of memory, on the CPU or on CUDA, into one line: for what, and what to lower."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
-        raise Mistake(
-            f"out of memory with trainer.batch_size={trainer.batch_size} and a model of {trainer.parameters(model):,} "
-            "parameters; lower trainer.batch_size (trainer.accumulate makes up for it), or take a smaller model"
-        ) from error
+        raise Mistake(f"out of memory {what}; {remedy}") from error
+
+
+def of_training(model: nn.Module, trainer: Trainer) -> tuple[str, str]:
+    """What takes the memory of a training, and what to lower."""
+    size = trainer.parameters(model)
+    network = "an estimator" if size is None else f"a model of {size:,} parameters"
+    return (
+        f"with trainer.batch_size={trainer.batch_size} and {network}",
+        "lower trainer.batch_size (trainer.accumulate makes up for it), or take a smaller model",
+    )

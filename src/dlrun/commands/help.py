@@ -19,6 +19,7 @@ USAGE = """dlrun: deep-learning experiments from the command line
   dlrun predict run=latest input=new.csv output=out.csv  what a run says of new rows
   dlrun eval run=latest                                  its figures anew, or on other data: data.path=…
   dlrun generate run=latest temperature=0.5              new lines by a model of characters (data=names)
+  dlrun list data; dlrun show mlp; dlrun list runs       what there is to choose, and what has been run
   dlrun resume=latest                                    go on where a run or a sweep stopped, to the same bits
   dlrun run=outputs/digits-mlp/…                         repeat a run, and say what differs
   tensorboard --logdir outputs                           look at the runs
@@ -42,7 +43,7 @@ def help_text(folder: Path, own: Path | None) -> str:
     """
     lines = [USAGE]
     for group in GROUPS:
-        choices = {**_choices(folder / group), **(_choices(own / group) if own else {})}
+        choices = {**choices_of(folder / group), **(choices_of(own / group) if own else {})}
         if choices:
             default = _default(folder, group)
             lines.append(f"{group}=" + (f"  (default: {default})" if default else ""))
@@ -54,7 +55,7 @@ def help_text(folder: Path, own: Path | None) -> str:
     return "\n".join(lines)
 
 
-def _choices(folder: Path) -> dict[str, str]:
+def choices_of(folder: Path) -> dict[str, str]:
     """The line on each choice of a group, by name; sub-folders too."""
     files = sorted(folder.rglob("*.yaml"))
     return {f.relative_to(folder).with_suffix("").as_posix(): _first_comment(f) for f in files}

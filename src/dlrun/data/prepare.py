@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ class DataSettings:
     split: Splits
     split_seed: int
     limit: int | None
-    train_rows: Any
+    train_rows: int | float | None
     scale_target: bool
     augment: Augment | None
 

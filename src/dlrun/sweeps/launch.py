@@ -73,14 +73,15 @@ def serial(tasks: Iterable[Task], jobs: int | None) -> Iterator[Outcome]:
 
 
 def joblib(tasks: Iterable[Task], jobs: int | None) -> Iterator[Outcome]:
-    """`jobs` at once (None: as many as there are CPU cores), each in a process of its own; outcomes as they come."""
+    """`jobs` at once (None: as many as there are CPU cores), each in a process of its own; outcomes as they come.
+
+    How many threads a job uses stays what it is alone, and so do its bits.
+    """
     import joblib as library
 
-    # idle threads must sleep: while they wait they would take the core that another job computes on
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    workers = library.Parallel(
-        n_jobs=jobs or os.cpu_count(), return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs"
-    )
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that waits must not hold the core of another job
+    jobs = jobs or os.cpu_count()
+    workers = library.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")
     yield from workers(library.delayed(run_elsewhere)(number, task) for number, task in enumerate(tasks))
 
 

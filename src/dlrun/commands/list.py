@@ -1,0 +1,80 @@
+"""`dlrun list <group>`: every choice of a group, a line on it, its settings; `dlrun list runs`: the latest runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import yaml
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from dlrun.commands.compare import Entry, ranking_of, read_entries
+from dlrun.commands.help import GROUPS, choices_of
+from dlrun.errors import Mistake, did_you_mean
+from dlrun.evaluation.table import number
+from dlrun.places import config_folder
+
+NOT_SETTINGS = ("_target_", "_partial_", "defaults", "licence", "file", "files", "class_names", "data_dir")
+
+
+def list(  # noqa: A001 (the name on the command line)
+    folders: list[str], output_dir: str = "outputs", count: int = 20
+) -> int:
+    """Show the choices of groups, or the latest runs.
+
+    Args:
+        folders: groups (data, model, optimizer, …), or `runs`.
+        output_dir: where runs are looked for.
+        count: how many of them are shown.
+
+    Raises:
+        Mistake: no such group.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    if not folders:
+        raise Mistake(f"list: name what: {', '.join((*GROUPS, 'runs'))}")
+    for name in folders:
+        if name == "runs":
+            print_runs(console, Path(output_dir).expanduser(), count)
+        elif name in GROUPS:
+            print_choices(console, name)
+        else:
+            raise Mistake(f"list: there is no group '{name}'{did_you_mean(name, (*GROUPS, 'runs'))}")
+    return 0
+
+
+def print_choices(console: Console, group: str) -> None:
+    """A line on every choice, and its settings with their defaults below."""
+    folder = config_folder() / group
+    for name, line in choices_of(folder).items():
+        console.print(f"{group}={name}  {line}", markup=False)
+        settings = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8")) or {}
+        shown = [f"{key}={_short(value)}" for key, value in settings.items() if key not in NOT_SETTINGS]
+        if shown:
+            console.print(f"    {'  '.join(shown)}", markup=False, style="dim")
+
+
+def print_runs(console: Console, output_dir: Path, count: int) -> None:
+    """The latest runs, newest first, with what they are ranked by, and the person's own name and note."""
+    entries = sorted(read_entries(output_dir, averaged=True), key=_begun, reverse=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in ("data", "model", "status", "figure", "", "name", "note", "folder"):
+        table.add_column(column, no_wrap=column == "folder")
+    for entry in entries[:count]:
+        figure = ranking_of([entry])
+        shown = [str(entry.value(key) or "") for key in ("data", "model", "status")]
+        value = entry.value(figure)
+        own = [str(entry.config.get(key) or "") for key in ("name", "note")]
+        table.add_row(*shown, figure if value is not None else "", number(value), *own, entry.folder)
+    console.print(table)
+
+
+def _begun(entry: Entry) -> str:
+    """When it was begun, by the date in the folder's name."""
+    return next((part for part in reversed(Path(entry.folder).parts) if part[:4].isdigit() and "_" in part), "")
+
+
+def _short(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | type([])) else str(value)

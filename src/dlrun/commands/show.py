@@ -1,0 +1,58 @@
+"""`dlrun show <choice>`: a choice of any group, its settings with their meaning, and what it is built of."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import yaml
+
+from dlrun.commands.help import GROUPS, choices_of
+from dlrun.errors import Mistake, did_you_mean
+from dlrun.places import config_folder
+
+
+def show(folders: list[str]) -> int:
+    """Print the YAML of choices, whose comments say what each setting means, and what their class says of itself.
+
+    Args:
+        folders: choices, such as `mlp` or `data=moons`.
+
+    Raises:
+        Mistake: no such choice.
+    """
+    if not folders:
+        raise Mistake("show: name a choice, such as mlp or moons (dlrun list model shows them)")
+    for name in folders:
+        for group, file in _find(name):
+            print(f"{group}={file.relative_to(config_folder() / group).with_suffix('')}")
+            text = file.read_text(encoding="utf-8")
+            print("".join(f"  {line}\n" for line in text.splitlines() if not line.startswith("# @package")), end="")
+            print(_said_of(text))
+    return 0
+
+
+def _find(name: str) -> list[tuple[str, Path]]:
+    """The files of a choice: `mlp` in whatever group, or `model=mlp`."""
+    group, _, choice = name.rpartition("=")
+    groups = [group] if group else GROUPS
+    found = [(g, config_folder() / g / f"{choice}.yaml") for g in groups]
+    found = [(g, file) for g, file in found if file.is_file()]
+    if not found:
+        every = [choice for g in GROUPS for choice in choices_of(config_folder() / g)]
+        raise Mistake(f"show: there is no choice '{name}'{did_you_mean(choice, every)}")
+    return found
+
+
+def _said_of(text: str) -> str:
+    """The docstring of the class or function that a YAML names, or nothing."""
+    settings = yaml.safe_load(text) or {}
+    target = settings.get("_target_", "")
+    if not target.startswith("dlrun."):
+        return f"  ({target}: see its own documentation)\n" if target else ""
+    module, _, name = target.rpartition(".")
+    import importlib
+
+    return "".join(
+        f"  {line}\n" for line in inspect.getdoc(getattr(importlib.import_module(module), name)).splitlines()
+    )
