@@ -100,3 +100,18 @@ def test_nothing_to_compare_is_one_line(dlrun, tmp_path):
     (tmp_path / "outputs").mkdir()
     said = dlrun("compare")
     assert said.exit_code == 2 and said.err.count("\n") == 1 and "no run" in said.err
+
+
+def test_a_learning_curve_and_runs_elsewhere_can_be_compared_too(dlrun, tmp_path):
+    dlrun(*JOB, "learning_curve=[0.5,1.0]")
+    dlrun(*JOB, f"output_dir={tmp_path}/elsewhere")
+    said = dlrun("compare", "outputs", f"{tmp_path}/elsewhere")
+    assert said.exit_code == 0, said.err
+    grouped = table(dlrun("compare", "outputs", "group_by=model", "format=csv"))
+    assert len(grouped) == 2  # the runs on half of the rows are no repeats of those on all
+
+
+def test_groups_tell_of_runs_that_did_not_finish(dlrun):
+    dlrun("-m", "data=diabetes", "model=linear", "optimizer=sgd", "optimizer.lr=1e6,0.01", "trainer.epochs=20",
+          "data.scale_target=false", "quiet=true")  # fmt: skip
+    assert "1 of 2 did not finish" in dlrun("compare", "group_by=model").out

@@ -85,3 +85,10 @@ def test_several_labels_are_learned_by_estimators_that_can(dlrun, tmp_path):
     ended = dlrun("data=csv", "data.path=t.csv", "data.target=[left,right]", "model=sklearn/k_neighbors_classifier")
     assert ended.exit_code == 0, ended.err
     assert ended.metrics["test"]["accuracy"] > 0.8
+
+
+def test_a_wrong_setting_of_an_estimator_leaves_nothing(dlrun):
+    ended = dlrun("data=iris", "model=sklearn/svc", "model.kernel=rbff")
+    assert ended.exit_code == 2 and ended.err.count("\n") == 1 and not ended.outputs.exists()
+    ended = dlrun("-m", "data=iris", "model=sklearn/svc", "model.kernel=rbff,polyy")
+    assert ended.exit_code == 2 and not ended.outputs.exists()

@@ -90,7 +90,9 @@ def test_data_that_have_changed_are_a_mistake(dlrun, flats, tmp_path):
     [
         (["threshold=1.5"], "threshold"),
         (["metrics=[acuracy_score]"], "accuracy_score"),
-        (["model=mlp"], "data.…"),
+        (["model=mlp"], "data.path=…"),
+        (["data.split_seed=3"], "of no split"),
+        (["metrics=[roc_auc_score]"], "judges probabilities"),
         (["data.path=none.csv"], "none.csv"),
         (["data.path=strange.csv"], "'maybe'"),
         (["run=nowhere"], "nowhere"),
@@ -102,3 +104,18 @@ def test_what_cannot_be_evaluated_is_one_line(dlrun, flats, tmp_path, arguments,
     flats.assign(dear="maybe").to_csv(tmp_path / "strange.csv", index=False)
     said = dlrun("eval", *arguments)
     assert said.exit_code == 2 and said.err.count("\n") == 1 and word in said.err, said.err
+
+
+def test_other_data_are_judged_alone_whatever_files_stood_beside_the_runs_own(dlrun, flats):
+    dlrun(*FLATS, "data.path_test=others.csv", "data.target=price", "data.drop=[dear]", "model=linear")
+    flats[300:350].to_csv("few.csv", index=False)
+    said = dlrun("eval", "data.path=few.csv")
+    assert said.exit_code == 0 and "50 test" in said.out, said.err + said.out
+
+
+def test_a_run_of_ones_own_parts_is_evaluated_with_their_folder(dlrun, tmp_path):
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "own.yaml").write_text("# own\n_target_: dlrun.models.mlp.MLP\nhidden: [3]\n")
+    dlrun("--config-dir", "conf", "model=own", "data=iris", "trainer.epochs=1")
+    assert dlrun("--config-dir", "conf", "eval").exit_code == 0
+    assert dlrun("eval", "-m").exit_code == 2

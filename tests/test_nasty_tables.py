@@ -138,3 +138,14 @@ def test_a_table_that_memory_cannot_hold_says_what_to_do(dlrun, tmp_path, frame,
     monkeypatch.setattr(files, "free_memory", lambda: 10_000)
     ended = dlrun(*CSV)
     assert ended.exit_code == 2 and ended.err.count("\n") == 1 and "data.drop" in ended.err
+
+
+def test_zip_codes_keep_their_zeros_and_are_known_again(dlrun, tmp_path, frame):
+    frame["zip"] = ["01234", "1234", "00501", "8000"] * 250
+    frame["y"] = np.where(frame["zip"].isin(["01234", "8000"]), "high", "low")
+    ended = train(dlrun, tmp_path, frame, "data.columns={zip: category}")
+    assert ended.metrics["test"]["accuracy"] == 1.0
+    said = dlrun("predict", "input=nasty.csv", "output=said.csv")
+    assert said.exit_code == 0 and said.err == ""
+    found = pd.read_csv(tmp_path / "said.csv")
+    assert (found["prediction"] == found["y"]).mean() > 0.99

@@ -199,6 +199,20 @@ HOSTILE = {
     "an allowed package by its number": lambda folder, marker: overrides(
         folder, "+allow_targets.0=evil", f"model._target_={evil(folder, marker)}"
     ),
+    "a sweep that sets what a folder may not": lambda folder, marker: whole_of(
+        folder, f"sweep=[{{allow_targets: [os, posix], data._target_: os.mkdir, +data.path: {marker}}}]"
+    ),
+    "a sweep of Hydra's own settings": lambda folder, marker: whole_of(
+        folder, "sweep=[{hydra.searchpath: [file:///tmp]}]"
+    ),
+    "a search that sets what a folder may not": lambda folder, marker: whole_of(
+        folder, "sweeper=random", "sweeper.space={data._target_: 'choice(os.mkdir)', allow_targets: 'choice([os])'}"
+    ),
+    "a searcher of its own": lambda folder, marker: whole_of(folder, "sweeper._target_=os.system"),
+    "a table that leads out of the folder": lambda folder, marker: (
+        whole_of(folder, "repeats=2"),
+        (folder / "sweep.csv").symlink_to(marker),
+    ),
     "overrides that are code": lambda folder, marker: (folder / "overrides.yaml").write_text(
         f"!!python/object/apply:os.system ['touch {marker}']"
     ),
@@ -213,6 +227,11 @@ def overrides(folder, *lines):
     (folder / "overrides.yaml").write_text(yaml.safe_dump([*SMALL, "trainer.epochs=2", *lines]))
 
 
+def whole_of(folder, *lines):
+    overrides(folder, *lines)
+    (folder / "metrics.json").write_text('{"status": "interrupted", "whole": true}')
+
+
 def link(path, target):
     path.unlink()
     path.symlink_to(target)
@@ -223,9 +242,13 @@ def test_a_hostile_run_folder_runs_no_code(dlrun, finished, tmp_path, monkeypatc
     marker = tmp_path / "marker"
     HOSTILE[name](finished, marker)
     monkeypatch.syspath_prepend(finished)
-    refused(dlrun(f"resume={finished}", "trainer.epochs=4"))
+    longer = [] if "whole" in json.loads((finished / "metrics.json").read_text()) else ["trainer.epochs=4"]
+    refused(dlrun(f"resume={finished}", *longer))
     repeated = dlrun(f"run={finished}")
-    if name != "a pickle for a checkpoint":  # a repeat needs no checkpoint, and trains as ever
+    if name not in (
+        "a pickle for a checkpoint",
+        "a table that leads out of the folder",
+    ):  # a repeat needs no checkpoint, and trains as ever
         refused(repeated)
     assert not marker.exists()
 

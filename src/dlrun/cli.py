@@ -24,7 +24,6 @@ class Parser(argparse.ArgumentParser):
 
 def entry_point() -> None:
     """The console script `dlrun`: exit with the code that `main` gives."""
-    sys.path.append(os.getcwd())  # a user's own classes; last, so that no file there hides a library
     sys.exit(main(sys.argv[1:]))
 
 
@@ -87,9 +86,10 @@ def _dispatch(options: argparse.Namespace) -> int:
 
     config, choices = compose(options.overrides, options.config_dir)
     from dlrun.one_run import Job, run
-    from dlrun.sweeps.plan import check_plan, has_parts
+    from dlrun.sweeps.plan import check_alone, check_plan, has_parts
 
     check_plan(config)
+    check_alone(config)
     if has_parts(config):
         from dlrun.sweeps.sweep import run_parts
 
@@ -107,7 +107,10 @@ def _command(name: str, options: argparse.Namespace) -> int:
         )
     from dlrun.commands.arguments import call
 
-    return call(name, getattr(import_module(f"dlrun.commands.{name}"), name), options.overrides[1:])
+    if options.multirun:
+        raise Mistake(f"-m: means nothing to dlrun {name}")
+    command = getattr(import_module(f"dlrun.commands.{name}"), name)
+    return call(name, command, options.overrides[1:], options.config_dir)
 
 
 def _take(overrides: list[str], key: str) -> str | None:

@@ -5,17 +5,19 @@ The keys inside `data`, `model`, `trainer`, … are typed by the signatures of t
 
 from __future__ import annotations
 
-import importlib.util
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from enum import Enum
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -177,10 +179,10 @@ class Composer:
             parsed = OverridesParser.create().parse_overrides(quoted)
             values = [override for override in parsed if _sets_a_value(override)]
             choosing = tuple(o.input_line for o in parsed if o not in values)
-            if choosing not in self._bases:
-                self._bases[choosing] = self._compose_by_hydra(list(choosing)) if values else ()
-            base = self._bases[choosing]
-            if not base:
+            if values and choosing not in self._bases:
+                self._bases[choosing] = self._compose_by_hydra(list(choosing))
+            base = self._bases.get(choosing)
+            if base is None or not values:
                 config, choices = self._compose_by_hydra(quoted)
                 return self._finish(config), choices
             config = deepcopy(base[0])
@@ -233,7 +235,7 @@ def own_packages(config_dir: str) -> set[str]:
     for file in Path(config_dir).rglob("*.yaml"):
         for name in {target.partition(".")[0] for target in _targets(OmegaConf.load(file))}:
             with suppress(ImportError, ValueError):
-                found[name] = importlib.util.find_spec(name)
+                found[name] = PathFinder.find_spec(name, [*sys.path, str(Path.cwd())])
     here = Path.cwd().resolve()
     return {
         name
@@ -284,6 +286,8 @@ def explained():
         raise Mistake(_explain_parse(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise Mistake(_explain(error)) from error
+    except yaml.YAMLError as error:
+        raise Mistake(f"a config file is no YAML: {one_line(error)}") from error
     except ValueError as error:  # Hydra's own, of a group that is given no name
         raise Mistake(one_line(str(error).split(": Override(")[0])) from error
 

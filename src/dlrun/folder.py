@@ -10,6 +10,7 @@ import math
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -60,7 +61,9 @@ class RunFolder:
         folder = cls(Path(path).expanduser())
         with writing(folder.path):
             folder.path.mkdir(parents=True, exist_ok=True)
-        if any(folder.path.iterdir()) and not folder.has("metrics.json"):
+        if any(folder.path.iterdir()) and "whole" not in (
+            folder.read_json("metrics.json") if folder.has("metrics.json") else {}
+        ):
             raise Mistake(f"sweep_dir: {path} holds something else than a sweep; name another folder")
         return folder
 
@@ -94,9 +97,7 @@ class RunFolder:
         Raises:
             Mistake: it is not there, cannot be read, or is a link that leads out of the folder.
         """
-        target = self.path / name
-        if self.path.resolve() not in target.resolve().parents:
-            raise Mistake(f"{target}: leads out of the run folder")
+        target = self._inside(name)
         try:
             return target.read_bytes()
         except OSError as error:
@@ -128,11 +129,10 @@ class RunFolder:
             raise Mistake(f"{self.path / name}: is damaged ({one_line(error)})") from error
 
     def remove(self) -> None:
-        """Delete the folder with the files in it, and the two above it where nothing else is in them."""
-        for file in self.path.iterdir():
-            file.unlink()
+        """Delete the folder with all that is in it, and the two above it where nothing else is in them."""
+        shutil.rmtree(self.path, ignore_errors=True)
         with suppress(OSError):
-            for empty in (self.path, *list(self.path.parents)[:2]):
+            for empty in list(self.path.parents)[:2]:
                 empty.rmdir()
 
     def keep_rows(self, name: str, rows: int) -> None:
@@ -158,12 +158,13 @@ class RunFolder:
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all: under a temporary name first, then renamed."""
-        target = self.path / name
+        target = self._inside(name)
         part = target.with_name(f".{target.name}.part")
         with writing(self.path):
             target.parent.mkdir(exist_ok=True)
+            part.unlink(missing_ok=True)  # of a process that was killed, or a link to somewhere else
             try:
-                with open(part, "wb") as file:
+                with open(part, "xb") as file:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
@@ -186,7 +187,7 @@ class RunFolder:
 
     def append_row(self, name: str, row: dict[str, object]) -> None:
         """Append a row to a CSV file; the first one writes the header."""
-        target = self.path / name
+        target = self._inside(name)
         with writing(self.path):
             new = not target.exists() or not target.stat().st_size
             with open(target, "a", newline="", encoding="utf-8") as file:
@@ -194,6 +195,17 @@ class RunFolder:
                 if new:
                     writer.writerow(row)
                 writer.writerow(row.values())
+
+    def _inside(self, name: str) -> Path:
+        """The path of a file of this folder.
+
+        Raises:
+            Mistake: it is a link that leads out of the folder.
+        """
+        target = self.path / name
+        if self.path.resolve() not in target.resolve().parents:
+            raise Mistake(f"{target}: leads out of the run folder")
+        return target
 
     def __str__(self) -> str:
         return str(self.path)
@@ -221,7 +233,12 @@ def _latest(outputs: Path) -> Path:
     folders = [folder for folder in every if not every.intersection(folder.parents)]
     if not folders:
         raise Mistake("latest: there is no run below outputs/ yet")
-    return max(folders, key=lambda folder: folder.stat().st_ctime)
+    return max(folders, key=lambda folder: (_date_of(folder), folder.stat().st_ctime))
+
+
+def _date_of(folder: Path) -> str:
+    """When a run was begun, by the name of its folder; empty where a person named it."""
+    return folder.name[:19] if re.match(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_", folder.name) else ""
 
 
 class writing:  # noqa: N801 (reads as a statement: with writing(folder))

@@ -99,6 +99,7 @@ def run(
     steps = trainer.steps(len(data.train))
     display = choose_display(config.quiet or not alone, trainer.epochs, steps, training.progress)
     with (
+        nothing_left_of_mistakes(folder, training, resumes),
         Interruption() as interruption,
         Recorder(folder, config, trainer, display, training, interruption, pruning) as recorder,
     ):
@@ -249,6 +250,17 @@ def names_of(job: Job) -> tuple[str, str]:
 def plain(config: DictConfig) -> dict:
     """The config as nested dicts, lists and plain values."""
     return OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+
+
+@contextmanager
+def nothing_left_of_mistakes(folder: RunFolder, training: Training, resumes: bool) -> Iterator[None]:
+    """Remove the folder of a run that a mistake ended before its first epoch was over."""
+    try:
+        yield
+    except Mistake:
+        if not resumes and not training.progress.epochs:
+            folder.remove()
+        raise
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import enum
 import functools
 import importlib
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable
@@ -67,6 +68,8 @@ def resolve(node: DictConfig, key: str, kind: Kind, allowed: tuple[str, ...] = (
     if not isinstance(path, str):
         raise Mistake(f"{key}: a config with a _target_ belongs here, not '{node}'")
     _refuse_foreign(path.partition(".")[0], path, key, allowed)
+    if path.partition(".")[0] in allowed and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # a user's own classes; last, so that no file there hides a library
     found = _locate(path, key)
     _refuse_foreign((getattr(found, "__module__", None) or "?").partition(".")[0], path, key, allowed)
     if isinstance(kind, type):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -157,7 +158,7 @@ def stored_config(folder: RunFolder) -> DictConfig:
     stored = folder.read_yaml("config.yaml")
     if not isinstance(stored, dict) or not all(isinstance(stored.get(key), dict) for key in ("model", "trainer")):
         raise Mistake(f"{where}: is damaged (no config of a run)")
-    if b"${" in folder.read_bytes("config.yaml"):
+    if "${" in json.dumps(stored, default=str):
         raise Mistake(f"{where}: is no config of a run, which refers to nothing outside (it has ${{…}})")
     choose(stored.get("precision"), dict.fromkeys(("fp32", "fp64", "bf16")), f"{where}: precision")
     return OmegaConf.create(stored)

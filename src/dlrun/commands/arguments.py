@@ -11,14 +11,14 @@ import yaml
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.targets import check_types
 
-TAKE_THE_REST = ("overrides", "folders")
+TAKE_THE_REST = ("overrides", "folders", "choices", "config_dir")
 
 
-def call(name: str, command: Callable[..., int], arguments: list[str]) -> int:
+def call(name: str, command: Callable[..., int], arguments: list[str], config_dir: str | None = None) -> int:
     """Call `command` with `key=value` arguments.
 
     A parameter called `overrides` gets those that the command does not know, for a config; one called `folders` those
-    that are not of the form key=value.
+    that are not of the form key=value, `choices` all of them; `config_dir` gets that of the command line.
 
     Returns:
         What the command returns: an exit code.
@@ -31,7 +31,7 @@ def call(name: str, command: Callable[..., int], arguments: list[str]) -> int:
     given, overrides, folders = {}, [], []
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        if not equals and "folders" in hints:
+        if ("folders" in hints and not equals) or "choices" in hints:
             folders.append(argument)
             continue
         if not equals:
@@ -47,7 +47,12 @@ def call(name: str, command: Callable[..., int], arguments: list[str]) -> int:
         if parameter.default is parameter.empty and key not in given:
             raise Mistake(f"{name}: {key}=… is needed")
     given = check_types({key: hints[key] for key in given}, given, "")
-    rest = {name: found for name, found in (("overrides", overrides), ("folders", folders)) if name in hints}
+    if config_dir is not None:
+        if "config_dir" not in hints:
+            raise Mistake(f"--config-dir: means nothing to dlrun {name}")
+        given["config_dir"] = config_dir
+    found = {"overrides": overrides, "folders": folders, "choices": folders}
+    rest = {name: value for name, value in found.items() if name in hints}
     return command(**given, **rest)
 
 

@@ -98,6 +98,8 @@ def compare(
     if not entries:
         raise Mistake(f"filter: no run has {filter}")
     keys = [group_by] if isinstance(group_by, str) else group_by
+    if keys and len({entry.config.get("data.train_rows") for entry in entries}) > 1 and "data.train_rows" not in keys:
+        keys = [*keys, "data.train_rows"]  # runs on fewer rows are no repeats of those on all
     if keys:
         for key in keys:
             _require(key, entries, "group_by")
@@ -137,7 +139,9 @@ def read_entries(root: Path, averaged: bool) -> list[Entry]:
         config = metrics.pop("config")
         if "whole" in metrics and not (averaged and "parts" in metrics):
             continue  # of a sweep, whose jobs count, or of parts that count themselves
-        deviation = {f"{s}/{m}": v for s, each in metrics.get("deviation", {}).items() for m, v in each.items()}
+        deviation = {
+            f"{s}/{m}": v for s, each in metrics.get("deviation", {}).items() for m, v in each.items() if v is not None
+        }
         found[file.parent] = Entry(str(file.parent), metrics, config, metrics.get("parts", 1), deviation)
     wholes = {folder for folder, entry in found.items() if "parts" in entry.metrics}
     return [found[folder] for folder in sorted(found) if not wholes.intersection(folder.parents)]
@@ -147,13 +151,16 @@ def grouped(entries: list[Entry], keys: list[str]) -> list[Entry]:
     """Entries that agree in `keys`, averaged: mean and sample standard deviation of every figure, and the count."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
-        if entry.metrics.get("status") == "finished":
-            groups.setdefault(json.dumps([entry.value(key) for key in keys]), []).append(entry)
+        groups.setdefault(json.dumps([entry.value(key) for key in keys]), []).append(entry)
     return [_average(group) for group in groups.values()]
 
 
-def _average(group: list[Entry]) -> Entry:
-    metrics: dict = {"status": "finished", "choices": group[0].metrics.get("choices", {}), "baseline": {}}
+def _average(every: list[Entry]) -> Entry:
+    """One entry for several; those that did not finish are left out, and the status tells of them."""
+    group = [entry for entry in every if entry.metrics.get("status") == "finished"] or every
+    lost = sum(entry.metrics.get("status") != "finished" for entry in every)
+    status = f"{lost} of {len(every)} did not finish" if lost else "finished"
+    metrics: dict = {"status": status, "choices": group[0].metrics.get("choices", {}), "baseline": {}}
     deviation = {}
     for split in ("train_eval", "valid", "test"):
         names = [n for n, v in group[0].metrics.get(split, {}).items() if isinstance(v, int | float)]
@@ -223,6 +230,8 @@ def judgement(ordered: list[Entry], ranked: str) -> list[str]:
     if len(ordered) < 2 or not _is_figure(ranked):
         return lines
     first, second = ordered[:2]
+    if first.value("data") != second.value("data"):
+        return [*lines, "these are runs on different data: their figures cannot be compared with each other"]
     values = first.value(ranked), second.value(ranked)
     if not all(isinstance(value, int | float) for value in values):
         return lines
@@ -231,12 +240,23 @@ def judgement(ordered: list[Entry], ranked: str) -> list[str]:
     if None in spread:
         lines.append("one run each: how much of a difference is noise, repeats=5 tells (or group_by= over seeds)")
         return lines
-    noise = 2 * math.sqrt(sum(s**2 / entry.count for s, entry in zip(spread, (first, second), strict=True)))
+    errors = [s**2 / entry.count for s, entry in zip(spread, (first, second), strict=True)]
+    noise = _quantile(errors, [entry.count for entry in (first, second)]) * math.sqrt(sum(errors))
     verdict = "less than the noise of the seeds" if difference <= noise else "more than the noise of the seeds"
-    lines.append(f"the first two differ by {number(difference)}, {verdict} ({number(noise)}, two standard errors)")
+    lines.append(f"the first two differ by {number(difference)}, {verdict} ({number(noise)}, by Welch's t-test at 5 %)")
     if difference <= noise:
         lines.append("so neither is known to be better")
     return lines
+
+
+def _quantile(errors: list[float], counts: list[int]) -> float:
+    """Student's t at 97.5 % with Welch's degrees of freedom, for squared standard errors of means of so many runs."""
+    from scipy.stats import t
+
+    if not sum(errors):
+        return 2.0
+    freedom = sum(errors) ** 2 / sum(e**2 / (n - 1) for e, n in zip(errors, counts, strict=True))
+    return float(t.ppf(0.975, freedom))
 
 
 def _holds(condition: str, entry: Entry, entries: list[Entry]) -> bool:
@@ -293,17 +313,20 @@ def _cell(entry: Entry, column: str) -> str:
 
 def _as_table(entries: list[Entry], columns: list[str], ranked: str) -> str:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    common = os.path.commonpath([entry.folder for entry in entries])
+    common = os.path.commonpath([os.path.abspath(entry.folder) for entry in entries])
     for column in columns:
         table.add_column(column, justify="left" if column in ("folder", "status") else "right", overflow="fold",
                          no_wrap=column == "folder")  # fmt: skip
     for entry in entries[:ROWS_SHOWN]:
-        cells = [os.path.relpath(entry.folder, common) if c == "folder" else _cell(entry, c) for c in columns]
+        cells = [
+            os.path.relpath(os.path.abspath(entry.folder), common) if c == "folder" else _cell(entry, c)
+            for c in columns
+        ]
         table.add_row(*cells)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
     with console.capture() as captured:
         console.print(table)
-    under = f"folders are below {common}\n" if "folder" in columns else ""
+    under = f"folders are below {os.path.relpath(common)}\n" if "folder" in columns else ""
     left = len(entries) - ROWS_SHOWN
     more = f"and {left:,} more (format=csv has them all)\n" if left > 0 else ""
     return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n" + more + under

@@ -21,7 +21,7 @@ from dlrun.data.module import Source, Spec, Split
 from dlrun.data.prepare import load as load_source
 from dlrun.data.prepare import split_settings
 from dlrun.data.targets import check_quantities, class_name, to_tensor
-from dlrun.errors import Mistake, blame, did_you_mean
+from dlrun.errors import Mistake, blame, did_you_mean, one_line
 from dlrun.evaluation.evaluate import evaluate
 from dlrun.evaluation.predictions import columns_of
 from dlrun.evaluation.table import print_results
@@ -29,6 +29,14 @@ from dlrun.folder import writing
 from dlrun.parts import load_data
 from dlrun.trained import Trained, load
 from dlrun.training.losses import build_loss, class_weights
+
+FILES_BESIDE = ("path_valid", "path_test")
+OF_THE_SPLIT = ("data.split", "data.limit", "data.train_rows", "data.scale_target", "data.augment", "data.task")
+OF_PROBABILITIES = (  # functions of sklearn.metrics that are wrong on predicted classes
+    "roc_auc_score", "average_precision_score", "log_loss", "brier_score_loss", "hinge_loss", "dcg_score", "ndcg_score",
+    "d2_log_loss_score", "d2_brier_score", "top_k_accuracy_score", "coverage_error", "label_ranking_loss",
+    "label_ranking_average_precision_score",
+)  # fmt: skip
 
 
 def eval(  # noqa: A001 (the name on the command line)
@@ -39,6 +47,7 @@ def eval(  # noqa: A001 (the name on the command line)
     output: str | None = None,
     device: str = "auto",
     allow_targets: list[str] | None = None,
+    config_dir: str | None = None,
 ) -> int:
     """Evaluate a run's model anew.
 
@@ -51,6 +60,7 @@ def eval(  # noqa: A001 (the name on the command line)
         output: a JSON file for the figures, besides the printed table.
         device: `auto`, `cpu`, `cuda`, …
         allow_targets: your own packages, if the run's model is from one of them.
+        config_dir: your own groups, if the run used any (`--config-dir`).
 
     Raises:
         Mistake: the run, its data or the other data cannot be used.
@@ -59,16 +69,19 @@ def eval(  # noqa: A001 (the name on the command line)
         raise Mistake(f"threshold is {threshold}: it must lie between 0 and 1")
     functions = {name: _metric(name) for name in metrics or []}
     for override in overrides:
-        if not override.lstrip("+").startswith(("data.", "data_dir=")):
+        key = override.partition("=")[0].lstrip("+")
+        if not key.startswith("data") or key.startswith(OF_THE_SPLIT):
             raise Mistake(
-                f"{override.partition('=')[0]}: eval takes run, threshold, metrics, output, device, allow_targets, and "
-                "data.… to judge the run by other data"
+                f"{key}: eval takes run, threshold, metrics, output, device, allow_targets, and data.path=… (or other "
+                "settings of the data, but of no split) to judge the run by other data, all their rows"
             )
     trained = load(run, device, tuple(allow_targets or ()))
-    config, choices = compose(stored_overrides(trained.folder) + overrides)
+    others = [override for override in overrides if not override.startswith("data_dir=")]
+    single = [f"data.{name}=null" for name in FILES_BESIDE if name in trained.config.data] if others else []
+    config, choices = compose([*stored_overrides(trained.folder), *single, *overrides], config_dir)
     allowed = tuple(config.allow_targets) + tuple(allow_targets or ())
     weights = None
-    if overrides:
+    if others:
         splits, notes = other_rows(trained, config, allowed)
         trained_on = training_targets(trained)
     else:
@@ -83,7 +96,7 @@ def eval(  # noqa: A001 (the name on the command line)
                 evaluation.figures[split].add(name, partial(function, found.truth, found.prediction))
     console = Console(highlight=False, soft_wrap=True)
     rows = ", ".join(f"{len(split):,} {name}" for name, split in splits.items())
-    what = f"{choices['data']} ({' '.join(overrides)})" if overrides else f"its own rows of {choices['data']}"
+    what = f"{choices['data']} ({' '.join(overrides)})" if others else f"its own rows of {choices['data']}"
     console.print(f"{trained.folder} on {what}: {rows}", *(f"  {note}" for note in notes), sep="\n", markup=False)
     print_results(console, evaluation.as_json())
     if output is not None:
@@ -127,7 +140,11 @@ def training_targets(trained: Trained) -> Tensor:
     """The targets that the run was trained on, from its predictions.csv: what its baseline goes by."""
     spec = trained.spec
     content = io.BytesIO(trained.folder.read_bytes("predictions.csv"))
-    frame = pd.read_csv(content, dtype={"truth": str, "split": str}, keep_default_na=False).query("split == 'train'")
+    try:
+        frame = pd.read_csv(content, dtype={"truth": str, "split": str}, keep_default_na=False)
+        frame = frame[frame["split"] == "train"]
+    except (ValueError, KeyError) as error:
+        raise Mistake(f"{trained.folder.path / 'predictions.csv'}: is damaged ({one_line(error)})") from error
     columns = [c for c in columns_of(spec) if c.startswith("truth")]
     if spec.task in ("binary", "multiclass"):
         values = frame["truth"].map({name: i for i, name in enumerate(spec.class_names)}).to_numpy()
@@ -166,6 +183,8 @@ def _metric(name: str) -> Callable:
     from sklearn import metrics
 
     names = [n for n in metrics.__all__ if n.endswith(("_score", "_error", "_loss", "_coef", "_coefficient"))]
+    if name in OF_PROBABILITIES:
+        raise Mistake(f"metrics: {name} judges probabilities; what dlrun has of that kind is in the table already")
     if name not in names:
         raise Mistake(f"metrics: there is no '{name}' in sklearn.metrics{did_you_mean(name, names)}")
     return getattr(metrics, name)

@@ -35,7 +35,7 @@ def generate(
         Mistake: the run is of other data, a number out of its range, or a start that the model cannot read.
     """
     temperatures = temperature if isinstance(temperature, list) else [temperature]
-    if not all(t > 0 for t in temperatures) or count < 1:
+    if not all(isinstance(t, int | float) and t > 0 for t in temperatures) or count < 1:
         raise Mistake(f"generate: temperature is {temperature} and count {count}: they must be above 0")
     trained = load(run, device)
     if not isinstance(trained.preprocessing, CharacterPreprocessing):

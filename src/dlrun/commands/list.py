@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 from pathlib import Path
 
@@ -20,7 +21,7 @@ NOT_SETTINGS = ("_target_", "_partial_", "defaults", "licence", "file", "files",
 
 
 def list(  # noqa: A001 (the name on the command line)
-    folders: list[str], output_dir: str = "outputs", count: int = 20
+    folders: builtins.list[str], output_dir: str = "outputs", count: int = 20
 ) -> int:
     """Show the choices of groups, or the latest runs.
 

@@ -6,8 +6,10 @@ import hashlib
 
 from dlrun.commands.stored import stored_overrides
 from dlrun.config import compose
+from dlrun.errors import Mistake
 from dlrun.folder import RunFolder
 from dlrun.one_run import Job, run
+from dlrun.sweeps.plan import has_parts
 
 SAME_BITS = ("model.safetensors", "history.csv", "predictions.csv")
 
@@ -31,6 +33,8 @@ def repeat(path: str, changes: list[str], config_dir: str | None) -> int:
             return sweep(overrides, config_dir)
         return run_parts(Job(*compose(overrides, config_dir), overrides), config_dir)
     config, choices = compose(overrides, config_dir)
+    if has_parts(config):
+        raise Mistake("run=: repeats one run; parts (repeats, cv.folds, learning_curve, sweep) go without it")
     ended = run(Job(config, choices, overrides))
     if ended is not None and not config.quiet:
         print("\n".join(compare(before, RunFolder(ended.folder), changes)))

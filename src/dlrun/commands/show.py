@@ -12,18 +12,18 @@ from dlrun.errors import Mistake, did_you_mean
 from dlrun.places import config_folder
 
 
-def show(folders: list[str]) -> int:
+def show(choices: list[str]) -> int:
     """Print the YAML of choices, whose comments say what each setting means, and what their class says of itself.
 
     Args:
-        folders: choices, such as `mlp` or `data=moons`.
+        choices: such as `mlp` or `data=moons`.
 
     Raises:
         Mistake: no such choice.
     """
-    if not folders:
+    if not choices:
         raise Mistake("show: name a choice, such as mlp or moons (dlrun list model shows them)")
-    for name in folders:
+    for name in choices:
         for group, file in _find(name):
             print(f"{group}={file.relative_to(config_folder() / group).with_suffix('')}")
             text = file.read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,10 @@ def cached(
         with np.load(place, allow_pickle=False) as stored:
             return dict(stored)
     arrays = decode()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    part = place.with_name(f".{os.getpid()}-{place.name}")
-    with open(part, "wb") as file:
-        np.savez(file, **arrays)
-    os.replace(part, place)
+    with suppress(OSError):  # where nothing can be kept, it is decoded again next time
+        place.parent.mkdir(parents=True, exist_ok=True)
+        part = place.with_name(f".{os.getpid()}-{place.name}")
+        with open(part, "wb") as file:
+            np.savez(file, **arrays)
+        os.replace(part, place)
     return arrays

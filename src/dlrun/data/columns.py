@@ -133,6 +133,8 @@ def category_texts(column: pd.Series) -> pd.Series:
 
 
 def _written(text: str) -> str:
+    if text in ("TRUE", "true", "FALSE", "false"):  # as pandas reads them, and writes them again
+        return text.capitalize()
     return text.rstrip("0").rstrip(".") if re.fullmatch(r"-?(0|[1-9]\d*)\.\d+", text) else text
 
 

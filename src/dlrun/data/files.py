@@ -68,12 +68,16 @@ def free_memory() -> int | None:
 
 
 def read_table(
-    source: Path | io.BytesIO, name: str, drop: list[str] | None = None, targets: list[str] | None = None
+    source: Path | io.BytesIO,
+    name: str,
+    drop: list[str] | None = None,
+    targets: list[str] | None = None,
+    as_text: list[str] | None = None,
 ) -> pd.DataFrame:
     """A table from a file or from unpacked bytes, by the suffix of `name`: .tsv and .tab by tabulators, .parquet,
     anything else by the separator that its first line shows; .gz, .bz2, .xz and .zip files unpacked. `?`, blanks, NA
     and the like are missing values, but "None" is a class where a column of `targets` holds text. The columns in `drop`
-    are not read.
+    are not read; those in `as_text` are text, whatever they look like (zip codes).
 
     Raises:
         Mistake: it cannot be read as a table, is empty, has two columns of one name, or none of a name in `drop`.
@@ -85,13 +89,15 @@ def read_table(
             require(drop or [], frame, "data.drop")
             frame = frame.drop(columns=drop or [])
         else:
-            frame = _read_text_table(source, name, drop or [], targets or [])
+            frame = _read_text_table(source, name, drop or [], targets or [], as_text or [])
     if frame.empty:
         raise Mistake(f"{name}: there is a header but no row")
     return frame
 
 
-def _read_text_table(source: Path | io.BytesIO, name: str, drop: list[str], targets: list[str]) -> pd.DataFrame:
+def _read_text_table(
+    source: Path | io.BytesIO, name: str, drop: list[str], targets: list[str], as_text: list[str]
+) -> pd.DataFrame:
     separator, header = _read_header(source, "\t" if _suffixes(name) & {".tsv", ".tab"} else None)
     _refuse_twins(header, name)
     require(drop, header, "data.drop")
@@ -102,6 +108,7 @@ def _read_text_table(source: Path | io.BytesIO, name: str, drop: list[str], targ
         frame = pd.read_csv(
             source, sep=separator, names=header, header=0, na_values=missing, keep_default_na=False,
             skipinitialspace=True, low_memory=False, index_col=False, usecols=kept if drop else None,
+            dtype={column: str for column in as_text if column in kept},
         )  # fmt: skip
     for column in set(targets) & set(kept):
         without = frame[column].mask(frame[column] == "None")
@@ -158,9 +165,12 @@ def load_array(path: Path) -> np.ndarray:
         Mistake: it is none, or could run code.
     """
     try:
-        return np.load(path, mmap_mode="c", allow_pickle=False)
+        array = np.load(path, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise Mistake(f"{path}: cannot be read as an array ({one_line(error)})") from error
+    if not isinstance(array, np.ndarray) or array.ndim < 2 or array.dtype.kind not in "iufb":
+        raise Mistake(f"{path}: holds no array of rows of numbers")
+    return array
 
 
 def _suffixes(name: str) -> set[str]:

@@ -105,7 +105,7 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
     ordered = source.first_steps is not None
     parts = split_rows(len(chosen), given, settings.split, settings.split_seed, labels, column_of, cv, ordered)
     rows = {name: chosen[indices] for name, indices in parts.items()}
-    rows["train"] = fewer_rows(rows["train"], settings.train_rows, settings.split_seed, ordered)
+    rows["train"] = fewer_rows(rows["train"], settings.train_rows, settings.split, settings.split_seed, ordered)
     if ordered:
         rows = keep_apart(source, rows, [] if folded else list(given), notes)
 

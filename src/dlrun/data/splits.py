@@ -76,7 +76,7 @@ def _take_fold(
     """
     from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
 
-    by, column = next(iter(part.by.items())) if isinstance(part.by, dict) and len(part.by) == 1 else (part.by, None)
+    by, column = _by(part, labels, "data.split.test")
     stratify = labels is not None if part.stratify is None else part.stratify
     groups = classes = None
     if by == "group":
@@ -101,10 +101,11 @@ def _take_fold(
     return rest[kept], rest[held_out]
 
 
-def fewer_rows(train: np.ndarray, wanted: int | float | None, seed: int, ordered: bool) -> np.ndarray:
+def fewer_rows(train: np.ndarray, wanted: int | float | None, splits: Splits, seed: int, ordered: bool) -> np.ndarray:
     """`data.train_rows` of the training rows: so many, or that share; more of them always hold the fewer.
 
-    Of rows in a random order the first; of rows in the order of their file some drawn at random; of a series the last.
+    Of rows in a random order (a random split gives one) the first; of a series, and of rows split by time, the last;
+    of any other rows some drawn at random, in the order of their file.
 
     Raises:
         Mistake: more than there are, none, or a share outside 0 to 1.
@@ -117,7 +118,8 @@ def fewer_rows(train: np.ndarray, wanted: int | float | None, seed: int, ordered
     size = max(1, round(wanted * len(train))) if share else wanted
     if isinstance(wanted, bool) or not 1 <= size <= len(train):
         raise Mistake(f"data.train_rows is {wanted}: there are {len(train)} training rows")
-    if ordered:
+    ways = [part.by for part in (splits.test, splits.valid) if part is not None]
+    if ordered or any(isinstance(by, dict) and "time" in by for by in ways):
         return train[-size:]
     if size < len(train) and (np.diff(train) > 0).all():
         return np.sort(np.random.default_rng(seed).permutation(train)[:size])
@@ -147,11 +149,7 @@ def _take(
     key: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(kept, taken) of the rows `rest`."""
-    by, column = next(iter(part.by.items())) if isinstance(part.by, dict) and len(part.by) == 1 else (part.by, None)
-    if by not in (("random", "last") if column is None else ("time", "group")):
-        raise Mistake(f"{key}.by: '{part.by}' is none of random, last, {{time: <column>}}, {{group: <column>}}")
-    if by != "random" and part.stratify:
-        raise Mistake(f"{key}.stratify: only rows drawn at random can be stratified; use {key}.by=random")
+    by, column = _by(part, labels, key)
     size = _size(len(rest), part, key)
     if by == "group":
         return _take_groups(rest, column_of(column, False)[rest], size, seed, key)
@@ -162,13 +160,27 @@ def _take(
     from sklearn.model_selection import train_test_split
 
     stratify = labels is not None if part.stratify is None else part.stratify
-    if stratify and labels is None:
-        raise Mistake(f"{key}.stratify: only classes can be stratified; leave it null")
     classes = labels[rest] if stratify else None
     if stratify:
         _check_classes(classes, size, key)
     kept, taken = train_test_split(rest, test_size=size, random_state=seed, stratify=classes)
     return kept, taken
+
+
+def _by(part: SplitPart, labels: np.ndarray | None, key: str) -> tuple[object, str | None]:
+    """How a split goes (random, last, time, group), and by which column.
+
+    Raises:
+        Mistake: in no such way, or stratified where that cannot be.
+    """
+    by, column = next(iter(part.by.items())) if isinstance(part.by, dict) and len(part.by) == 1 else (part.by, None)
+    if by not in (("random", "last") if column is None else ("time", "group")):
+        raise Mistake(f"{key}.by: '{part.by}' is none of random, last, {{time: <column>}}, {{group: <column>}}")
+    if by != "random" and part.stratify:
+        raise Mistake(f"{key}.stratify: only rows drawn at random can be stratified; use {key}.by=random")
+    if part.stratify and labels is None:
+        raise Mistake(f"{key}.stratify: only classes can be stratified; leave it null")
+    return by, column
 
 
 def _take_groups(rest: np.ndarray, groups: np.ndarray, size: int, seed: int, key: str) -> tuple[np.ndarray, np.ndarray]:
@@ -178,7 +190,10 @@ def _take_groups(rest: np.ndarray, groups: np.ndarray, size: int, seed: int, key
     if len(np.unique(groups)) < 2:
         raise Mistake(f"{key}.by: there is one group only; none could be set apart")
     splitter = GroupShuffleSplit(1, test_size=size / len(rest), random_state=seed)
-    kept, taken = next(splitter.split(rest, groups=groups))
+    try:
+        kept, taken = next(splitter.split(rest, groups=groups))
+    except ValueError as error:
+        raise Mistake(f"{key}: {len(np.unique(groups))} groups cannot be divided so ({error})") from error
     return rest[kept], rest[taken]
 
 

@@ -51,7 +51,7 @@ def csv(
         if given is not None:
             place = find(given, data_dir, keys[name])
             check_memory(place, given)
-            frames[name] = read_table(place, given, drop, targets)
+            frames[name] = read_table(place, given, drop, targets, categories_in(columns))
     expected = list(frames["train"].columns)
     for name, frame in frames.items():
         require(expected, frame, f"{keys[name]}: {files[name]}")
@@ -77,7 +77,7 @@ def published(
         Mistake: the file cannot be had.
     """
     targets, drop = names_of(target), [str(d) for d in drop or []]
-    frames = {"train": read_table(io.BytesIO(read(file, data_dir)), file.path, drop, targets)}
+    frames = {"train": read_table(io.BytesIO(read(file, data_dir)), file.path, drop, targets, categories_in(columns))}
     return _source(frames, targets, columns, max_categories, scale, polynomial)
 
 
@@ -98,6 +98,11 @@ def california_housing(file: File, data_dir: str | None = None, scale: Any = "st
     except OSError as error:
         raise Mistake(f"california_housing: cannot be downloaded ({one_line(error)})") from error
     return from_bunch(bunch, scale)
+
+
+def categories_in(columns: dict[str, str] | None) -> list[str]:
+    """The columns that a person has named categories: they are read as they are written."""
+    return [name for name, kind in (columns or {}).items() if kind == "category"]
 
 
 def names_of(target: str | int | float | list[str]) -> list[str]:

@@ -23,7 +23,7 @@ class Tally:
         self.total = max(self.total, self.done)
         name, maximizes = ranked_by
         value = outcome.value(name)
-        if value is not None and outcome.status == "finished":
+        if value is not None and outcome.counts:
             better = self.best is None or (value > self.best[0] if maximizes else value < self.best[0])
             if better:
                 self.best = (value, label)

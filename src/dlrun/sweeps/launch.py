@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dlrun.data.module import Source
 from dlrun.errors import Mistake
-from dlrun.folder import RunFolder
+from dlrun.folder import RunFolder, writing
 from dlrun.one_run import Job, run
 from dlrun.sweeps.search import Pruning
 
@@ -54,6 +54,11 @@ class Outcome:
     def status(self) -> str:
         """failed, or the status of the run."""
         return self.metrics.get("status", "failed")
+
+    @property
+    def counts(self) -> bool:
+        """Whether its figures count: it finished, or was stopped by trainer.max_minutes and evaluated."""
+        return self.status == "finished" or (self.status == "interrupted" and self.exit_code == 0)
 
     def value(self, name: str) -> float | None:
         """A figure by `<split>/<metric>`, or None."""
@@ -112,8 +117,11 @@ def _end_with_parent() -> None:
 def run_task(task: Task) -> Outcome:
     """Run a part in its folder; a mistake or a crash is an outcome too, so that the others go on."""
     folder = RunFolder(task.folder)
-    task.folder.mkdir(parents=True, exist_ok=True)
     try:
+        if task.folder.is_symlink() or any(p.is_symlink() for p in list(task.folder.parents)[: task.path.count("/")]):
+            raise Mistake(f"{task.folder}: is a link, which may lead out of the folder of the whole")
+        with writing(task.folder):
+            task.folder.mkdir(parents=True, exist_ok=True)
         ended = run(task.job, folder, resumes=task.resumes, alone=False, sources=_SOURCES, pruning=task.pruning)
         metrics = {name: value for name, value in ended.metrics.items() if name != "config"}
         return Outcome(task.path, metrics, ended.exit_code)
@@ -125,7 +133,7 @@ def run_task(task: Task) -> Outcome:
 
 
 def _remove_empty(path: Path) -> None:
-    if not any(path.iterdir()):
+    if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
         path.rmdir()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -64,6 +65,16 @@ def check_plan(config: DictConfig) -> None:
     settings_of(config.sweep)
 
 
+def check_alone(config: DictConfig) -> None:
+    """Refuse a searcher where nothing is searched.
+
+    Raises:
+        Mistake: `sweeper` is chosen, and `-m` is not.
+    """
+    if config.sweeper.get("trials") is not None:
+        raise Mistake("sweeper: searches need -m: dlrun -m …")
+
+
 def short(text: str) -> str:
     """A value for a table: a long number with four digits."""
     try:
@@ -106,7 +117,9 @@ def settings_of(sweep: Any) -> list[dict[str, str]]:
         return []
     if isinstance(plain, dict) and plain and all(isinstance(values, list) and values for values in plain.values()):
         keys = [str(key) for key in plain]
-        grid = itertools.islice(itertools.product(*plain.values()), GRID_LIMIT)
+        if math.prod(map(len, plain.values())) > GRID_LIMIT:
+            raise Mistake(f"sweep: has more than {GRID_LIMIT:,} settings")
+        grid = itertools.product(*plain.values())
         return [dict(zip(keys, map(written, values), strict=True)) for values in grid]
     if isinstance(plain, list) and plain and all(isinstance(one, dict) and one for one in plain):
         return [{str(key): written(value) for key, value in one.items()} for one in plain]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import yaml
@@ -11,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from dlrun.evaluation.metrics import higher_is_better
 from dlrun.evaluation.table import number
 from dlrun.folder import RunFolder, flatten
 from dlrun.one_run import Job, plain
@@ -54,8 +56,8 @@ class Setting:
 
     @property
     def ended(self) -> list[dict]:
-        """The metrics of its parts that finished."""
-        return [outcome.metrics for _, outcome, _ in self.parts if outcome.status == "finished"]
+        """The metrics of its parts that count."""
+        return [outcome.metrics for _, outcome, _ in self.parts if outcome.counts]
 
     def figure(self, name: str) -> tuple[float | None, float | None]:
         """(mean, deviation) of a figure `<split>/<metric>` over the parts on most rows."""
@@ -67,14 +69,14 @@ class Setting:
         """(training rows, averaged metrics) of its learning curve, by rows; empty where it has none."""
         by_rows: dict[str, list[dict]] = {}
         for part, outcome, _ in self.parts:
-            if "rows" in part.within and outcome.status == "finished":
+            if "rows" in part.within and outcome.counts:
                 by_rows.setdefault(part.within["rows"], []).append(outcome.metrics)
         averaged = [(found[0]["rows"]["train"], average(found)) for found in by_rows.values()]
         return sorted(averaged, key=lambda pair: pair[0])
 
     def write(self, folder: RunFolder) -> None:
         """Write what the parts give together: metrics.json, history.csv, predictions.csv, and what there is to draw."""
-        finished = {part.path: at for part, outcome, at in self.parts if outcome.status == "finished"}
+        finished = {part.path: at for part, outcome, at in self.parts if outcome.counts}
         folder.write_text("config.yaml", yaml.safe_dump(plain(self.whole.config), sort_keys=False, allow_unicode=True))
         known = {"choices": self.whole.choices, "config": dict(flatten(plain(self.whole.config)))}
         metrics = {"status": self.status, "whole": True, "several": False, **known}
@@ -103,15 +105,21 @@ def row_of(part: Part, outcome: Outcome) -> dict[str, object]:
     return {"job": part.path, "status": outcome.status, **part.varied, **part.within, **figures, **fit}
 
 
-def ranked_by(config: DictConfig) -> tuple[str, bool]:
-    """The figure that settings are ranked by, and whether more of it is better: the monitored value on validation rows,
-    else the training loss; with folds and no validation rows, the loss of the folds that were held out."""
+def candidates(config: DictConfig) -> list[str]:
+    """What settings may be ranked by, the best first: the monitored value on validation rows, the validation loss, with
+    folds and no validation rows the loss of the folds that were held out, else the training loss."""
     stopping = config.trainer.get("early_stopping")
-    if config.data.split.valid is None or not any(config.data.split.valid.get(n) for n in ("fraction", "rows")):
-        return ("test/loss" if config.cv.folds is not None else "train_eval/loss"), False
-    if stopping and stopping.monitor.startswith("valid/"):
-        return stopping.monitor, EarlyStopping(**stopping).maximizes
-    return "valid/loss", False
+    monitored = [stopping.monitor] if stopping and stopping.monitor.startswith("valid/") else []
+    held_out = ["test/loss"] if config.cv.folds is not None else []
+    return [*monitored, "valid/loss", *held_out, "train_eval/loss"]
+
+
+def ranked_by(config: DictConfig, value: Callable[[str], float | None]) -> tuple[str, bool]:
+    """The first of the candidates that a run has, and whether more of it is better."""
+    name = next((name for name in candidates(config) if value(name) is not None), "train_eval/loss")
+    stopping = config.trainer.get("early_stopping")
+    monitored = stopping and name == stopping.monitor
+    return name, EarlyStopping(**stopping).maximizes if monitored else higher_is_better(name.partition("/")[2])
 
 
 def report(console: Console, settings: list[Setting], name: str, maximizes: bool) -> None:
@@ -122,7 +130,7 @@ def report(console: Console, settings: list[Setting], name: str, maximizes: bool
 
     def rank(setting: Setting) -> tuple:
         value = setting.figure(name)[0]
-        usable = setting.status == "finished" and value is not None
+        usable = setting.status in ("finished", "interrupted") and value is not None
         return (not usable, 0 if not usable else -value if maximizes else value)
 
     ordered = sorted(settings, key=rank)
@@ -138,7 +146,7 @@ def report(console: Console, settings: list[Setting], name: str, maximizes: bool
     console.print(table)
     if name.startswith("test/"):
         console.print("ranked by test rows: what is chosen by them looks better there than it is")
-    if ordered[0].status == "finished":
+    if ordered[0].status in ("finished", "interrupted"):
         best = [o for o in ordered[0].whole.overrides if o.partition("=")[0] not in NOT_OF_THE_RUN]
         console.print(f"best: dlrun {shlex.join(best)}", markup=False)
 
@@ -157,7 +165,9 @@ def _print_averages(console: Console, setting: Setting) -> None:
         return
     found = average(setting.ended)
     splits = [s for s in ("train_eval", "valid", "test") if s in found]
-    table = _table(f"mean ± standard deviation over {found['parts']} runs")
+    lost = len(setting.parts) - found["parts"]
+    lacking = f" ({lost} more did not finish)" if lost else ""
+    table = _table(f"mean ± standard deviation over {found['parts']} runs{lacking}")
     for column in ("", *splits):
         table.add_column(column, no_wrap=True, justify="right" if column else "left")
     table.add_column("baseline", justify="right", style="dim")

@@ -43,8 +43,11 @@ class Searcher(Protocol):
     def proposals(self) -> Iterator[tuple[int, dict[str, str]]]:
         """(number, {override key: value}) of the trials that are still to be run."""
 
-    def tell(self, number: int, value: float | None, pruned: bool) -> None:
-        """What the objective of trial `number` was; None where it failed."""
+    def tell(self, number: int, value: float | None, hopeless: bool) -> None:
+        """What the objective of trial `number` was; None where it failed, or (`hopeless`) was pruned or diverged."""
+
+    def pruning(self, folder: Path, number: int, objective: str) -> Pruning | None:
+        """What stops trial `number` early, or None."""
 
     def lines(self) -> list[str]:
         """What there is to say at the end."""
@@ -93,8 +96,11 @@ class Random:
             generator = np.random.default_rng([self.seed, number])
             yield number, {key: _draw(domain, generator) for key, domain in self.domains.items()}
 
-    def tell(self, number: int, value: float | None, pruned: bool) -> None:
+    def tell(self, number: int, value: float | None, hopeless: bool) -> None:
         """Nothing is learned."""
+
+    def pruning(self, folder: Path, number: int, objective: str) -> Pruning | None:
+        """Nothing is stopped early."""
 
     def lines(self) -> list[str]:
         """Nothing to say."""
@@ -132,23 +138,34 @@ class Optuna(Random):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def begin(self, folder: Path, space: dict[str, Domain], objective: str, maximizes: bool) -> None:
-        """Open the study, and propose again what was under way when it stopped."""
+        """Open the study, and propose again what was under way when it stopped.
+
+        Raises:
+            Mistake: the study in `folder` is a search for something else.
+        """
         import optuna
         from optuna.trial import TrialState
 
-        samplers = {
-            "tpe": lambda: optuna.samplers.TPESampler(seed=self.seed, n_startup_trials=self.startup_trials),
-            "random": lambda: optuna.samplers.RandomSampler(seed=self.seed),
-            "cmaes": lambda: optuna.samplers.CmaEsSampler(seed=self.seed, n_startup_trials=self.startup_trials),
-        }
+        direction = "maximize" if maximizes else "minimize"
         self.domains = {key: _distribution(domain) for key, domain in space.items()}
         self.study = optuna.create_study(
-            storage=storage_in(folder), study_name="dlrun", load_if_exists=True, sampler=samplers[self.sampler](),
-            direction="maximize" if maximizes else "minimize",
-        )  # fmt: skip
-        for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
+            storage=storage_in(folder), study_name="dlrun", load_if_exists=True, direction=direction
+        )
+        aim = {"objective": objective, "space": repr(sorted(space.items()))}
+        if self.study.user_attrs.get("aim", aim) != aim or self.study.direction.name.lower() != direction:
+            raise Mistake(f"sweep_dir: {folder} holds a search for something else; name another")
+        self.study.set_user_attr("aim", aim)
+        seed = self.seed + len(self.study.trials)  # a search that goes on must not draw again what it drew before
+        self.study.sampler = {
+            "tpe": lambda: optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.startup_trials),
+            "random": lambda: optuna.samplers.RandomSampler(seed=seed),
+            "cmaes": lambda: optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=self.startup_trials),
+        }[self.sampler]()
+        stopped = self.study.get_trials(states=(TrialState.RUNNING,))
+        for trial in stopped:
             self.study.tell(trial.number, state=TrialState.FAIL)
             self.study.enqueue_trial(trial.params)
+        self.study.set_user_attr("repeated", self.study.user_attrs.get("repeated", 0) + len(stopped))
 
     def proposals(self) -> Iterator[tuple[int, dict[str, str]]]:
         """The trials that the study has seen end, and then as many as are missing."""
@@ -156,21 +173,28 @@ class Optuna(Random):
 
         for trial in self.study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
             yield trial.number, {key: _text(value) for key, value in trial.params.items()}
-        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-        while len(self.study.get_trials(deepcopy=False, states=states)) < self.trials:
+        begun = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAIL)
+        trials = self.trials + self.study.user_attrs["repeated"]
+        while len(self.study.get_trials(deepcopy=False, states=begun)) < trials:
             trial = self.study.ask(self.domains)
             yield trial.number, {key: _text(value) for key, value in trial.params.items()}
 
-    def tell(self, number: int, value: float | None, pruned: bool) -> None:
-        """Complete, pruned or failed; what the study knows already is left as it is."""
+    def tell(self, number: int, value: float | None, hopeless: bool) -> None:
+        """Complete, hopeless or failed; what the study knows already is left as it is."""
         from optuna.trial import TrialState
 
         if self.study.trials[number].state.is_finished():
             return
-        if pruned or value is None or not math.isfinite(value):
-            self.study.tell(number, state=TrialState.PRUNED if pruned else TrialState.FAIL)
+        if hopeless or value is None or not math.isfinite(value):
+            self.study.tell(number, state=TrialState.PRUNED if hopeless else TrialState.FAIL)
         else:
             self.study.tell(number, value)
+
+    def pruning(self, folder: Path, number: int, objective: str) -> Pruning | None:
+        """What stops trial `number` early, or None."""
+        if self.pruner == "none":
+            return None
+        return Pruning(folder, number, self.pruner, self.startup_trials, objective)
 
     def lines(self) -> list[str]:
         """How much each setting matters, by Optuna's fANOVA."""
@@ -242,13 +266,18 @@ def space_of(overrides: list[Override], more: dict[str, Any]) -> tuple[list[str]
     fixed = [override.input_line for override in overrides if not override.is_sweep_override()]
     searched = {o.get_key_element(): o for o in overrides if o.is_sweep_override()}
     for key, text in more.items():
-        searched.setdefault(str(key), parser.parse_override(f"{key}={text}"))
+        searched.setdefault(str(key), parser.parse_overrides([f"{key}={text}"])[0])
     space = {key: _domain(key, override) for key, override in searched.items()}
     if not space:
         raise Mistake(
             "sweeper: there is nothing to search; give a setting an interval: 'optimizer.lr=interval(0.01,1)'"
         )
     return fixed, space
+
+
+def example_of(space: dict[str, Domain]) -> dict[str, str]:
+    """One setting of a space, to see whether it can be composed."""
+    return {k: d.choices[0] if d.choices is not None else _text(d.low) for k, d in space.items()}
 
 
 def _domain(key: str, override: Override) -> Domain:
@@ -258,8 +287,8 @@ def _domain(key: str, override: Override) -> Domain:
     if isinstance(value, RangeSweep):
         low, step = value.start, value.step
         count = math.ceil((value.stop - low) / step)
-        if count < 1:
-            raise Mistake(f"{key}: {override.input_line} is an empty range")
+        if count < 1 or step <= 0:
+            raise Mistake(f"{key}: {override.input_line} must rise to more than its start")
         whole = all(isinstance(number, int) for number in (low, step))
         return Domain(low=low, high=low + (count - 1) * step, step=step, whole=whole)
     if isinstance(value, IntervalSweep):

@@ -28,13 +28,14 @@ from dlrun.sweeps.display import choose_display
 from dlrun.sweeps.launch import Outcome, Task, is_launcher
 from dlrun.sweeps.pictures import draw_sweep
 from dlrun.sweeps.plan import Part, check_plan, parts_of
-from dlrun.sweeps.results import Setting, ranked_by, report, row_of
-from dlrun.sweeps.search import Domain, Grid, Optuna, Pruning, Searcher, is_searcher, space_of
+from dlrun.sweeps.results import Setting, candidates, ranked_by, report, row_of
+from dlrun.sweeps.search import Domain, Grid, Pruning, Searcher, example_of, is_searcher, space_of
 from dlrun.targets import build, resolve
 
 CHECKED_AHEAD = 50  # jobs that are composed and checked before the first one starts
 MAY_DIFFER = (  # between the config of a part and that of the same part before
     "jobs", "quiet", "debug", "plots", "device", "sweep_dir", "output_dir", "launcher._target_", "trainer.max_minutes",
+    "data_dir", "data.data_dir", "name", "note", "allow_targets",
 )  # fmt: skip
 
 
@@ -71,7 +72,9 @@ def sweep(overrides: list[str], config_dir: str | None, folder: RunFolder | None
     return engine.run(_plan(engine, composer, combinations, varied), total)
 
 
-def run_parts(job: Job, config_dir: str | None, folder: RunFolder | None = None) -> int:
+def run_parts(
+    job: Job, config_dir: str | None, folder: RunFolder | None = None, ended: list[Sweep] | None = None
+) -> int:
     """Run the parts of one job: the settings of its sweep, its learning curve, folds and repeats.
 
     Returns:
@@ -90,6 +93,8 @@ def run_parts(job: Job, config_dir: str | None, folder: RunFolder | None = None)
             run(part.job)
         return 0
     engine = Sweep(folder or _root_of(job, several=False), job, job.overrides, several=False)
+    if ended is not None:
+        ended.append(engine)
     return engine.run(iter(parts), len(parts))
 
 
@@ -106,10 +111,12 @@ def _search(
     own = [o for o in fixed if o.partition("=")[0].partition(".")[0] != "sweeper"] + ["sweeper=grid"]
     first = Job(*composer.compose(own), own)
     _check(first)
+    example = [*own, *(f"{key}={value}" for key, value in example_of(space).items())]
+    _check(Job(*composer.compose(example), example))
     if first.config.dry_run:
         raise Mistake("dry_run: shows one run; leave the sweeper out")
     engine = Sweep(folder or _root_of(first, several=True), first, overrides, several=True)
-    objective = asked.sweeper.objective or ranked_by(first.config)[0]
+    objective = asked.sweeper.objective or candidates(first.config)[0]
     engine.ranking = (objective, higher_is_better(objective.partition("/")[2]))
     engine.searcher = searcher
     searcher.begin(engine.folder.path, space, *engine.ranking)
@@ -133,14 +140,16 @@ class Sweep:
         self.outcomes: dict[str, Outcome] = {}
         self.places: dict[str, str] = {}
         self.known = _runs_in(folder.path)
+        self.taken = set(self.known.values())
         self.kept = bool(self.known)
-        self.ranking = ranked_by(first.config)
+        self.ranking: tuple[str, bool] | None = None  # by what, and whether more of it is better
         self.searcher: Searcher | None = None
         self.open: dict[str, list[str]] = {}  # of each trial, its parts
         self.launch = resolve(first.config.launcher, "launcher", is_launcher)
         device = environment.choose_device(first.config.device)
         folder.begin(overrides, plain(first.config), environment.describe(first.config, device))
         self._write_status("running")
+        self.folder.write_text("sweep.csv", "")
 
     def run(self, parts: Iterator[Part], jobs: int) -> int:
         """Run what is missing of `parts`, of so many jobs.
@@ -164,6 +173,7 @@ class Sweep:
             self.display.close()
         if interrupted:
             self._write_status("interrupted")
+            self._write_table()
             self.console.print(f"interrupted; to go on: dlrun resume={self.folder}", markup=False)
             return interrupted
         return self._finish()
@@ -197,34 +207,35 @@ class Sweep:
             )
 
     def _pruning(self, part: Part) -> Pruning | None:
-        """What may stop the part early: only a trial in one part, searched by Optuna for something that is logged."""
-        searcher = self.searcher
-        if not isinstance(searcher, Optuna) or searcher.pruner == "none" or len(self.open[part.path.split("/")[0]]) > 1:
+        """What may stop the part early: only a trial in one part is."""
+        trial = part.path.split("/")[0]
+        if self.searcher is None or len(self.open[trial]) > 1:
             return None
-        return Pruning(
-            self.folder.path.resolve(), int(part.path.split("/")[0]), searcher.pruner, searcher.startup_trials,
-            self.ranking[0],
-        )  # fmt: skip
+        return self.searcher.pruning(self.folder.path.resolve(), int(trial), self.ranking[0])
 
     def _free_place(self, path: str) -> str:
-        """The folder of a new part: its own, or where another run lies there, the next number that is free.
+        """The folder of a new part: its own, or where a run of other settings lies there, the next number that is free.
 
         Raises:
             Mistake: a part that has no number, and a run of other settings in its place.
         """
-        if not self.kept or not (self.folder.path / path).exists():
-            return path
         top, _, rest = path.partition("/")
-        if not top.isdigit():
+        place = path
+        if top.isdigit():
+            number = int(top)
+            while place in self.taken:
+                number += 1
+                place = f"{number}/{rest}".rstrip("/")
+        elif place in self.taken:
             raise Mistake(f"{self.folder.path / path}: holds a run of other settings; name another sweep_dir")
-        number = int(top)
-        while (self.folder.path / str(number)).exists():
-            number += 1
-        return f"{number}/{rest}".rstrip("/")
+        self.taken.add(place)
+        return place
 
     def _take(self, outcome: Outcome, again: bool = False) -> None:
         """Keep and show an outcome."""
         self.outcomes[outcome.path] = outcome
+        if self.ranking is None and outcome.metrics:
+            self.ranking = ranked_by(self.first.config, outcome.value)
         part = self.parts.get(outcome.path)
         if part is not None:
             self.folder.append_row("sweep.csv", row_of(part, outcome))
@@ -232,7 +243,7 @@ class Sweep:
             print(outcome.crash, file=sys.stderr)
         if outcome.failure:
             print(f"dlrun: job {outcome.path}: {outcome.failure}", file=sys.stderr)
-        self.display.on_outcome(part.label if part else outcome.path, outcome, self.ranking, again)
+        self.display.on_outcome(part.label if part else outcome.path, outcome, self.ranking or ("", False), again)
         if self.searcher is not None and outcome.exit_code not in (130, 143):
             self._tell(outcome.path.split("/")[0])
 
@@ -246,25 +257,26 @@ class Sweep:
         if known and self.ranking[0] not in known:
             near = did_you_mean(self.ranking[0], known)
             raise Mistake(f"sweeper.objective: these runs have no figure '{self.ranking[0]}'{near}")
-        usable = all(o.status == "finished" for o in ended) and None not in values
-        pruned = any(outcome.status == "pruned" for outcome in ended)
-        self.searcher.tell(int(trial), sum(values) / len(values) if usable else None, pruned)
+        values = [outcome.value(self.ranking[0]) for outcome in ended if outcome.counts]
+        hopeless = any(outcome.status in ("pruned", "diverged") for outcome in ended)
+        complete = len(values) == len(ended) and None not in values
+        self.searcher.tell(int(trial), sum(values) / len(values) if complete else None, hopeless)
 
     def _finish(self) -> int:
         """Take the parts of each setting together, and show which setting is best."""
         if not self.kept and not any(outcome.metrics or outcome.crash for outcome in self.outcomes.values()):
             self.folder.remove()  # nothing but mistakes: nothing is left behind
             return 2
+        self._write_table()
         order = list(self.parts)
-        rows = [row_of(self.parts[path], self.outcomes[path]) for path in order if path in self.outcomes]
-        self.folder.write_table("sweep.csv", rows)
         settings: dict[str, Setting] = {}
         for path in order:
             part = self.parts[path]
             found = settings.setdefault(part.setting, Setting(part.setting, part.varied, part.whole))
             found.parts.append((part, self.outcomes[path], RunFolder(self.folder.path / self.places[path])))
-        if self.several or len(settings) > 1:
-            self._write_status("finished")
+        if self.several or len(settings) > 1 or not any(setting.has_parts for setting in settings.values()):
+            self._write_status("failed" if self.exit_code() == 1 else "finished")
+        self.ranking = self.ranking or ("train_eval/loss", False)
         report(self.console, list(settings.values()), *self.ranking)
         for line in self.searcher.lines() if self.searcher is not None else []:
             self.console.print(line, markup=False)
@@ -275,6 +287,11 @@ class Sweep:
         if self.first.config.plots:
             draw_sweep(self.folder, list(settings.values()), self.ranking[0])
         return self.exit_code()
+
+    def _write_table(self) -> None:
+        """Write sweep.csv anew, in the order of the parts."""
+        rows = [row_of(part, self.outcomes[path]) for path, part in self.parts.items() if path in self.outcomes]
+        self.folder.write_table("sweep.csv", rows)
 
     def _place_of(self, setting: Setting) -> str:
         """The folder of a setting: that of its parts, less what they add to it."""
@@ -326,7 +343,8 @@ def _search_of(overrides: list[str], composer: Composer) -> tuple[list[str], Sea
     searcher = build(config.sweeper, "sweeper", is_searcher)
     if isinstance(searcher, Grid):
         return fixed, None, {}
-    return fixed, searcher, space_of(parsed, searcher.space)[1]
+    with explained():
+        return fixed, searcher, space_of(parsed, searcher.space)[1]
 
 
 def _trials(engine: Sweep, composer: Composer, searcher: Searcher, own: list[str]) -> Iterator[Part]:

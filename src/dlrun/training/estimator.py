@@ -52,6 +52,8 @@ class EstimatorTrainer(Trainer):
     def check(self, training: Training, data: Data) -> None:
         """Refuse a classifier for quantities and a regressor for classes."""
         estimator, task = training.learner.model, training.means.epoch_metrics.spec.task
+        with blame(f"model: {type(estimator).__name__}"):
+            estimator._validate_params()
         if is_classifier(estimator) == (task == "regression"):
             what = "classes, and the target is a quantity" if task == "regression" else "quantities, not classes"
             raise Mistake(f"model: {type(estimator).__name__} predicts {what}; choose another model=sklearn/…")
