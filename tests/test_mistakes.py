@@ -1,5 +1,6 @@
 """Every mistake of the user's gets one line that names the key or file, and exit code 2; nothing is left behind."""
 
+import shlex
 import subprocess
 import sys
 
@@ -213,3 +214,18 @@ def test_debug_shows_the_traceback(tmp_path):
     command = [sys.executable, "-m", "dlrun", "debug=true", "model=cnnn"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ended.returncode == 2 and "Traceback" in ended.stderr and "did you mean 'cnn'" in ended.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on memory")
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["model.hidden=[60000,60000]"], ["while building the model", "smaller"]),
+        (["model=cnn", "model.channels=[16384]", "trainer.batch_size=1100"], ["trainer.batch_size=1100", "parameters"]),
+    ],
+)
+def test_running_out_of_memory_names_what_to_lower_and_leaves_nothing(tmp_path, settings, words):
+    limited = f"ulimit -v 6000000; exec {sys.executable} -m dlrun {shlex.join(settings)}"
+    ended = subprocess.run(["bash", "-c", limited], cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1, ended.stderr
+    assert all(word in ended.stderr for word in words) and not (tmp_path / "outputs").exists()
