@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dlrun.cli import main
 
 QUICK = ("trainer.epochs=1", "quiet=true", "model.hidden=[4]")
-OFTEN = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+OFTEN = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 SELDOM = settings(OFTEN, max_examples=20)
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=8)
@@ -133,7 +133,7 @@ VALUES = st.one_of(
 )  # fmt: skip
 
 
-@settings(OFTEN, max_examples=100)
+@settings(OFTEN, max_examples=60)
 @given(pairs=st.lists(st.tuples(st.sampled_from(["", "", "", "+", "++", "~"]), KEYS, VALUES), min_size=1, max_size=2))
 def test_any_override(pairs):
     with tempfile.TemporaryDirectory() as name:
@@ -143,7 +143,7 @@ def test_any_override(pairs):
         check(code, err, place, set())
 
 
-@settings(OFTEN, max_examples=100)
+@settings(OFTEN, max_examples=60)
 @given(arguments=st.lists(st.one_of(WORDS, st.text("-=mhcfgjob ", max_size=8)), min_size=1, max_size=3))
 def test_any_arguments(arguments):
     with tempfile.TemporaryDirectory() as name:
@@ -165,7 +165,7 @@ FILES = ("metrics.json", "config.yaml", "overrides.yaml", "environment.json", "p
          "predictions.csv")  # fmt: skip
 
 
-@settings(OFTEN, max_examples=40)
+@settings(OFTEN, max_examples=25)
 @given(
     file=st.sampled_from(FILES),
     content=st.one_of(st.binary(max_size=80), st.sampled_from([b"{}", b"[]", b"null", b"- 1", b"{a: {b: 1}}", b"1"])),

@@ -26,21 +26,15 @@ def run(*overrides: str) -> Run:
     """
     from dlrun import one_run
     from dlrun.config import compose
-    from dlrun.errors import Mistake
     from dlrun.sweeps.plan import check_plan, has_parts
 
     job = one_run.Job(*compose(list(overrides)), list(overrides))
     check_plan(job.config)
     if not has_parts(job.config):
         return one_run.run(job)
-    from dlrun.sweeps.sweep import Sweep, run_parts
+    from dlrun.sweeps.sweep import run_parts
 
-    if job.config.dry_run:
-        raise Mistake("dry_run: shows nothing of several runs from Python; leave it out")
-    ended: list[Sweep] = []
-    exit_code = run_parts(job, None, ended=ended)
-    folder = ended[0].folder
-    return one_run.Run(folder.path, folder.read_json("metrics.json"), exit_code)
+    return run_parts(job, None)
 
 
 def load(run: str = "latest", device: str = "auto", allow_targets: tuple[str, ...] = ()) -> Trained:

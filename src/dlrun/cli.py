@@ -88,13 +88,15 @@ def _dispatch(options: argparse.Namespace) -> int:
     from dlrun.one_run import Job, run
     from dlrun.sweeps.plan import check_alone, check_plan, has_parts
 
+    job = Job(config, choices, options.overrides)
     check_plan(config)
     check_alone(config)
     if has_parts(config):
         from dlrun.sweeps.sweep import run_parts
 
-        return run_parts(Job(config, choices, options.overrides), options.config_dir)
-    ended = run(Job(config, choices, options.overrides))
+        ended = run_parts(job, options.config_dir)
+    else:
+        ended = run(job)
     return ended.exit_code if ended else 0
 
 

@@ -31,7 +31,8 @@ def repeat(path: str, changes: list[str], config_dir: str | None) -> int:
 
         if whole.get("several"):
             return sweep(overrides, config_dir)
-        return run_parts(Job(*compose(overrides, config_dir), overrides), config_dir)
+        ended = run_parts(Job(*compose(overrides, config_dir), overrides), config_dir)
+        return ended.exit_code if ended else 0
     config, choices = compose(overrides, config_dir)
     if has_parts(config):
         raise Mistake("run=: repeats one run; parts (repeats, cv.folds, learning_curve, sweep) go without it")

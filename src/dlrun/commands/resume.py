@@ -70,7 +70,7 @@ def _resume_whole(folder: RunFolder, changes: list[str], config_dir: str | None)
     overrides = [*stored_overrides(folder), *changes]
     if folder.read_json("metrics.json").get("several"):
         return sweep(overrides, config_dir, folder)
-    return run_parts(Job(*compose(overrides, config_dir), overrides), config_dir, folder)
+    return run_parts(Job(*compose(overrides, config_dir), overrides), config_dir, folder).exit_code
 
 
 def _refuse_other_config(folder: RunFolder, before: dict, now: dict) -> None:

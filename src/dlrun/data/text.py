@@ -179,7 +179,7 @@ class TextPreprocessing:
             return np.asarray(given, dtype=object)
         if self.column not in given.columns:
             raise Mistake(f"input: there is no column '{self.column}'{did_you_mean(self.column, given.columns)}")
-        return given[self.column].fillna("").astype(str).to_numpy(dtype=object)
+        return given[self.column].astype(object).fillna("").astype(str).to_numpy(dtype=object)
 
     def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
         """The rows of a table, or the lines of a .txt file, some thousands at a time."""
@@ -284,7 +284,7 @@ def _source(
         raise Mistake(f"data.text and data.target are the same column '{text}'")
     known = frame[target].notna() & ~frame[target].astype(str).isin(exclude)
     notes = [] if known.all() else [f"{(~known).sum()} rows were left out: without a target, or excluded"]
-    texts = frame[text].fillna("").astype(str).to_numpy(dtype=object)[known]
+    texts = frame[text].astype(object).fillna("").astype(str).to_numpy(dtype=object)[known]
     return Source(
         texts,
         frame[target].to_numpy()[known],

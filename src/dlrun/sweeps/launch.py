@@ -83,18 +83,23 @@ def joblib(tasks: Iterable[Task], jobs: int | None) -> Iterator[Outcome]:
     How many threads a job uses stays what it is alone, and so do its bits.
     """
     import joblib as library
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that waits must not hold the core of another job
     jobs = jobs or os.cpu_count()
     workers = library.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")
-    yield from workers(library.delayed(run_elsewhere)(number, task) for number, task in enumerate(tasks))
+    parent = os.getpid()
+    try:
+        yield from workers(library.delayed(run_elsewhere)(number, parent, task) for number, task in enumerate(tasks))
+    except TerminatedWorkerError as error:
+        raise Mistake("jobs: the system killed a job's process, most likely for lack of memory; lower jobs") from error
 
 
-def run_elsewhere(number: int, task: Task) -> Outcome:
-    """Run a task in a process of a launcher; with several GPUs each task has one."""
+def run_elsewhere(number: int, parent: int, task: Task) -> Outcome:
+    """Run a task in a process that `parent` has launched; with several GPUs each task has one."""
     import torch
 
-    _end_with_parent()
+    _end_with(parent)
     os.chdir(task.cwd)
     if torch.cuda.device_count() > 1:
         torch.cuda.set_device(number % torch.cuda.device_count())
@@ -102,15 +107,19 @@ def run_elsewhere(number: int, task: Task) -> Outcome:
 
 
 @functools.cache
-def _end_with_parent() -> None:
+def _end_with(parent: int) -> None:
     """Let this process end when the one that launched it has been killed, so that no two write into one folder."""
-    parent = os.getppid()
+
+    def orphaned() -> bool:
+        return os.name != "nt" and os.getppid() != parent  # Windows never tells
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while not orphaned():
             time.sleep(0.1)
         os._exit(1)
 
+    if orphaned():  # it was killed while this process was still starting
+        os._exit(1)
     threading.Thread(target=watch, daemon=True).start()
 
 

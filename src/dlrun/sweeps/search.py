@@ -232,6 +232,8 @@ class Pruning:
             return False
         if not hasattr(self, "_trial"):
             self._trial = self._open()
+        if epoch in self._told:  # by this trial, before it was interrupted
+            return False
         self._trial.report(logged[self.objective], epoch)
         return self._trial.should_prune()
 
@@ -245,6 +247,7 @@ class Pruning:
         }
         study = optuna.load_study(study_name="dlrun", storage=storage_in(self.folder), pruner=pruners[self.pruner]())
         found = next(trial for trial in study.get_trials(deepcopy=False) if trial.number == self.number)
+        self._told = set(found.intermediate_values)
         return optuna.trial.Trial(study, found._trial_id)
 
 
