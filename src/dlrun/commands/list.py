@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import sys
 from pathlib import Path
 
 import yaml
@@ -11,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dlrun.commands.compare import Entry, ranking_of, read_entries
+from dlrun.commands.compare import WIDTH_OF_FILES, Entry, ranking_of, read_entries
 from dlrun.commands.help import GROUPS, choices_of
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.evaluation.table import number
@@ -33,7 +34,7 @@ def list(  # noqa: A001 (the name on the command line)
     Raises:
         Mistake: no such group.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
     if not folders:
         raise Mistake(f"list: name what: {', '.join((*GROUPS, 'runs'))}")
     for name in folders:
@@ -50,11 +51,11 @@ def print_choices(console: Console, group: str) -> None:
     """A line on every choice, and its settings with their defaults below."""
     folder = config_folder() / group
     for name, line in choices_of(folder).items():
-        console.print(f"{group}={name}  {line}", markup=False)
+        console.print(f"{group}={name}  {line}", markup=False, soft_wrap=True)
         settings = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8")) or {}
         shown = [f"{key}={_short(value)}" for key, value in settings.items() if key not in NOT_SETTINGS]
         if shown:
-            console.print(f"    {'  '.join(shown)}", markup=False, style="dim")
+            console.print(f"    {'  '.join(shown)}", markup=False, style="dim", soft_wrap=True)
 
 
 def print_runs(console: Console, output_dir: Path, count: int) -> None:
@@ -62,7 +63,7 @@ def print_runs(console: Console, output_dir: Path, count: int) -> None:
     entries = sorted(read_entries(output_dir, averaged=True), key=_begun, reverse=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in ("data", "model", "status", "figure", "", "name", "note", "folder"):
-        table.add_column(column, no_wrap=column == "folder")
+        table.add_column(column, overflow="fold")
     for entry in entries[:count]:
         figure = ranking_of([entry])
         shown = [str(entry.value(key) or "") for key in ("data", "model", "status")]
