@@ -22,7 +22,7 @@ from dlrun.training.early_stopping import EarlyStopping, Stopper
 from dlrun.training.penalties import Regularizer
 from dlrun.training.schedules import Schedule
 
-GATHERED_ROWS = 8192  # rows that are put into order and turned into floats at once
+GATHERED_ROWS = 2048  # rows that are put into order and turned into floats at once; more leave the cache
 EVALUATED_ROWS = 1024  # rows that are evaluated at once
 
 
