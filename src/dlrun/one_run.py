@@ -185,7 +185,8 @@ def course(progress: Progress, job: Job) -> dict:
 def hyperparameters(metrics: dict) -> dict[str, object]:
     """What tells runs apart in TensorBoard: the choices, and the settings of the parts that learn."""
     settings = {k: v for k, v in metrics["config"].items() if k.split(".")[0] in LEARNING_PARTS and "_target_" not in k}
-    return {name: choice for name, choice in metrics["choices"].items() if choice != "None"} | settings
+    choices = {n: c for n, c in metrics["choices"].items() if c != "None" and n not in ("launcher", "sweeper")}
+    return choices | settings
 
 
 def save_results(
