@@ -3,6 +3,9 @@
 import json
 import math
 import shutil
+import subprocess
+import sys
+import time
 
 import pandas as pd
 import pytest
@@ -145,3 +148,20 @@ def test_a_search_for_something_else_does_not_go_on_in_the_same_folder(dlrun):
     assert dlrun(*job, "optimizer.lr=interval(0.01, 0.02)").exit_code == 0
     other = dlrun(*job, "optimizer.lr=interval(0.1, 0.2)")
     assert other.exit_code == 2 and other.err.count("\n") == 1 and "something else" in other.err
+
+
+def test_two_processes_share_a_search(dlrun, tmp_path):
+    pytest.importorskip("optuna")
+    job = [*JOB[1:], "sweeper=optuna", "sweeper.trials=10", "optimizer.lr=interval(0.01, 0.1)", "sweep_dir=mine"]
+    command = [sys.executable, "-m", "dlrun", "-m", *job, "trainer.epochs=30", "trainer.early_stopping=null"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    first = subprocess.Popen(command, cwd=tmp_path, **quiet)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "mine" / "0" / "metrics.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    second = subprocess.Popen(command, cwd=tmp_path, **quiet)
+    errors = [process.communicate(timeout=120)[1] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), errors
+    runs = [file.parent.name for file in (tmp_path / "mine").glob("*/model.safetensors")]
+    assert sorted(runs, key=int) == [str(number) for number in range(10)]
+    assert len(pd.read_csv(tmp_path / "mine" / "sweep.csv")) == 10

@@ -98,6 +98,9 @@ class Sweep:
         for part in parts:
             self.parts[part.path] = part
             before = self.known.get(_identity(part.job))
+            if before is None and self.searcher is not None:  # another process may have run it meanwhile
+                self.known |= _runs_in(self.folder.path)
+                before = self.known.get(_identity(part.job))
             place = before or self._free_place(part.path)
             if before is not None:
                 metrics = RunFolder(self.folder.path / before).read_json("metrics.json")

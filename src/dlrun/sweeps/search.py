@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import platform
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,7 +163,8 @@ class Optuna(Random):
             "random": lambda: optuna.samplers.RandomSampler(seed=seed),
             "cmaes": lambda: optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=self.startup_trials),
         }[self.sampler]()
-        stopped = self.study.get_trials(states=(TrialState.RUNNING,))
+        running = self.study.get_trials(states=(TrialState.RUNNING,))
+        stopped = [trial for trial in running if _has_ended(trial.user_attrs.get("process", ""))]
         for trial in stopped:
             self.study.tell(trial.number, state=TrialState.FAIL)
             self.study.enqueue_trial(trial.params)
@@ -171,13 +174,20 @@ class Optuna(Random):
         """The trials that the study has seen end, and then as many as are missing."""
         from optuna.trial import TrialState
 
-        for trial in self.study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
+        ended, seen = (TrialState.COMPLETE, TrialState.PRUNED), set()
+        for trial in self.study.get_trials(states=ended):
+            seen.add(trial.number)
             yield trial.number, {key: _text(value) for key, value in trial.params.items()}
         begun = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAIL)
         trials = self.trials + self.study.user_attrs["repeated"]
         while len(self.study.get_trials(deepcopy=False, states=begun)) < trials:
             trial = self.study.ask(self.domains)
+            trial.set_user_attr("process", f"{platform.node()} {os.getpid()}")
+            seen.add(trial.number)
             yield trial.number, {key: _text(value) for key, value in trial.params.items()}
+        for trial in self.study.get_trials(states=ended):  # what another process has run meanwhile
+            if trial.number not in seen:
+                yield trial.number, {key: _text(value) for key, value in trial.params.items()}
 
     def tell(self, number: int, value: float | None, hopeless: bool) -> None:
         """Complete, hopeless or failed; what the study knows already is left as it is."""
@@ -249,6 +259,22 @@ class Pruning:
         found = next(trial for trial in study.get_trials(deepcopy=False) if trial.number == self.number)
         self._told = set(found.intermediate_values)
         return optuna.trial.Trial(study, found._trial_id)
+
+
+def _has_ended(process: str) -> bool:
+    """Whether the process that began a trial runs no more; of one on another machine that cannot be known."""
+    machine, _, number = process.partition(" ")
+    if not number:
+        return True
+    if machine != platform.node():
+        return False
+    if os.name == "nt":  # there, os.kill would end it
+        return True
+    try:
+        os.kill(int(number), 0)
+    except OSError:
+        return True
+    return int(number) == os.getpid()
 
 
 def storage_in(folder: Path):
