@@ -98,3 +98,23 @@ def test_idx_content_is_read_by_its_header():
 def test_a_broken_idx_file_is_refused(content):
     with pytest.raises(Mistake, match="name.gz"):
         parse_idx(content, "name.gz")
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz"])
+def test_an_archive_that_explodes_is_refused(tmp_path, suffix, monkeypatch):
+    import bz2
+    import lzma
+
+    pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}[suffix]
+    (tmp_path / f"bomb{suffix}").write_bytes(pack(bytes(150_000_000)))
+    with pytest.raises(Mistake, match="unpacks to more than"):
+        read(File(f"bomb{suffix}", None, "unverified"), str(tmp_path))
+
+
+def test_a_packed_table_that_memory_cannot_hold_is_refused_before_it_is_read(tmp_path, monkeypatch, dlrun):
+    from dlrun.data import files
+
+    (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(b"x,y\n" + b"1,2\n" * 2_000_000))
+    monkeypatch.setattr(files, "free_memory", lambda: 1_000_000)
+    ended = dlrun("data=csv", "data.path=bomb.csv.gz", "data.target=y")
+    assert ended.exit_code == 2 and ended.err.count("\n") == 1 and "data.drop" in ended.err

@@ -16,7 +16,8 @@ from pathlib import Path, PurePath
 from dlrun.errors import Mistake, one_line
 
 UNVERIFIED = "unverified"
-UNPACK = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+EXPLODES = 200  # times its packed size, and 100 MB: what unpacks to more was made to fill the memory
 
 
 @dataclass
@@ -104,10 +105,18 @@ def unpack(path: Path) -> bytes:
         Mistake: it cannot be read or unpacked.
     """
     try:
-        content = path.read_bytes()
-        return UNPACK[path.suffix](content) if path.suffix in UNPACK else content
+        if path.suffix not in OPENERS:
+            return path.read_bytes()
+        most = max(100_000_000, EXPLODES * path.stat().st_size)
+        with OPENERS[path.suffix](path, "rb") as file:
+            content = file.read(most + 1)
     except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
         raise Mistake(f"{path}: cannot be unpacked ({one_line(error)}); delete it to have it downloaded") from error
+    if len(content) > most:
+        raise Mistake(
+            f"{path}: unpacks to more than {most / 1e9:.1f} GB, {EXPLODES} times its size and more; delete it"
+        )
+    return content
 
 
 def _download(file: File, target: Path) -> None:

@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from dlrun.data.download import OPENERS
 from dlrun.errors import Mistake, did_you_mean, one_line
 
 MISSING = ["", "?", "NA", "N/A", "NaN", "nan", "null", "None", "-"]
 UNREADABLE = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 SEPARATORS = (",", ";", "\t", "|")
 ROWS_AT_ONCE = 20_000
-PACKED = 4  # how much larger a packed table usually is when it is unpacked
+PACKED = 4  # how much larger than its Parquet file a table is as text, or so
 COPIES = 5  # memory that a table takes while it becomes features, as a multiple of its size as text; measured
 
 
@@ -48,14 +49,33 @@ def check_memory(path: Path, name: str) -> None:
     Raises:
         Mistake: it is too large; says what to do.
     """
-    size = path.stat().st_size * (PACKED if path.suffix in (".gz", ".bz2", ".xz", ".zip", ".parquet") else 1)
     free = free_memory()
-    if free is not None and size * COPIES > free:
+    if free is None:
+        return
+    try:
+        size = _unpacked_size(path, free // COPIES)
+    except UNREADABLE:  # what is wrong with it is said when it is read
+        return
+    if size * COPIES > free:
         raise Mistake(
-            f"{name}: a table of {size / 1e9:.1f} GB needs about {size * COPIES / 1e9:.0f} GB of memory, and "
+            f"{name}: a table of {size / 1e9:.1f} GB or more needs about {size * COPIES / 1e9:.0f} GB of memory, and "
             f"{free / 1e9:.0f} GB are free; leave columns out (data.drop=[…], they are not read then), or train on a "
             "part of its rows in a file of their own"
         )
+
+
+def _unpacked_size(path: Path, most: int) -> int:
+    """Bytes of a table when it is unpacked, counted up to `most`; of Parquet an estimate."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            return sum(member.file_size for member in archive.infolist())
+    if path.suffix not in OPENERS:
+        return path.stat().st_size * (PACKED if path.suffix == ".parquet" else 1)
+    size = 0
+    with OPENERS[path.suffix](path, "rb") as file:
+        while size <= most and (chunk := file.read(1 << 20)):
+            size += len(chunk)
+    return size
 
 
 def free_memory() -> int | None:
