@@ -233,10 +233,10 @@ def _latest(outputs: Path) -> Path:
     folders = [folder for folder in every if not every.intersection(folder.parents)]
     if not folders:
         raise Mistake("latest: there is no run below outputs/ yet")
-    return max(folders, key=lambda folder: (_date_of(folder), folder.stat().st_ctime))
+    return max(folders, key=lambda folder: (date_of(folder), folder.stat().st_ctime))
 
 
-def _date_of(folder: Path) -> str:
+def date_of(folder: Path) -> str:
     """When a run was begun, by the name of its folder; empty where a person named it."""
     return folder.name[:19] if re.match(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_", folder.name) else ""
 

@@ -148,6 +148,12 @@ def load(run: str, device: str = "auto", allow_targets: tuple[str, ...] = ()) ->
     )  # fmt: skip
 
 
+def check_threshold(threshold: float) -> None:
+    """Refuse, by a Mistake, what is no probability to divide two classes by."""
+    if not 0 < threshold < 1:
+        raise Mistake(f"threshold is {threshold}: it must lie between 0 and 1")
+
+
 def stored_config(folder: RunFolder) -> DictConfig:
     """config.yaml of a run folder: plain values, in which nothing is interpolated.
 

@@ -7,7 +7,6 @@ import math
 import operator
 import os
 import re
-import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dlrun.errors import Mistake, choose, did_you_mean
+from dlrun.evaluation.averages import average
 from dlrun.evaluation.metrics import higher_is_better
 from dlrun.evaluation.table import number
 from dlrun.folder import writing
@@ -139,12 +139,15 @@ def read_entries(root: Path, averaged: bool) -> list[Entry]:
         config = metrics.pop("config")
         if "whole" in metrics and not (averaged and "parts" in metrics):
             continue  # of a sweep, whose jobs count, or of parts that count themselves
-        deviation = {
-            f"{s}/{m}": v for s, each in metrics.get("deviation", {}).items() for m, v in each.items() if v is not None
-        }
-        found[file.parent] = Entry(str(file.parent), metrics, config, metrics.get("parts", 1), deviation)
+        found[file.parent] = Entry(str(file.parent), metrics, config, metrics.get("parts", 1), _deviations(metrics))
     wholes = {folder for folder, entry in found.items() if "parts" in entry.metrics}
     return [found[folder] for folder in sorted(found) if not wholes.intersection(folder.parents)]
+
+
+def _deviations(metrics: dict) -> dict[str, float]:
+    """By figure (`test/loss`), where there are any."""
+    each = ((s, m, v) for s, figures in metrics.get("deviation", {}).items() for m, v in figures.items())
+    return {f"{split}/{metric}": value for split, metric, value in each if value is not None}
 
 
 def grouped(entries: list[Entry], keys: list[str]) -> list[Entry]:
@@ -160,23 +163,10 @@ def _average(every: list[Entry]) -> Entry:
     group = [entry for entry in every if entry.metrics.get("status") == "finished"] or every
     lost = sum(entry.metrics.get("status") != "finished" for entry in every)
     status = f"{lost} of {len(every)} did not finish" if lost else "finished"
-    metrics: dict = {"status": status, "choices": group[0].metrics.get("choices", {}), "baseline": {}}
-    deviation = {}
-    for split in ("train_eval", "valid", "test"):
-        names = [n for n, v in group[0].metrics.get(split, {}).items() if isinstance(v, int | float)]
-        for name in names:
-            values = [entry.metrics.get(split, {}).get(name) for entry in group]
-            if None not in values:
-                metrics.setdefault(split, {})[name] = statistics.fmean(values)
-                if len(values) > 1:
-                    deviation[f"{split}/{name}"] = statistics.stdev(values)
-            baseline = [entry.metrics.get("baseline", {}).get(split, {}).get(name) for entry in group]
-            if None not in baseline:
-                metrics["baseline"].setdefault(split, {})[name] = statistics.fmean(baseline)
-    metrics["parameters"] = group[0].metrics.get("parameters")
-    metrics["fit_seconds"] = sum(entry.metrics.get("fit_seconds") or 0 for entry in group)
+    metrics = {"status": status, "choices": group[0].metrics.get("choices", {})}
+    metrics |= average([entry.metrics for entry in group])
     config = {k: v for k, v in group[0].config.items() if all(entry.config.get(k) == v for entry in group)}
-    return Entry(group[0].folder, metrics, config, sum(entry.count for entry in group), deviation)
+    return Entry(group[0].folder, metrics, config, sum(entry.count for entry in group), _deviations(metrics))
 
 
 def ranking_of(entries: list[Entry]) -> str:

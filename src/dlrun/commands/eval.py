@@ -23,11 +23,11 @@ from dlrun.data.prepare import split_settings
 from dlrun.data.targets import check_quantities, class_name, to_tensor
 from dlrun.errors import Mistake, blame, did_you_mean, one_line
 from dlrun.evaluation.evaluate import evaluate
-from dlrun.evaluation.predictions import columns_of
+from dlrun.evaluation.predictions import from_frame
 from dlrun.evaluation.table import print_results
 from dlrun.folder import writing
 from dlrun.parts import load_data
-from dlrun.trained import Trained, load
+from dlrun.trained import Trained, check_threshold, load
 from dlrun.training.losses import build_loss, class_weights
 
 FILES_BESIDE = ("path_valid", "path_test")
@@ -65,8 +65,7 @@ def eval(  # noqa: A001 (the name on the command line)
     Raises:
         Mistake: the run, its data or the other data cannot be used.
     """
-    if not 0 < threshold < 1:
-        raise Mistake(f"threshold is {threshold}: it must lie between 0 and 1")
+    check_threshold(threshold)
     functions = {name: _metric(name) for name in metrics or []}
     for override in overrides:
         key = override.partition("=")[0].lstrip("+")
@@ -141,16 +140,11 @@ def training_targets(trained: Trained) -> Tensor:
     spec = trained.spec
     content = io.BytesIO(trained.folder.read_bytes("predictions.csv"))
     try:
-        frame = pd.read_csv(content, dtype={"truth": str, "split": str}, keep_default_na=False)
-        frame = frame[frame["split"] == "train"]
+        frame = pd.read_csv(content, dtype=str, keep_default_na=False)
+        truth = from_frame(spec, frame[frame["split"] == "train"]).truth
     except (ValueError, KeyError) as error:
         raise Mistake(f"{trained.folder.path / 'predictions.csv'}: is damaged ({one_line(error)})") from error
-    columns = [c for c in columns_of(spec) if c.startswith("truth")]
-    if spec.task in ("binary", "multiclass"):
-        values = frame["truth"].map({name: i for i, name in enumerate(spec.class_names)}).to_numpy()
-    else:
-        values = _scaled(spec, frame[columns].to_numpy(dtype=np.float64))
-    return to_tensor(spec.task, values, torch.float64)
+    return to_tensor(spec.task, _scaled(spec, truth), torch.float64)
 
 
 def _scaled(spec: Spec, values: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from dlrun.commands.compare import WIDTH_OF_FILES, Entry, ranking_of, read_entri
 from dlrun.commands.help import GROUPS, choices_of
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.evaluation.table import number
+from dlrun.folder import date_of
 from dlrun.places import config_folder
 
 NOT_SETTINGS = ("_target_", "_partial_", "defaults", "licence", "file", "files", "class_names", "data_dir")
@@ -74,8 +75,9 @@ def print_runs(console: Console, output_dir: Path, count: int) -> None:
 
 
 def _begun(entry: Entry) -> str:
-    """When it was begun, by the date in the folder's name."""
-    return next((part for part in reversed(Path(entry.folder).parts) if part[:4].isdigit() and "_" in part), "")
+    """When it, or the sweep that it is part of, was begun."""
+    folder = Path(entry.folder)
+    return next(filter(None, map(date_of, (folder, *folder.parents))), "")
 
 
 def _short(value: object) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from dlrun.data.features import TablePreprocessing
 from dlrun.errors import Mistake
-from dlrun.trained import Trained, load
+from dlrun.trained import Trained, check_threshold, load
 
 
 def predict(
@@ -38,8 +38,7 @@ def predict(
     Raises:
         Mistake: input or run that cannot be used.
     """
-    if not 0 < threshold < 1:
-        raise Mistake(f"threshold is {threshold}: it must lie between 0 and 1")
+    check_threshold(threshold)
     trained = load(run, device, tuple(allow_targets or ()))
     odd: Counter[str] = Counter()
     with _source(input) as path, _sink(output) as target:

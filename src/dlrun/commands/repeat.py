@@ -27,12 +27,9 @@ def repeat(path: str, changes: list[str], config_dir: str | None) -> int:
     overrides = stored_overrides(before) + changes
     whole = before.read_json("metrics.json")
     if whole.get("whole"):
-        from dlrun.sweeps.sweep import run_parts, sweep
+        from dlrun.sweeps.sweep import run_whole
 
-        if whole.get("several"):
-            return sweep(overrides, config_dir)
-        ended = run_parts(Job(*compose(overrides, config_dir), overrides), config_dir)
-        return ended.exit_code if ended else 0
+        return run_whole(overrides, bool(whole.get("several")), config_dir)
     config, choices = compose(overrides, config_dir)
     if has_parts(config):
         raise Mistake("run=: repeats one run; parts (repeats, cv.folds, learning_curve, sweep) go without it")

@@ -31,10 +31,7 @@ def resume(path: str, changes: list[str], config_dir: str | None) -> int:
     folder = RunFolder.open(path)
     if "whole" in folder.read_json("metrics.json"):
         return _resume_whole(folder, changes, config_dir)
-    for change in changes:
-        key = change.partition("=")[0].lstrip("+~")
-        if key not in CHANGEABLE:
-            raise Mistake(f"{key}: cannot change when a run is resumed (only {', '.join(CHANGEABLE)} can)")
+    _refuse_changes(changes, CHANGEABLE, "a run is resumed")
     config, choices = compose(stored_overrides(folder) + changes, config_dir)
     stored = folder.read_yaml("config.yaml")
     if not isinstance(stored, dict):
@@ -61,16 +58,18 @@ def _resume_whole(folder: RunFolder, changes: list[str], config_dir: str | None)
     Raises:
         Mistake: a setting that may not change.
     """
-    from dlrun.sweeps.sweep import run_parts, sweep
+    from dlrun.sweeps.sweep import run_whole
 
+    _refuse_changes(changes, CHANGEABLE_OF_WHOLES, "parts are resumed")
+    several = bool(folder.read_json("metrics.json").get("several"))
+    return run_whole([*stored_overrides(folder), *changes], several, config_dir, folder)
+
+
+def _refuse_changes(changes: list[str], allowed: tuple[str, ...], when: str) -> None:
     for change in changes:
         key = change.partition("=")[0].lstrip("+~")
-        if key not in CHANGEABLE_OF_WHOLES:
-            raise Mistake(f"{key}: cannot change when parts are resumed (only {', '.join(CHANGEABLE_OF_WHOLES)} can)")
-    overrides = [*stored_overrides(folder), *changes]
-    if folder.read_json("metrics.json").get("several"):
-        return sweep(overrides, config_dir, folder)
-    return run_parts(Job(*compose(overrides, config_dir), overrides), config_dir, folder).exit_code
+        if key not in allowed:
+            raise Mistake(f"{key}: cannot change when {when} (only {', '.join(allowed)} can)")
 
 
 def _refuse_other_config(folder: RunFolder, before: dict, now: dict) -> None:

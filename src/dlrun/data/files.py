@@ -100,8 +100,11 @@ def read_table(
     are not read; those in `as_text` are text, whatever they look like (zip codes).
 
     Raises:
-        Mistake: it cannot be read as a table, is empty, has two columns of one name, or none of a name in `drop`.
+        Mistake: it cannot be read as a table, is empty, has two columns of one name, none of a name in `drop`, or is
+            more than free memory holds.
     """
+    if isinstance(source, Path):
+        check_memory(source, name)
     with _explained(name):
         if ".parquet" in _suffixes(name):
             frame = pd.read_parquet(source)

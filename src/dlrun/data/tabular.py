@@ -12,7 +12,7 @@ import pandas as pd
 from dlrun.data.columns import describe_columns, find_leaks
 from dlrun.data.download import File, read
 from dlrun.data.features import TablePreprocessing, check_divisor
-from dlrun.data.files import check_memory, find, read_table, require
+from dlrun.data.files import find, read_table, require
 from dlrun.data.module import Source
 from dlrun.errors import Mistake, one_line
 
@@ -50,7 +50,6 @@ def csv(
     for name, given in files.items():
         if given is not None:
             place = find(given, data_dir, keys[name])
-            check_memory(place, given)
             frames[name] = read_table(place, given, drop, targets, categories_in(columns))
     expected = list(frames["train"].columns)
     for name, frame in frames.items():

@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dlrun.data.module import Spec
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass
@@ -64,6 +68,24 @@ def columns_of(spec: Spec) -> list[str]:
         probabilities = [f"probability_{n}" for n in spec.class_names] if spec.task == "multilabel" else []
         return ["row", "split", "part", *columns, *probabilities]
     return ["row", "split", "part", "truth", "prediction", *(f"probability_{name}" for name in spec.class_names)]
+
+
+def from_frame(spec: Spec, frame: pd.DataFrame) -> Predictions:
+    """What predictions.csv holds, read back as text."""
+    probability = None
+    if spec.class_names:
+        probability = frame[[f"probability_{name}" for name in spec.class_names]].to_numpy(dtype=np.float64)
+    if spec.task in ("binary", "multiclass"):
+        index = {name: i for i, name in enumerate(spec.class_names)}
+        return Predictions(frame["truth"].map(index).to_numpy(), frame["prediction"].map(index).to_numpy(), probability)
+    columns = columns_of(spec)
+    truth, prediction = (
+        frame[[c for c in columns if c.split("_")[0] == name]].to_numpy(dtype=np.float64)
+        for name in ("truth", "prediction")
+    )
+    if spec.task == "multilabel":
+        truth, prediction = truth.astype(np.int64), prediction.astype(np.int64)
+    return Predictions(truth, prediction, probability)
 
 
 def to_csv(spec: Spec, predictions: dict[str, Predictions], row_numbers: dict[str, np.ndarray], part: str = "") -> str:

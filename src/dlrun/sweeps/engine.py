@@ -161,7 +161,6 @@ class Sweep:
         ended = [self.outcomes[path] for path in self.open.get(trial, [trial]) if path in self.outcomes]
         if len(ended) < len(self.open.get(trial, [trial])):
             return
-        values = [outcome.value(self.ranking[0]) for outcome in ended]
         known = [f"{split}/{m}" for split in ("valid", "test", "train_eval") for m in ended[0].metrics.get(split, {})]
         if known and self.ranking[0] not in known:
             near = did_you_mean(self.ranking[0], known)

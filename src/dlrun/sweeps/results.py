@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from dlrun.evaluation.averages import average
 from dlrun.evaluation.metrics import higher_is_better
 from dlrun.evaluation.table import number
 from dlrun.folder import RunFolder, flatten
@@ -19,7 +20,7 @@ from dlrun.one_run import Job, plain
 from dlrun.sweeps.launch import Outcome
 from dlrun.sweeps.pictures import draw_setting
 from dlrun.sweeps.plan import Part, short
-from dlrun.sweeps.summary import average, average_history, out_of_fold, test_predictions
+from dlrun.sweeps.summary import average_history, out_of_fold, test_predictions
 from dlrun.trained import spec_of
 from dlrun.training.early_stopping import EarlyStopping
 

@@ -285,14 +285,13 @@ def storage_in(folder: Path):
     return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
 
 
-def space_of(overrides: list[Override], more: dict[str, Any]) -> tuple[list[str], dict[str, Domain]]:
-    """What is fixed on the command line, and what is searched, there and in `sweeper.space`.
+def space_of(overrides: list[Override], more: dict[str, Any]) -> dict[str, Domain]:
+    """What is searched, on the command line and in `sweeper.space`.
 
     Raises:
         Mistake: nothing is searched, or a domain that cannot be.
     """
     parser = OverridesParser.create()
-    fixed = [override.input_line for override in overrides if not override.is_sweep_override()]
     searched = {o.get_key_element(): o for o in overrides if o.is_sweep_override()}
     for key, text in more.items():
         searched.setdefault(str(key), parser.parse_overrides([f"{key}={text}"])[0])
@@ -301,7 +300,7 @@ def space_of(overrides: list[Override], more: dict[str, Any]) -> tuple[list[str]
         raise Mistake(
             "sweeper: there is nothing to search; give a setting an interval: 'optimizer.lr=interval(0.01,1)'"
         )
-    return fixed, space
+    return space
 
 
 def example_of(space: dict[str, Domain]) -> dict[str, str]:

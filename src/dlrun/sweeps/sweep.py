@@ -85,6 +85,18 @@ def run_parts(job: Job, config_dir: str | None, folder: RunFolder | None = None)
     return Run(engine.folder.path, metrics, exit_code)
 
 
+def run_whole(overrides: list[str], several: bool, config_dir: str | None, folder: RunFolder | None = None) -> int:
+    """Run again, or (`folder`) go on with, what a folder of several runs holds: a sweep, or the parts of one run.
+
+    Returns:
+        The exit code.
+    """
+    if several:
+        return sweep(overrides, config_dir, folder)
+    ended = run_parts(Job(*Composer(config_dir).compose(overrides), overrides), config_dir, folder)
+    return ended.exit_code if ended else 0
+
+
 def _search(
     composer: Composer,
     fixed: list[str],
@@ -149,7 +161,7 @@ def _search_of(overrides: list[str], composer: Composer) -> tuple[list[str], Sea
     if isinstance(searcher, Grid):
         return fixed, None, {}
     with explained():
-        return fixed, searcher, space_of(parsed, searcher.space)[1]
+        return fixed, searcher, space_of(parsed, searcher.space)
 
 
 def _trials(engine: Sweep, composer: Composer, searcher: Searcher, own: list[str]) -> Iterator[Part]:
