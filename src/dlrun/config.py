@@ -43,9 +43,10 @@ class Precision(Enum):
 class SplitPart:
     """Which rows become the test or the validation rows: a number of `rows` or else a `fraction` of what is left.
 
-    With neither there are none. `by` is `random` (drawn with `data.split_seed`), `last` (the last rows, in order),
-    `{time: <column>}` (the latest rows) or `{group: <column>}` (whole groups, drawn at random). `stratify` keeps the
-    class shares; null means: where classes are predicted and the rows are drawn at random.
+    With neither there are none. `by` is `random` (drawn with `data.split_seed`), `last` or `first` (in order),
+    `{time: <column>}` (the latest rows) or `{group: <column>}` (whole groups, drawn at random). The validation rows can
+    be the test rows themselves (`test`), as in some courses; the run says so then. `stratify` keeps the class shares;
+    null means: where classes are predicted and the rows are drawn at random.
     """
 
     fraction: float | None = None

@@ -135,7 +135,7 @@ def refuse_network_settings(config: DictConfig) -> None:
     penalty = penalty_of(config)
     asked = {
         "class_weight": config.class_weight is not None,
-        "penalty": bool(penalty.l1 or penalty.l2 or penalty.max_norm),
+        "penalty": bool(penalty.l1 or penalty.l2 or penalty.named or penalty.max_norm),
         "loss": config.loss.get("_target_") is not None,
         "initializer": any(value is not None for value in config.initializer.values()),
     }

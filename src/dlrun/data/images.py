@@ -24,7 +24,7 @@ from dlrun.data.cache import cached
 from dlrun.data.download import File, progress, read
 from dlrun.data.files import load_array
 from dlrun.data.module import Pixels, Source
-from dlrun.errors import Mistake, one_line
+from dlrun.errors import Mistake, choose, one_line
 
 IMAGES_AT_ONCE = 1000
 CIFAR_ROW = 1 + 3 * 32 * 32
@@ -32,22 +32,29 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".ti
 UNREADABLE = (OSError, ValueError, SyntaxError, Warning)  # Pillow raises all of these for broken images
 
 
-def digits() -> Source:
-    """The 1,797 digits that ship with scikit-learn: 8×8 pixels of 0 to 16."""
+def digits(scale: str = "unit") -> Source:
+    """The 1,797 digits that ship with scikit-learn: 8×8 pixels of 0 to 16; `scale`: see ImagePreprocessing."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     images = bunch.images.astype(np.uint8)[:, None]
     names = [str(name) for name in bunch.target_names]
-    return Source(images, bunch.target, ImagePreprocessing(16.0), class_names=names, target_names=["digit"])
+    return Source(images, bunch.target, ImagePreprocessing(16.0, scale), class_names=names, target_names=["digit"])
 
 
-def idx(files: dict[str, File], class_names: list[str], data_dir: str | None = None, licence: str = "") -> Source:
+def idx(
+    files: dict[str, File],
+    class_names: list[str],
+    data_dir: str | None = None,
+    licence: str = "",
+    scale: str = "unit",
+) -> Source:
     """Images and labels in the IDX format of MNIST (http://yann.lecun.com/exdb/mnist/).
 
     Args:
         files: `train_images`, `train_labels`, `test_images` and `test_labels`.
         class_names: by label.
+        scale: see ImagePreprocessing.
         data_dir: where the files are looked for first.
         licence: of the data; for the reader.
 
@@ -62,7 +69,7 @@ def idx(files: dict[str, File], class_names: list[str], data_dir: str | None = N
     return Source(
         images,
         labels,
-        ImagePreprocessing(255.0),
+        ImagePreprocessing(255.0, scale),
         given={"test": np.arange(trained, n)},
         class_names=class_names,
         target_names=["label"],
@@ -89,18 +96,31 @@ def parse_idx(content: bytes, name: str) -> np.ndarray:
 
 
 class ImagePreprocessing:
-    """Images stay bytes; each batch is divided by `scale` on its way into the network."""
+    """Images stay bytes; each batch is turned into floats on its way into the network.
+
+    Args:
+        largest: the largest value that a pixel can have.
+        scale: `unit` divides by it, `standard` standardises each pixel over the training rows, `none` leaves all as is.
+
+    Raises:
+        Mistake: an unknown scale.
+    """
 
     fits_all_rows = False
     vocabulary = None
 
-    def __init__(self, scale: float):
-        self.scale = scale
-        self.transform = Pixels(scale)
+    def __init__(self, largest: float, scale: str = "unit"):
+        choose(scale, dict.fromkeys(("unit", "standard", "none")), "data.scale")
+        self.largest, self.scale = largest, scale
+        self.transform = Pixels(largest if scale == "unit" else 1.0)
         self.feature_names: list[str] = []
 
     def fit(self, inputs: np.ndarray) -> ImagePreprocessing:
-        """Nothing is learned from the rows."""
+        """Learn the mean and deviation of each pixel, under `standard`; else nothing is learned."""
+        if self.scale == "standard":
+            deviation = torch.from_numpy(inputs.std(axis=0, dtype=np.float64))
+            mean = torch.from_numpy(inputs.mean(axis=0, dtype=np.float64))
+            self.transform = Pixels(1.0, mean, deviation.where(deviation > 0, 1.0))
         return self
 
     def apply(self, inputs: np.ndarray) -> Tensor:
@@ -149,26 +169,37 @@ class ImagePreprocessing:
                 broken = next(file for file, image in zip(chunk, decoded, strict=True) if image is None)
                 raise Mistake(f"input: {broken} is no image that can be read")
             images = np.stack(decoded)
-            if self.scale != 255:
-                images = np.rint(images * (self.scale / 255)).astype(np.uint8)
+            if self.largest != 255:
+                images = np.rint(images * (self.largest / 255)).astype(np.uint8)
             yield pd.DataFrame({"file": map(str, chunk)}), images
 
     def describe(self) -> dict:
         """What `preprocessing.json` records."""
-        return {"kind": "images", "scale": self.scale}
+        described = {"kind": "images", "largest": self.largest, "scale": self.scale}
+        if self.scale == "standard":
+            described |= {"mean": self.transform.mean.tolist(), "deviation": self.transform.deviation.tolist()}
+        return described
 
     @classmethod
     def restore(cls, described: dict, _nothing: None) -> ImagePreprocessing:
         """From what `describe` gave."""
-        return cls(described["scale"])
+        if "largest" not in described:  # as it was written before pixels could be scaled in several ways
+            return cls(described["scale"])
+        found = cls(described["largest"], described["scale"])
+        if found.scale == "standard":
+            mean, deviation = (torch.tensor(described[n], dtype=torch.float64) for n in ("mean", "deviation"))
+            found.transform = Pixels(1.0, mean, deviation)
+        return found
 
     def fitted(self) -> None:
-        """Nothing was learned from the rows."""
+        """There is nothing beyond `describe`."""
 
 
-def cifar(file: File, class_names: list[str], data_dir: str | None = None, licence: str = "") -> Source:
+def cifar(
+    file: File, class_names: list[str], data_dir: str | None = None, licence: str = "", scale: str = "unit"
+) -> Source:
     """CIFAR-10 in its binary version (https://www.cs.toronto.edu/~kriz/cifar.html): five training batches and a test
-    batch, each row a label and 3·32·32 pixels.
+    batch, each row a label and 3·32·32 pixels; `scale`: see ImagePreprocessing.
 
     Raises:
         Mistake: the archive cannot be had, or does not hold the batches.
@@ -184,7 +215,7 @@ def cifar(file: File, class_names: list[str], data_dir: str | None = None, licen
     return Source(
         rows[:, 1:].reshape(-1, 3, 32, 32),
         rows[:, 0].astype(np.int64),
-        ImagePreprocessing(255.0),
+        ImagePreprocessing(255.0, scale),
         given={"test": np.arange(trained, len(rows))},
         class_names=class_names,
         target_names=["label"],
@@ -205,13 +236,16 @@ def _member(archive: bytes, name: str, path: str) -> bytes:
     return content
 
 
-def folder(path: str, size: list[int] | None = None, grey: bool = False, data_dir: str | None = None) -> Source:
+def folder(
+    path: str, size: list[int] | None = None, grey: bool = False, data_dir: str | None = None, scale: str = "unit"
+) -> Source:
     """Images in `path/<class>/<file>`: decoded in parallel, resized where their sizes differ, and cached.
 
     Args:
         path: the folder, relative to the current one or else to `data_dir`.
         size: [height, width] of all images; None: the size that most of them have.
         grey: whether to read them as grey images (one channel) or in colour (three).
+        scale: see ImagePreprocessing.
         data_dir: the folder to look in besides the current one.
 
     Raises:
@@ -233,7 +267,9 @@ def folder(path: str, size: list[int] | None = None, grey: bool = False, data_di
     labels = np.array([classes.index(files[i].parent.name) for i in kept])
     shown = ", ".join(str(file.relative_to(root)) for file in broken[:5]) + (", …" if len(broken) > 5 else "")
     notes = [f"{len(broken)} of the files cannot be read and were left out: {shown}"] if broken else []
-    return Source(images, labels, ImagePreprocessing(255.0), class_names=classes, target_names=["class"], notes=notes)
+    return Source(
+        images, labels, ImagePreprocessing(255.0, scale), class_names=classes, target_names=["class"], notes=notes
+    )
 
 
 def load_images(files: list[Path], size: list[int] | None, grey: bool) -> tuple[np.ndarray, list[Path]]:

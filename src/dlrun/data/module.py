@@ -76,6 +76,23 @@ class Source:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def only(self, rows: np.ndarray) -> Source:
+        """The same source with the `rows` (ascending) alone."""
+        per_row = {name: getattr(self, name) for name in ("row_numbers", "first_steps", "naive")}
+        per_row["row_numbers"] = np.arange(len(self)) if self.row_numbers is None else self.row_numbers
+        return replace(
+            self,
+            inputs=take(self.inputs, rows),
+            targets=self.targets[rows],
+            given={name: np.flatnonzero(np.isin(rows, given)) for name, given in self.given.items()},
+            **{name: None if values is None else values[rows] for name, values in per_row.items()},
+        )
+
+
+def take(inputs: pd.DataFrame | np.ndarray, rows: np.ndarray) -> pd.DataFrame | np.ndarray:
+    """The `rows` of a DataFrame or an array."""
+    return inputs.iloc[rows] if hasattr(inputs, "iloc") else inputs[rows]
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -116,12 +133,22 @@ def as_float(inputs: Tensor, dtype: torch.dtype) -> Tensor:
 
 @dataclass(frozen=True)
 class Pixels:
-    """Bytes to floats in [0, 1], batch by batch: pixel / scale."""
+    """Bytes to floats, batch by batch: pixel / scale, or (pixel − mean) / deviation, pixel by pixel.
+
+    Attributes:
+        scale: the largest value of a pixel, for floats in [0, 1]; 1 leaves the values as they are.
+        mean, deviation: (channels, height, width), in place of the scale; None: not standardised.
+    """
 
     scale: float
+    mean: Tensor | None = None
+    deviation: Tensor | None = None
 
     def __call__(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
-        return inputs.to(dtype).div_(self.scale)
+        if self.mean is None:
+            return inputs.to(dtype).div_(self.scale)
+        mean, deviation = (t.to(inputs.device, dtype, non_blocking=True) for t in (self.mean, self.deviation))
+        return inputs.to(dtype).sub_(mean).div_(deviation)
 
 
 @dataclass

@@ -13,12 +13,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from dlrun.config import CrossValidation, Splits
 from dlrun.data.augment import Augment
-from dlrun.data.module import Data, Source, Spec, Split
+from dlrun.data.module import Data, Source, Spec, Split, take
 from dlrun.data.splits import fewer_rows, limit_rows, split_rows
-from dlrun.data.targets import check_quantities, encode_classes, infer_task, to_tensor
+from dlrun.data.targets import check_quantities, encode_classes, infer_task, of_classes, to_tensor
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.targets import build, check_types
 
+TABLE_KEYS = ("drop", "scale", "polynomial")  # ours, of every table that a function of scikit-learn returns
 SKLEARN_LOADERS = ("load_iris", "load_wine", "load_breast_cancer", "load_diabetes", "load_linnerud")
 
 
@@ -29,6 +30,9 @@ class DataSettings:
     task: str | None
     split: Splits
     split_seed: int
+    classes: list[str] | None
+    positive: str | int | float | None
+    permute: int | None
     limit: int | None
     train_rows: int | float | None
     scale_target: bool
@@ -65,16 +69,25 @@ def load(node: DictConfig, allowed: tuple[str, ...]) -> Source:
     Raises:
         Mistake: the settings do not fit, or the data cannot be had or read.
     """
+    table = {}
+    if str(node.get("_target_", "")).startswith("sklearn."):
+        table = {key: plain(node[key]) for key in TABLE_KEYS if key in node}
+        node = OmegaConf.create({key: value for key, value in node.items() if key not in table})
     found = build(node, "data", is_source, allowed)
     if isinstance(found, Source):
         return found
     from dlrun.data.tabular import from_arrays, from_bunch
 
     if isinstance(found, tuple) and len(found) == 2:
-        return from_arrays(*found)
+        return from_arrays(*found, **table)
     if hasattr(found, "data") and hasattr(found, "target"):
-        return from_bunch(found)
+        return from_bunch(found, **table)
     raise Mistake(f"data._target_: {node['_target_']} must return a Source or a pair (inputs, targets)")
+
+
+def plain(value: object) -> object:
+    """A value of a config as a plain one."""
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
 
 
 def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: CrossValidation | None = None) -> Data:
@@ -83,6 +96,7 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
     Raises:
         Mistake: the split or the target does not fit the data.
     """
+    source = of_classes(source, settings.classes, settings.positive)
     task, note = infer_task(source, settings.task)
     notes = source.notes + ([note] if note else [])
     if task in ("binary", "multiclass"):
@@ -101,9 +115,13 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
     if folded and "test" in given:
         notes.append("test rows of the source's own are left out: each fold plays the test rows once")
     notes += [f"{name} rows: the source's own" for name in given if name != "test" or not folded]
-    column_of = partial(_column, _take(source.inputs, chosen))
+    column_of = partial(_column, take(source.inputs, chosen))
     ordered = source.first_steps is not None
-    parts = split_rows(len(chosen), given, settings.split, settings.split_seed, labels, column_of, cv, ordered)
+    parts = split_rows(
+        len(chosen), given, settings.split, settings.split_seed, labels, column_of, cv, ordered, settings.permute
+    )
+    if settings.split.valid is not None and settings.split.valid.by == "test":
+        notes.append("the test rows are the validation rows too (data.split.valid.by=test): they are not untouched")
     rows = {name: chosen[indices] for name, indices in parts.items()}
     rows["train"] = fewer_rows(rows["train"], settings.train_rows, settings.split, settings.split_seed, ordered)
     if ordered:
@@ -113,7 +131,7 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
     if source.preprocessing.fits_all_rows:
         fitted_rows = np.concatenate(list(rows.values()))
         notes.append("the scaler was fitted on all rows, test rows included (data.scale=standard_all_rows)")
-    preprocessing = deepcopy(source.preprocessing).fit(_take(source.inputs, fitted_rows))
+    preprocessing = deepcopy(source.preprocessing).fit(take(source.inputs, fitted_rows))
     mean, scale, raw = np.zeros(0), np.ones(0), values
     if task == "regression":
         mean, scale = _target_scaling(values[rows["train"]], settings.scale_target)
@@ -121,7 +139,7 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
     numbers = source.row_numbers if source.row_numbers is not None else np.arange(len(source))
     splits = {}
     for name, indices in rows.items():
-        inputs = preprocessing.apply(_take(source.inputs, indices))
+        inputs = preprocessing.apply(take(source.inputs, indices))
         inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
         truth = raw[indices] if task == "regression" else None
         targets = to_tensor(task, values[indices], dtype)
@@ -181,11 +199,6 @@ def _column(inputs, name: str, ordered: bool) -> np.ndarray:
     from dlrun.data.columns import times_of
 
     return times_of(inputs[name]) if ordered else inputs[name].astype(str).to_numpy()
-
-
-def _take(inputs, rows: np.ndarray):
-    """The `rows` of a DataFrame or an array."""
-    return inputs.iloc[rows] if hasattr(inputs, "iloc") else inputs[rows]
 
 
 def _target_scaling(values: np.ndarray, scaled: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ def split_rows(
     column_of: Callable[[str, bool], np.ndarray],
     cv: CrossValidation | None = None,
     ordered: bool = False,
+    permute: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Divide rows 0 to n-1 into train, valid and test.
 
@@ -35,6 +36,8 @@ def split_rows(
         column_of: the values (n,) of a column that the settings name; the second argument says whether they are times.
         cv: the settings `cv`; with a fold, that one plays the test rows, and test rows of the source are left out.
         ordered: whether the rows are steps of a series.
+        permute: `data.permute`: the rows that are to be divided are first brought into the order of
+            `np.random.RandomState(permute).permutation`; None: they stay as they come.
 
     Returns:
         Row indices by split name; valid and test are absent where there are none.
@@ -44,12 +47,19 @@ def split_rows(
     """
     assigned = np.concatenate([*given.values(), np.empty(0, dtype=np.int64)]).astype(np.int64)
     rest = np.setdiff1d(np.arange(n), assigned)
+    if permute is not None:
+        rest = rest[np.random.RandomState(permute).permutation(len(rest))]
     rows = dict(given)
     if cv is not None and cv.fold is not None:
         rows.pop("test", None)
         rest, rows["test"] = _take_fold(rest, splits.test or SplitPart(), cv, seed, labels, column_of, ordered)
     for name, part in (("test", splits.test), ("valid", splits.valid)):
         key = f"data.split.{name}"
+        if name == "valid" and part is not None and part.by == "test":
+            if "test" not in rows:
+                raise Mistake("data.split.valid.by=test: there are no test rows to validate on")
+            rows["valid"] = rows["test"]
+            continue
         if part is None or (part.fraction is None and part.rows is None):
             continue
         if name not in rows:  # rows that the source itself names win, and describe_data says so
@@ -155,6 +165,8 @@ def _take(
         return _take_groups(rest, column_of(column, False)[rest], size, seed, key)
     if by == "time":
         rest = rest[np.argsort(column_of(column, True)[rest], kind="stable")]
+    if by == "first":
+        return rest[size:], rest[:size]
     if by in ("time", "last"):
         return rest[:-size], rest[-size:]
     from sklearn.model_selection import train_test_split
@@ -174,8 +186,8 @@ def _by(part: SplitPart, labels: np.ndarray | None, key: str) -> tuple[object, s
         Mistake: in no such way, or stratified where that cannot be.
     """
     by, column = next(iter(part.by.items())) if isinstance(part.by, dict) and len(part.by) == 1 else (part.by, None)
-    if by not in (("random", "last") if column is None else ("time", "group")):
-        raise Mistake(f"{key}.by: '{part.by}' is none of random, last, {{time: <column>}}, {{group: <column>}}")
+    if by not in (("random", "first", "last") if column is None else ("time", "group")):
+        raise Mistake(f"{key}.by: '{part.by}' is none of random, first, last, {{time: <column>}}, {{group: <column>}}")
     if by != "random" and part.stratify:
         raise Mistake(f"{key}.stratify: only rows drawn at random can be stratified; use {key}.by=random")
     if part.stratify and labels is None:

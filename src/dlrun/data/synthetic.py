@@ -22,6 +22,7 @@ def polynomial(
     coefficients: list[float],
     noise: float = 1.0,
     random_state: int = 42,
+    first: int | None = None,
     degree: int | None = None,
     scale: str = "none",
 ) -> Source:
@@ -31,11 +32,14 @@ def polynomial(
     `randn(n, 1)`; the polynomial is added up from its highest power down.
 
     Args:
+        first: keep only so many of the points, the first ones drawn; None: all.
         degree, scale: see TablePreprocessing (polynomial, scale).
 
     Raises:
         Mistake: no points, or no coefficients.
     """
+    if first is not None and not 1 <= first <= n:
+        raise Mistake(f"data.first is {first}: it must lie between 1 and data.n ({n}), or be null")
     if n < 1 or not coefficients:
         raise Mistake(f"data: {n} points and {len(coefficients)} coefficients; at least one of each is needed")
     generator = np.random.RandomState(random_state)
@@ -47,7 +51,8 @@ def polynomial(
     if noise:
         y = y + generator.randn(n, 1) / (1 / noise)  # divided, as the courses do: it decides the last bit
     preprocessing = TablePreprocessing({"x": "numeric"}, scale=scale, polynomial=degree)
-    return Source(pd.DataFrame({"x": x[:, 0]}), y[:, 0], preprocessing, target_names=["y"])
+    x, y = x[:first, 0], y[:first, 0]
+    return Source(pd.DataFrame({"x": x}), y, preprocessing, target_names=["y"])
 
 
 def gaussian_logistic(n: int, coefficients: list[float], random_state: int = 0) -> Source:

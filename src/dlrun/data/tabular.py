@@ -96,7 +96,7 @@ def california_housing(file: File, data_dir: str | None = None, scale: Any = "st
         bunch = fetch_california_housing(data_home=home, as_frame=True)
     except OSError as error:
         raise Mistake(f"california_housing: cannot be downloaded ({one_line(error)})") from error
-    return from_bunch(bunch, scale)
+    return from_bunch(bunch, scale=scale)
 
 
 def categories_in(columns: dict[str, str] | None) -> list[str]:
@@ -116,8 +116,18 @@ def names_of(target: str | int | float | list[str]) -> list[str]:
     return targets
 
 
-def from_arrays(inputs: np.ndarray, targets: np.ndarray) -> Source:
+def from_arrays(
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    drop: list[str] | None = None,
+    scale: Any = "none",
+    polynomial: int | None = None,
+) -> Source:
     """A source from arrays: inputs (n, features), columns named x1, x2, …; targets (n,) or (n, k).
+
+    Args:
+        drop: columns to leave out.
+        scale, polynomial: see TablePreprocessing.
 
     Raises:
         Mistake: other shapes.
@@ -128,21 +138,33 @@ def from_arrays(inputs: np.ndarray, targets: np.ndarray) -> Source:
             f"data: inputs (rows, features) and as many targets are needed, not {inputs.shape} and {targets.shape}"
         )
     frame = pd.DataFrame(inputs, columns=[f"x{i + 1}" for i in range(inputs.shape[1])])
-    return Source(frame, targets, TablePreprocessing(dict.fromkeys(frame.columns, "plain")))
+    frame, preprocessing = _numbers(frame, drop, scale, polynomial)
+    return Source(frame, targets, preprocessing)
 
 
-def from_bunch(bunch, scale: Any = "standard") -> Source:
-    """A source from what scikit-learn's `load_*(as_frame=True)` return."""
+def from_bunch(bunch, drop: list[str] | None = None, scale: Any = "standard", polynomial: int | None = None) -> Source:
+    """A source from what scikit-learn's `load_*(as_frame=True)` return; see `from_arrays`."""
     names = getattr(bunch, "target_names", None)
     classes = [str(name) for name in names] if names is not None and len(names) > 1 else None
-    preprocessing = TablePreprocessing(dict.fromkeys(bunch.data.columns, "numeric"), scale=scale)
+    frame, preprocessing = _numbers(bunch.data, drop, scale, polynomial)
     return Source(
-        bunch.data,
+        frame,
         bunch.target.to_numpy(),
         preprocessing,
         class_names=classes,
         target_names=[str(bunch.target.name)],
     )
+
+
+def _numbers(
+    frame: pd.DataFrame, drop: list[str] | None, scale: Any, polynomial: int | None
+) -> tuple[pd.DataFrame, TablePreprocessing]:
+    """A table of numbers without the columns to `drop`, and its preprocessing."""
+    require(drop or [], frame, "data.drop")
+    frame = frame.drop(columns=drop or [])
+    if frame.shape[1] == 0:
+        raise Mistake("data.drop: no column is left to learn from")
+    return frame, TablePreprocessing(dict.fromkeys(frame.columns, "numeric"), scale=scale, polynomial=polynomial)
 
 
 def _source(

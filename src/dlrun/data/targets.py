@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -63,6 +65,39 @@ def encode_classes(source: Source) -> tuple[np.ndarray, list[str]]:
     if len(labels) < 2:
         raise Mistake(f"data.target: there is one class only ('{labels[0]}'); nothing can be learned from that")
     return indices.astype(np.int64), [str(label) for label in labels]
+
+
+def of_classes(source: Source, classes: list[str] | None, positive: object) -> Source:
+    """`source` with the rows of some classes only (`data.classes`), or with one class against the rest
+    (`data.positive`).
+
+    Raises:
+        Mistake: the target is a quantity, there is no such class, or fewer than two of them.
+    """
+    if classes is None and positive is None:
+        return source
+    key = "data.classes" if positive is None else "data.positive"
+    if infer_task(source, None)[0] not in ("binary", "multiclass"):
+        raise Mistake(f"{key}: the target is no class; leave it null")
+    values, names = encode_classes(source)
+    if classes is not None:
+        indices = [choose(class_name(name), {n: i for i, n in enumerate(names)}, "data.classes") for name in classes]
+        if len(set(indices)) < 2:
+            raise Mistake(f"data.classes: {classes}: at least two classes are needed")
+        kept = np.flatnonzero(np.isin(values, indices))
+        indices = sorted(indices)
+        source = replace(
+            source.only(kept),
+            targets=np.searchsorted(indices, values[kept]),
+            class_names=[names[i] for i in indices],
+            notes=[*source.notes, f"{len(kept):,} of {len(source):,} rows are of the classes asked for"],
+        )
+        values, names = source.targets, source.class_names
+    if positive is not None:
+        index = choose(class_name(positive), {n: i for i, n in enumerate(names)}, "data.positive")
+        targets = (values == index).astype(np.int64)
+        source = replace(source, targets=targets, class_names=[f"not {names[index]}", names[index]])
+    return source
 
 
 def class_name(value: object) -> str:

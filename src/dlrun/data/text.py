@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ def csv(
     stop_words: str | None = None,
     length: int | None = None,
     pad: str = "front",
+    patterns: dict[str, str] | None = None,
     data_dir: str | None = None,
 ) -> Source:
     """A table of the user's with a column of text.
@@ -38,13 +40,13 @@ def csv(
         path: the file, relative to the current folder or else to `data_dir`.
         target: the column to predict.
         text: the column to read.
-        represent, words, stop_words, length, pad: see TextPreprocessing.
+        represent, words, stop_words, length, pad, patterns: see TextPreprocessing.
         data_dir: the folder to look in besides the current one.
 
     Raises:
         Mistake: a file or column that is not there.
     """
-    preprocessing = TextPreprocessing(text, represent, words, stop_words, length, pad)
+    preprocessing = TextPreprocessing(text, represent, words, stop_words, length, pad, patterns)
     return _source(
         read_table(find(path, data_dir, "data.path"), path, targets=[target]), target, text, [], preprocessing
     )
@@ -60,11 +62,12 @@ def published(
     stop_words: str | None = None,
     length: int | None = None,
     pad: str = "front",
+    patterns: dict[str, str] | None = None,
     data_dir: str | None = None,
     licence: str = "",
 ) -> Source:
     """A published table with a column of text; rows whose target is in `exclude` are left out."""
-    preprocessing = TextPreprocessing(text, represent, words, stop_words, length, pad)
+    preprocessing = TextPreprocessing(text, represent, words, stop_words, length, pad, patterns)
     frame = read_table(io.BytesIO(read(file, data_dir)), file.path, targets=[target])
     return _source(frame, target, text, exclude or [], preprocessing)
 
@@ -105,32 +108,50 @@ class TextPreprocessing:
 
     Args:
         column: that the texts stand in, where they come from a table.
-        represent: `bag` (counts of words) or `tfidf`, by scikit-learn's vectorizers, or `tokens`: ids in order, 0 for
-            padding, 1 for unknown words, then the words, the most frequent first.
+        represent: `bag` (counts of words) or `tfidf`, by scikit-learn's vectorizers, `patterns` (how often each of the
+            patterns is found), or `tokens`: ids in order, 0 for padding, 1 for unknown words, then the words, the most
+            frequent first.
+        patterns: regular expressions by the name of the feature: {digits: "[0-9]"}; for `patterns`.
         words: the largest vocabulary.
         stop_words: `english` leaves the commonest words out of bag and tfidf.
         length: tokens in a row, the last ones of longer texts; None: the longest of the training rows.
         pad: where shorter texts are padded: `front` or `behind`.
 
     Raises:
-        Mistake: an unknown representation or place, or a number below 1.
+        Mistake: an unknown representation or place, a number below 1, or a pattern that is no regular expression.
     """
 
     fits_all_rows = False
 
-    def __init__(self, column: str, represent: str, words: int, stop_words: str | None, length: int | None, pad: str):
-        choose(represent, dict.fromkeys(("bag", "tfidf", "tokens")), "data.represent")
+    def __init__(
+        self,
+        column: str,
+        represent: str,
+        words: int,
+        stop_words: str | None,
+        length: int | None,
+        pad: str,
+        patterns: dict[str, str] | None = None,
+    ):
+        choose(represent, dict.fromkeys(("bag", "tfidf", "tokens", "patterns")), "data.represent")
+        if (represent == "patterns") != bool(patterns):
+            raise Mistake("data.patterns: goes with data.represent=patterns: {digits: '[0-9]'}")
+        for name, pattern in (patterns or {}).items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise Mistake(f"data.patterns.{name}: '{pattern}' is no regular expression ({error})") from error
         choose(pad, dict.fromkeys(("front", "behind")), "data.pad")
         if stop_words not in (None, "english"):
             raise Mistake(f"data.stop_words: '{stop_words}' is neither english nor null")
         for name, value in (("words", words), ("length", length)):
             if value is not None and value < 1:
                 raise Mistake(f"data.{name} is {value}: it must be at least 1")
-        self.column = column
+        self.column, self.patterns = column, patterns or {}
         self.represent, self.words, self.stop_words, self.length, self.pad = represent, words, stop_words, length, pad
         self.vectorizer = None
         self.ids: dict[str, int] = {}
-        self.feature_names: list[str] = []
+        self.feature_names: list[str] = list(self.patterns)
         self.vocabulary: int | None = None
         self.transform = as_tokens if represent == "tokens" else as_float
 
@@ -147,6 +168,8 @@ class TextPreprocessing:
             self.vocabulary = FIRST_WORD + len(ordered)
             self.length = self.length or max(1, max(len(tokenize(text)) for text in inputs))
             return self
+        if self.represent == "patterns":
+            return self
         from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
         vectorizer = CountVectorizer if self.represent == "bag" else TfidfVectorizer
@@ -158,7 +181,11 @@ class TextPreprocessing:
         return self
 
     def apply(self, inputs: np.ndarray) -> Tensor:
-        """(n, words) float32 for bag and tfidf, (n, length) int64 for tokens."""
+        """(n, words) float32 for bag and tfidf, (n, patterns) likewise, (n, length) int64 for tokens."""
+        if self.represent == "patterns":
+            texts = pd.Series(inputs, dtype=object)
+            counts = [texts.str.count(pattern) for pattern in self.patterns.values()]
+            return torch.from_numpy(np.stack(counts, axis=1).astype(np.float32))
         if self.represent != "tokens":
             return torch.from_numpy(self.vectorizer.transform(inputs).astype(np.float32).toarray())
         rows = torch.full((len(inputs), self.length), PADDING, dtype=torch.int64)
@@ -197,6 +224,7 @@ class TextPreprocessing:
             "column": self.column,
             "represent": self.represent,
             "words": list(self.ids),
+            "patterns": self.patterns,
             "length": self.length,
             "pad": self.pad,
         }
@@ -206,8 +234,10 @@ class TextPreprocessing:
         """As it was fitted: from what `describe` gave, and the vectorizer of `fitted`, if any."""
         words = described["words"]
         found = cls(described["column"], described["represent"], len(words) or 1, None, described["length"],
-                    described["pad"])  # fmt: skip
+                    described["pad"], described.get("patterns"))  # fmt: skip
         found.vectorizer = vectorizer
+        if found.represent == "patterns":
+            return found
         if vectorizer is None:
             found.ids = {word: i for i, word in enumerate(words, FIRST_WORD)}
             found.vocabulary = FIRST_WORD + len(words)
@@ -216,7 +246,7 @@ class TextPreprocessing:
         return found
 
     def fitted(self) -> bytes | None:
-        """The fitted vectorizer, as skops writes it (no pickle); None for tokens."""
+        """The fitted vectorizer, as skops writes it (no pickle); None for tokens and patterns."""
         if self.vectorizer is None:
             return None
         import skops.io

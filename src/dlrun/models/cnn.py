@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from dlrun.errors import Mistake, choose
-from dlrun.models.layers import activation_layer, check_block, check_widths, dense_blocks, per_layer
+from dlrun.models.layers import activation_layer, batch_norm_layer, check_block, check_widths, dense_blocks, per_layer
 
 PIECES = ("conv", "batch_norm", "activation", "pool")
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d}
-BATCH_NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
 POOLS = {"max": {1: nn.MaxPool1d, 2: nn.MaxPool2d}, "avg": {1: nn.AvgPool1d, 2: nn.AvgPool2d}}
 
 GLOBAL_POOLS = {
@@ -63,7 +62,7 @@ class CNN(nn.Module):
         hidden: list[int] = (64,),
         activation: str = "relu",
         dropout: float = 0.0,
-        batch_norm: bool = False,
+        batch_norm: bool | dict[str, float] = False,
         bias: bool = True,
     ):
         super().__init__()
@@ -73,7 +72,7 @@ class CNN(nn.Module):
                 "values of a table; use model=mlp"
             )
         self.dimensions = len(input_shape) - 1
-        order = check_block(list(block), PIECES, ["batch_norm"] * batch_norm)
+        order = check_block(list(block), PIECES, ["batch_norm"] * bool(batch_norm))
         n = len(check_widths(channels, "channels"))
         settings = zip(
             channels,
@@ -91,7 +90,7 @@ class CNN(nn.Module):
             pieces = {"conv": convolution, "activation": activation_layer(activation)}
             if batch_norm:
                 before = "batch_norm" in order and order.index("batch_norm") < order.index("conv")
-                pieces["batch_norm"] = BATCH_NORMS[self.dimensions](width if before else filters)
+                pieces["batch_norm"] = batch_norm_layer(batch_norm, width if before else filters, self.dimensions)
             if pooled:
                 pieces["pool"] = choose(pool, POOLS, "model.pool")[self.dimensions](
                     pooled, pool_step or pooled, ceil_mode=ceil_mode

@@ -30,6 +30,24 @@ def lecun_normal_(tensor: Tensor) -> Tensor:
     return nn.init.normal_(tensor, 0.0, math.sqrt(1 / _fan_in(tensor)))
 
 
+def variance_scaling_(tensor: Tensor, scale: float = 1.0, mode: str = "fan_in") -> Tensor:
+    """A normal distribution of variance scale / fan, cut off at two deviations (Keras's VarianceScaling).
+
+    Args:
+        scale: 2 with fan_in is Keras's he_normal, 1 with fan_avg its glorot_normal.
+        mode: fan_in, fan_out, or fan_avg, the mean of both.
+
+    Raises:
+        ValueError: an unknown mode.
+    """
+    fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(tensor)
+    fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+    if mode not in fans:
+        raise ValueError(f"mode '{mode}' is none of {', '.join(fans)}")
+    deviation = math.sqrt(scale / fans[mode]) / 0.87962566103423978  # of a normal cut off at ±2, its deviation is .8796
+    return nn.init.trunc_normal_(tensor, 0.0, deviation, -2 * deviation, 2 * deviation)
+
+
 def is_initializer(target: object) -> bool:
     """a function of torch.nn.init or dlrun.models.initializers that ends in _"""
     ours = getattr(target, "__module__", None) in ("torch.nn.init", __name__)

@@ -44,6 +44,23 @@ def check_dropout(share: float, key: str = "dropout") -> float:
     return share
 
 
+def batch_norm_layer(settings: bool | dict, width: int, dimensions: int = 0) -> nn.Module:
+    """Batch normalisation of `width` features, or of so many channels of a series (1) or image (2).
+
+    Args:
+        settings: true, or PyTorch's settings (Keras's are {momentum: 0.01, eps: 0.001}).
+
+    Raises:
+        Mistake: neither, or a setting that it does not have.
+    """
+    if not isinstance(settings, bool | dict):
+        raise Mistake(f"model.batch_norm: '{settings}' is neither true, false nor {{momentum: 0.01, eps: 0.001}}")
+    own = dict(settings) if isinstance(settings, dict) else {}
+    for name in own:
+        choose(name, dict.fromkeys(("momentum", "eps")), "model.batch_norm")
+    return (nn.BatchNorm2d if dimensions == 2 else nn.BatchNorm1d)(width, **own)
+
+
 def check_block(block: list[str], pieces: tuple[str, ...], wanted: list[str]) -> list[str]:
     """`block`, each of its names among `pieces` and none twice.
 
@@ -65,7 +82,7 @@ def dense_blocks(
     hidden: list[int],
     activation: str | list[str],
     dropout: float,
-    batch_norm: bool,
+    batch_norm: bool | dict,
     bias: bool,
     block: list[str],
 ) -> tuple[list[nn.Module], int]:
@@ -84,7 +101,7 @@ def dense_blocks(
         pieces = {"dense": nn.Linear(width, neurons, bias=bias), "activation": activation_layer(name)}
         norm_width = neurons if block.index("dense") < _position(block, "batch_norm") else width
         if batch_norm:
-            pieces["batch_norm"] = nn.BatchNorm1d(norm_width)
+            pieces["batch_norm"] = batch_norm_layer(batch_norm, norm_width)
         if check_dropout(dropout):
             pieces["dropout"] = nn.Dropout(dropout)
         layers += [pieces[name] for name in block if name in pieces]

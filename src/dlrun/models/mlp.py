@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from dlrun.models.layers import check_block, check_dropout, dense_blocks
+from dlrun.errors import Mistake
+from dlrun.models.layers import batch_norm_layer, check_block, check_dropout, dense_blocks
 
 
 class MLP(nn.Module):
@@ -20,8 +21,9 @@ class MLP(nn.Module):
         activation: of the hidden layers; one, or a list with one for each.
         dropout: share of each hidden layer's outputs that is dropped while training.
         input_dropout: share of the inputs that is dropped while training.
-        batch_norm: whether each hidden layer is batch-normalised.
+        batch_norm: whether each hidden layer is batch-normalised; true, or settings: {momentum: 0.01, eps: 0.001}.
         input_batch_norm: whether the inputs are.
+        output_batch_norm: whether the raw scores are.
         bias: whether the dense layers have biases.
         block: the order of dense, batch_norm, activation and dropout in a hidden layer.
         wide: whether the inputs are joined to the last hidden layer (Cheng and others 2016, wide and deep).
@@ -35,8 +37,9 @@ class MLP(nn.Module):
         activation: str | list[str] = "relu",
         dropout: float = 0.0,
         input_dropout: float = 0.0,
-        batch_norm: bool = False,
-        input_batch_norm: bool = False,
+        batch_norm: bool | dict[str, float] = False,
+        input_batch_norm: bool | dict[str, float] = False,
+        output_batch_norm: bool | dict[str, float] = False,
         bias: bool = True,
         block: list[str] = ("dense", "batch_norm", "activation", "dropout"),
         wide: bool = False,
@@ -45,15 +48,18 @@ class MLP(nn.Module):
         order = check_block(
             list(block),
             ("dense", "batch_norm", "activation", "dropout"),
-            ["batch_norm"] * batch_norm + ["dropout"] * bool(check_dropout(dropout)),
+            ["batch_norm"] * bool(batch_norm) + ["dropout"] * bool(check_dropout(dropout)),
         )
         inputs = math.prod(input_shape)
-        first: list[nn.Module] = [nn.BatchNorm1d(inputs)] if input_batch_norm else []
+        first: list[nn.Module] = [batch_norm_layer(input_batch_norm, inputs)] if input_batch_norm else []
         if check_dropout(input_dropout, "input_dropout"):
             first.append(nn.Dropout(input_dropout))
         layers, width = dense_blocks(inputs, hidden, activation, dropout, batch_norm, bias, order)
         output = nn.Linear(width + inputs * wide, outputs, bias=bias)
-        self.layers = nn.Sequential(nn.Flatten(), *first, *layers, *([] if wide else [output]))
+        last: list[nn.Module] = [batch_norm_layer(output_batch_norm, outputs)] if output_batch_norm else []
+        if wide and last:
+            raise Mistake("model.output_batch_norm: does not go with model.wide")
+        self.layers = nn.Sequential(nn.Flatten(), *first, *layers, *([] if wide else [output, *last]))
         self.output = output if wide else None
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from dlrun.errors import Mistake, did_you_mean
+from dlrun.errors import Mistake, choose, did_you_mean
 from dlrun.models.initializers import parameters_by_kind
 
 
 @dataclass
 class Penalty:
-    """What is added to the training loss, or done to the weights after a step. Biases are never penalised.
+    """What is added to the training loss, or done to the weights after a step. Of biases, only those `named`.
 
     Args:
         l1: λ of λ·Σ|w|.
@@ -21,6 +22,7 @@ class Penalty:
         proximal: apply l1 not as a gradient but as a soft threshold of lr·l1 after each step, so that weights become
             exactly 0 (ISTA, Beck and Teboulle 2009).
         max_norm: the largest norm of the weights that lead into one neuron or filter; None: no limit.
+        named: penalties of their own by parameter name or pattern, biases too: {layers.1.bias: {l2: 0.01}}.
         layers: `all`, `hidden` (all but the last linear layer), `output`, or names of parameters as the model's
             summary shows their layers.
 
@@ -33,11 +35,16 @@ class Penalty:
     proximal: bool = False
     max_norm: float | None = None
     layers: list[str] = field(default_factory=lambda: ["all"])
+    named: dict[str, dict[str, float]] | None = None
 
     def __post_init__(self):
         for name in ("l1", "l2"):
             if not getattr(self, name) >= 0:
                 raise Mistake(f"penalty.{name} is {getattr(self, name)}: it must be at least 0")
+        for pattern, own in (self.named or {}).items():
+            for name, value in own.items():
+                if choose(name, dict.fromkeys(("l1", "l2"), name), "penalty.named") and not value >= 0:
+                    raise Mistake(f"penalty.named.{pattern}.{name} is {value}: it must be at least 0")
         if self.max_norm is not None and not self.max_norm > 0:
             raise Mistake(f"penalty.max_norm is {self.max_norm}: it must be above 0, or null")
         if self.proximal and not self.l1:
@@ -58,6 +65,23 @@ class Penalty:
                 raise Mistake(f"penalty.layers: the model has no layer '{layer}'{did_you_mean(layer, groups)}")
         return list({id(p): p for layer in self.layers for p in groups[layer]}.values())
 
+    def terms(self, model: nn.Module) -> list[tuple[nn.Parameter, float, float]]:
+        """(parameter, l1, l2) of each penalty that is added to the loss.
+
+        Raises:
+            Mistake: a layer or parameter that the model does not have.
+        """
+        l1 = 0.0 if self.proximal else self.l1
+        found = [(w, l1, self.l2) for w in self.weights(model)] if l1 or self.l2 else []
+        parameters = dict(model.named_parameters())
+        for pattern, own in (self.named or {}).items():
+            names = fnmatch.filter(parameters, pattern)
+            if not names:
+                near = did_you_mean(pattern, parameters) or f" (has {', '.join(parameters)})"
+                raise Mistake(f"penalty.named.{pattern}: there is no such parameter{near}")
+            found += [(parameters[name], own.get("l1", 0.0), own.get("l2", 0.0)) for name in names]
+        return found
+
 
 class Regularizer:
     """A Penalty at work on the weights of one model."""
@@ -65,14 +89,14 @@ class Regularizer:
     def __init__(self, penalty: Penalty, model: nn.Module):
         self.penalty = penalty
         self.weights = penalty.weights(model)
+        self.terms = penalty.terms(model)
 
     def term(self) -> Tensor | float:
         """What is added to the loss of a batch."""
         total: Tensor | float = 0.0
-        if self.penalty.l1 and not self.penalty.proximal:
-            total = total + self.penalty.l1 * sum(w.abs().sum() for w in self.weights)
-        if self.penalty.l2:
-            total = total + self.penalty.l2 * sum(w.square().sum() for w in self.weights)
+        for weight, l1, l2 in self.terms:
+            total = total + l1 * weight.abs().sum() if l1 else total
+            total = total + l2 * weight.square().sum() if l2 else total
         return total
 
     @torch.no_grad()
@@ -89,6 +113,6 @@ class Regularizer:
 
 def build_regularizer(penalty: Penalty, model: nn.Module) -> Regularizer | None:
     """The penalty at work on `model`, or None where there is nothing to do."""
-    if penalty.l1 or penalty.l2 or penalty.max_norm is not None:
+    if penalty.l1 or penalty.l2 or penalty.named or penalty.max_norm is not None:
         return Regularizer(penalty, model)
     return None

@@ -69,7 +69,7 @@ class ClosedForm(Solver):
         if not isinstance(learner.model, Linear) or not isinstance(learner.loss, nn.MSELoss):
             raise Mistake("solver=closed_form: needs model=linear, a quantity and the squared loss")
         penalty = learner.regularizer.penalty if learner.regularizer else None
-        if penalty and (penalty.l1 or penalty.max_norm is not None):
+        if penalty and (penalty.l1 or penalty.named or penalty.max_norm is not None):
             raise Mistake("solver=closed_form: goes with penalty.l2 only; for l1, model=sklearn/lasso")
 
     def solve(self, training: Training, inputs: Tensor, targets: Tensor) -> None:
