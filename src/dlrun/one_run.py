@@ -231,8 +231,8 @@ def report(console: Console, folder: RunFolder, metrics: dict) -> None:
         console.print(f"stopped by trainer.max_minutes; to go on: dlrun resume={folder}", markup=False)
     if metrics["status"] == "diverged":
         console.print(
-            f"diverged in epoch {metrics['epochs']}: the loss became NaN or infinite; the best weights "
-            "before that, if any, are evaluated (a lower learning rate may help)"
+            f"diverged in epoch {metrics['epochs']}: the loss became NaN or infinite, or grew beyond all bounds; the "
+            "best weights before that, if any, are evaluated (a lower learning rate may help)"
         )
     print_results(console, metrics)
     parameters = "–" if metrics["parameters"] is None else f"{metrics['parameters']:,}"

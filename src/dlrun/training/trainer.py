@@ -22,6 +22,7 @@ from dlrun.training.early_stopping import EarlyStopping, Stopper
 from dlrun.training.penalties import Regularizer
 from dlrun.training.schedules import Schedule
 
+GROWN = 1e6  # a training loss that has grown so many times since the first epoch has diverged, finite or not
 GATHERED_ROWS = 2048  # rows that are put into order and turned into floats at once; more leave the cache
 EVALUATED_ROWS = 1024  # rows that are evaluated at once
 
@@ -50,6 +51,7 @@ class Progress:
         best_epoch: the epoch whose weights are kept.
         seconds: spent in `fit`.
         lr: the learning rate of the last step.
+        first_loss, loss: of the training rows, in the first and in the last epoch.
     """
 
     epoch: int = 1
@@ -60,6 +62,13 @@ class Progress:
     best_epoch: int = 0
     seconds: float = 0.0
     lr: float = 0.0
+    first_loss: float | None = None
+    loss: float | None = None
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether the training loss ended far above where it began."""
+        return self.loss is not None and self.loss > GROWN * max(self.first_loss, 1.0)
 
 
 @dataclass
@@ -213,6 +222,8 @@ class Trainer:
 
         if progress.status == "running":
             progress.status = "finished"
+        if progress.status == "finished" and progress.has_grown:
+            progress.status = "diverged"
         return progress
 
     def _forward(self, training: Training, inputs: Tensor) -> Tensor:
@@ -226,6 +237,8 @@ class Trainer:
     def _judge(self, training: Training, logged: dict[str, float]) -> None:
         """Whether the epoch was the best so far, the last, or a divergence."""
         progress, stopper = training.progress, training.stopper
+        progress.loss = logged["train/loss"]
+        progress.first_loss = progress.loss if progress.first_loss is None else progress.first_loss
         if not all(math.isfinite(logged[name]) for name in ("train/loss", "valid/loss") if name in logged):
             progress.status = "diverged"
             return
