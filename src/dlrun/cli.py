@@ -12,7 +12,7 @@ from pathlib import Path
 import dlrun
 from dlrun.errors import Mistake, did_you_mean
 
-COMMANDS = ("compare", "eval", "generate", "list", "predict", "show")
+COMMANDS = ("compare", "eval", "export", "generate", "list", "plot", "predict", "report", "show")
 
 
 class Parser(argparse.ArgumentParser):

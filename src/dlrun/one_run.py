@@ -21,6 +21,8 @@ from dlrun.evaluation.table import describe_data, print_model, print_results
 from dlrun.folder import RunFolder, flatten
 from dlrun.models.summary import Layer
 from dlrun.parts import begin_training, build_model, check_parts, load_data
+from dlrun.pictures import check_plots, draw
+from dlrun.trained import Trained
 from dlrun.training.checkpoints import restore
 from dlrun.training.interruption import Interruption
 from dlrun.training.progress import choose_display
@@ -77,6 +79,7 @@ def run(
     allowed, precision = tuple(config.allow_targets), config.precision.name
     console = Console(quiet=config.quiet or not alone, highlight=False, soft_wrap=True)
     device = set_up(config)
+    check_plots(config.plots)
     trainer = check_parts(config, allowed)
     with memory_explained("while loading the data", "take fewer rows, columns or words of them"):
         data = load_data(config, allowed, sources).to(device)
@@ -130,6 +133,10 @@ def run(
     if exit_code:
         return interrupted(folder, progress, job, console, exit_code)
     report(console, folder, metrics)
+    if wanted := [name for name in config.plots if alone or name != "all"]:
+        trained = Trained(folder, config, data.spec, data.preprocessing, trainer, model, device)
+        if metrics["status"] != "diverged":
+            draw(console, trained, data, evaluation.predictions, metrics, wanted)
     return Run(folder.path, metrics, 3 if progress.status == "diverged" else 0)
 
 

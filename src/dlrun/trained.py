@@ -148,10 +148,13 @@ def load(run: str, device: str = "auto", allow_targets: tuple[str, ...] = ()) ->
     )  # fmt: skip
 
 
-def check_threshold(threshold: float) -> None:
-    """Refuse, by a Mistake, what is no probability to divide two classes by."""
+def check_threshold(threshold: float, spec: Spec) -> None:
+    """Refuse, by a Mistake, what is no probability to divide two classes by, or where there are none to divide."""
     if not 0 < threshold < 1:
         raise Mistake(f"threshold is {threshold}: it must lie between 0 and 1")
+    if threshold != 0.5 and spec.task not in ("binary", "multilabel"):
+        what = "quantities" if spec.task == "regression" else f"the most probable of {len(spec.class_names)} classes"
+        raise Mistake(f"threshold: divides two classes, and this run predicts {what}; leave it out")
 
 
 def stored_config(folder: RunFolder) -> DictConfig:

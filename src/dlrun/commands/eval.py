@@ -17,16 +17,18 @@ from torch import Tensor
 
 from dlrun.commands.stored import stored_overrides
 from dlrun.config import compose
-from dlrun.data.module import Source, Spec, Split
+from dlrun.data.module import Data, Source, Spec, Split
 from dlrun.data.prepare import load as load_source
 from dlrun.data.prepare import split_settings
 from dlrun.data.targets import check_quantities, class_name, to_tensor
 from dlrun.errors import Mistake, blame, did_you_mean, one_line
 from dlrun.evaluation.evaluate import evaluate
+from dlrun.evaluation.importance import permutation_importance
 from dlrun.evaluation.predictions import from_frame
 from dlrun.evaluation.table import print_results
 from dlrun.folder import writing
 from dlrun.parts import load_data
+from dlrun.pictures import as_png
 from dlrun.trained import Trained, check_threshold, load
 from dlrun.training.losses import build_loss, class_weights
 
@@ -44,6 +46,7 @@ def eval(  # noqa: A001 (the name on the command line)
     run: str = "latest",
     threshold: float = 0.5,
     metrics: list[str] | None = None,
+    importance: int = 0,
     output: str | None = None,
     device: str = "auto",
     allow_targets: list[str] | None = None,
@@ -57,6 +60,8 @@ def eval(  # noqa: A001 (the name on the command line)
         run: a run folder, or `latest`.
         threshold: of two classes: the probability above which the second is predicted.
         metrics: functions of sklearn.metrics besides the usual ones, such as balanced_accuracy_score.
+        importance: tables: so many times each column is shuffled, to see how much the run needs it (permutation
+            importance); 0: not at all.
         output: a JSON file for the figures, besides the printed table.
         device: `auto`, `cpu`, `cuda`, …
         allow_targets: your own packages, if the run's model is from one of them.
@@ -65,16 +70,16 @@ def eval(  # noqa: A001 (the name on the command line)
     Raises:
         Mistake: the run, its data or the other data cannot be used.
     """
-    check_threshold(threshold)
     functions = {name: _metric(name) for name in metrics or []}
     for override in overrides:
         key = override.partition("=")[0].lstrip("+")
         if not key.startswith("data") or key.startswith(OF_THE_SPLIT):
             raise Mistake(
-                f"{key}: eval takes run, threshold, metrics, output, device, allow_targets, and data.path=… (or other "
-                "settings of the data, but of no split) to judge the run by other data, all their rows"
+                f"{key}: eval takes run, threshold, metrics, importance, output, device, allow_targets, and "
+                "data.path=… (or other settings of the data, but of no split) to judge it by all rows of other data"
             )
     trained = load(run, device, tuple(allow_targets or ()))
+    check_threshold(threshold, trained.spec)
     others = [override for override in overrides if not override.startswith("data_dir=")]
     single = [f"data.{name}=null" for name in FILES_BESIDE if name in trained.config.data] if others else []
     config, choices = compose([*stored_overrides(trained.folder), *single, *overrides], config_dir)
@@ -84,7 +89,7 @@ def eval(  # noqa: A001 (the name on the command line)
         splits, notes = other_rows(trained, config, allowed)
         trained_on = training_targets(trained)
     else:
-        splits, notes = own_rows(trained, config, allowed), []
+        splits, notes = own_data(trained, config, allowed).splits(), []
         trained_on = splits["train"].targets
         weights = class_weights(config.class_weight, trained.spec, trained_on)
     loss = build_loss(config.loss, trained.spec, weights, allowed).to(trained.device)
@@ -98,14 +103,41 @@ def eval(  # noqa: A001 (the name on the command line)
     what = f"{choices['data']} ({' '.join(overrides)})" if others else f"its own rows of {choices['data']}"
     console.print(f"{trained.folder} on {what}: {rows}", *(f"  {note}" for note in notes), sep="\n", markup=False)
     print_results(console, evaluation.as_json())
+    figures = evaluation.as_json()
+    if importance:
+        split = list(splits)[-1]
+        table = permutation_importance(trained, splits[split], importance)
+        print_importance(console, table, split, importance)
+        figures["importance"] = table.to_dict(orient="records")
+        if not others:
+            draw_importance(trained, table)
     if output is not None:
         with writing(Path(output)):
-            Path(output).expanduser().write_text(json.dumps(evaluation.as_json(), indent=1) + "\n")
+            Path(output).expanduser().write_text(json.dumps(figures, indent=1) + "\n")
     return 0
 
 
-def own_rows(trained: Trained, config: DictConfig, allowed: tuple[str, ...]) -> dict[str, Split]:
-    """The rows that the run was trained, validated and tested on.
+def print_importance(console: Console, table: pd.DataFrame, split: str, shuffles: int) -> None:
+    """Print how much the run needs each column."""
+    console.print(f"permutation importance, {split} rows, each column shuffled {shuffles} times:")
+    width = max(map(len, table["column"]))
+    for column, mean, deviation in table[["column", "importance", "deviation"]].itertuples(index=False):
+        console.print(f"  {column:<{width}}  {mean:+.4f} ± {deviation:.4f}", markup=False)
+    console.print(f"({table.attrs['what']}; columns that say the same share what they are worth)")
+
+
+def draw_importance(trained: Trained, table: pd.DataFrame) -> None:
+    """Put the picture of it beside the run's other ones."""
+    from dlrun.evaluation.plots.weights import importance
+
+    figure = importance(
+        list(table["column"]), table["importance"].to_numpy(), table["deviation"].to_numpy(), table.attrs["what"]
+    )
+    trained.folder.write_bytes("plots/importance.png", as_png(figure))
+
+
+def own_data(trained: Trained, config: DictConfig, allowed: tuple[str, ...]) -> Data:
+    """The data that the run was trained, validated and tested on, on the model's device.
 
     Raises:
         Mistake: they have changed since.
@@ -116,7 +148,7 @@ def own_rows(trained: Trained, config: DictConfig, allowed: tuple[str, ...]) -> 
             f"{trained.folder}: the data have changed since this run was trained; name the ones to judge it by "
             "(data.path=…)"
         )
-    return data.to(trained.device).splits()
+    return data.to(trained.device)
 
 
 def other_rows(trained: Trained, config: DictConfig, allowed: tuple[str, ...]) -> tuple[dict[str, Split], list[str]]:
@@ -128,6 +160,7 @@ def other_rows(trained: Trained, config: DictConfig, allowed: tuple[str, ...]) -
     source, spec = load_source(split_settings(config.data)[0], allowed), trained.spec
     values = targets_of(trained, source)
     rows = trained.rows(source.inputs, _scaled(spec, values))
+    rows.raw = source.inputs
     if spec.task == "regression":
         rows.truth = values
         if source.naive is not None:

@@ -18,6 +18,9 @@ USAGE = """dlrun: deep-learning experiments from the command line
   dlrun compare outputs                                  which run was best, and how sure is that
   dlrun predict run=latest input=new.csv output=out.csv  what a run says of new rows
   dlrun eval run=latest                                  its figures anew, or on other data: data.path=…
+  dlrun plot run=latest plots=[roc,mistakes]             its pictures anew, or those of a job of a sweep
+  dlrun report outputs output=report.html                a page of runs with their curves and pictures, to hand in
+  dlrun export run=latest format=onnx                    the network for other programs, checked to say the same
   dlrun generate run=latest temperature=0.5              new lines by a model of characters (data=names)
   dlrun list data; dlrun show mlp; dlrun list runs       what there is to choose, and what has been run
   dlrun resume=latest                                    go on where a run or a sweep stopped, to the same bits

@@ -38,8 +38,8 @@ def predict(
     Raises:
         Mistake: input or run that cannot be used.
     """
-    check_threshold(threshold)
     trained = load(run, device, tuple(allow_targets or ()))
+    check_threshold(threshold, trained.spec)
     odd: Counter[str] = Counter()
     with _source(input) as path, _sink(output) as target:
         rows = 0

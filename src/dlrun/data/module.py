@@ -59,6 +59,7 @@ class Source:
         row_numbers: each row's number in its own file; None: 0 to n-1.
         first_steps: series: the step at which each row's window begins; `row_numbers` are those of the targets.
         naive: series: the last value of the target that each row's window has seen, as a forecast.
+        times: series with times: that of each row's target.
         notes: lines for the person: what was inferred, dropped or suspicious.
     """
 
@@ -71,6 +72,7 @@ class Source:
     row_numbers: np.ndarray | None = None
     first_steps: np.ndarray | None = None
     naive: np.ndarray | None = None
+    times: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -78,7 +80,7 @@ class Source:
 
     def only(self, rows: np.ndarray) -> Source:
         """The same source with the `rows` (ascending) alone."""
-        per_row = {name: getattr(self, name) for name in ("row_numbers", "first_steps", "naive")}
+        per_row = {name: getattr(self, name) for name in ("row_numbers", "first_steps", "naive", "times")}
         per_row["row_numbers"] = np.arange(len(self)) if self.row_numbers is None else self.row_numbers
         return replace(
             self,
@@ -163,6 +165,8 @@ class Split:
         transform: what turns a batch of stored inputs into what the network reads: `transform(inputs, dtype)`.
         naive: series: the scores (n, outputs) of the forecast "as the last value".
         augment: training rows: what distorts a batch that is ready for the network, batch by batch; or None.
+        raw: tables and texts that are not too long: the rows as they were before preprocessing, for pictures.
+        times: series with times: that of each row's target.
     """
 
     inputs: Tensor
@@ -172,6 +176,8 @@ class Split:
     transform: Callable[[Tensor, torch.dtype], Tensor] = as_float
     augment: Callable[[Tensor], Tensor] | None = None
     naive: Tensor | None = None
+    raw: pd.DataFrame | np.ndarray | None = None
+    times: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -20,6 +20,7 @@ from dlrun.errors import Mistake, did_you_mean
 from dlrun.targets import build, check_types
 
 TABLE_KEYS = ("drop", "scale", "polynomial")  # ours, of every table that a function of scikit-learn returns
+RAW_ROWS = 100_000  # of a split with more, the rows before preprocessing are not kept
 SKLEARN_LOADERS = ("load_iris", "load_wine", "load_breast_cancer", "load_diabetes", "load_linnerud")
 
 
@@ -144,6 +145,10 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
         truth = raw[indices] if task == "regression" else None
         targets = to_tensor(task, values[indices], dtype)
         splits[name] = Split(inputs, targets, numbers[indices], truth, preprocessing.transform)
+        if (hasattr(source.inputs, "iloc") or source.inputs.ndim == 1) and len(indices) <= RAW_ROWS:
+            splits[name].raw = take(source.inputs, indices)
+        if source.times is not None:
+            splits[name].times = source.times[indices]
         if source.naive is not None and task == "regression":
             splits[name].naive = to_tensor(task, (source.naive[indices, None] - mean) / scale, dtype)
     if settings.augment is not None:

@@ -160,6 +160,7 @@ def windows(
         row_numbers=ends,
         first_steps=steps[:, 0],
         naive=own[steps[:, -1]],
+        times=frame.index.to_numpy()[ends] if isinstance(frame.index, pd.DatetimeIndex) else None,
         notes=[f"windows: {lags} steps of {', '.join(inputs)}, the target {horizon} steps after the last"],
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dlrun.folder import RunFolder
+from dlrun.pictures import as_png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,27 +20,27 @@ LARGEST_MAP = 40  # values along an axis
 
 def draw_setting(folder: RunFolder, metrics: dict, class_names: list[str]) -> None:
     """The pictures of the parts of one setting, from the files in its folder."""
-    from dlrun.evaluation import plots
+    from dlrun.evaluation.plots import classes, sweeps, training
 
     if folder.has("history.csv"):
         history = pd.read_csv(io.BytesIO(folder.read_bytes("history.csv")))
         for metric in ("loss", "accuracy", "r2"):
             if f"train/{metric}" in history:
-                _save(folder, f"{metric}_by_epoch", plots.curves(history, metric))
+                _save(folder, f"{metric}_by_epoch", training.curves(history, metric))
     if folder.has("learning_curve.csv"):
         table = pd.read_csv(io.BytesIO(folder.read_bytes("learning_curve.csv")))
         for metric in ("loss", "accuracy", "r2"):
             if f"train_eval/{metric}" in table:
                 baseline = metrics.get("baseline", {}).get("test", {}).get(metric)
-                _save(folder, f"{metric}_by_rows", plots.learning_curve(table, metric, baseline))
+                _save(folder, f"{metric}_by_rows", sweeps.learning_curve(table, metric, baseline))
     counts = metrics.get("out_of_fold", {}).get("confusion_matrix")
     if counts:
-        _save(folder, "confusion_matrix", plots.confusion_matrix(counts, class_names, "out-of-fold predictions"))
+        _save(folder, "confusion_matrix", classes.confusion_matrix(counts, class_names, "out-of-fold predictions"))
 
 
 def draw_sweep(folder: RunFolder, settings: list[Setting], name: str) -> None:
     """The figure `name` against the one swept number, or for every pair of two swept values; else nothing."""
-    from dlrun.evaluation import plots
+    from dlrun.evaluation.plots import sweeps
 
     usable = [setting for setting in settings if setting.figure(name)[0] is not None]
     keys = list(dict.fromkeys(key for setting in usable for key in setting.varied))
@@ -48,19 +49,17 @@ def draw_sweep(folder: RunFolder, settings: list[Setting], name: str) -> None:
         if None not in values:
             means, deviations = zip(*(setting.figure(name) for setting in usable), strict=True)
             spread = [deviation or 0.0 for deviation in deviations]
-            _save(folder, "sweep", plots.swept_line(values, list(means), spread, keys[0], name))
+            _save(folder, "sweep", sweeps.swept_line(values, list(means), spread, keys[0], name))
     elif len(keys) == 2 and all(len(setting.varied) == 2 for setting in usable):
         frame = pd.DataFrame([{**setting.varied, name: setting.figure(name)[0]} for setting in usable])
         table = frame.pivot_table(index=keys[0], columns=keys[1], values=name)
         table = table.sort_index(key=_sorting).sort_index(axis=1, key=_sorting)
         if max(table.shape) <= LARGEST_MAP and min(table.shape) > 1:
-            _save(folder, "sweep", plots.swept_map(table, name))
+            _save(folder, "sweep", sweeps.swept_map(table, name))
 
 
 def _save(folder: RunFolder, name: str, figure: Figure) -> None:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    folder.write_bytes(f"plots/{name}.png", content.getvalue())
+    folder.write_bytes(f"plots/{name}.png", as_png(figure))
 
 
 def _number(text: str) -> float | None:

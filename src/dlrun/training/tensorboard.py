@@ -11,6 +11,17 @@ from torch.utils.tensorboard.summary import hparams
 FLUSH_SECONDS = 10
 
 
+def add_pictures(path: Path, pictures: dict[str, bytes], step: int) -> None:
+    """Write PNG files into an event file of their own in the run folder `path`, as `plots/<name>`."""
+    writer = SummaryWriter(str(path))
+    values = [
+        Summary.Value(tag=f"plots/{name}", image=Summary.Image(encoded_image_string=content))
+        for name, content in pictures.items()
+    ]
+    writer.file_writer.add_summary(Summary(value=values), step)
+    writer.close()
+
+
 class TensorBoard:
     """Writes one event file into the run folder `path`; events of earlier files from `purge_step` on do not count."""
 

@@ -1,0 +1,160 @@
+"""`dlrun export run=<run folder>`: the network in a form that other programs read, checked to give the same scores."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dlrun.errors import Mistake, choose, one_line
+from dlrun.folder import writing
+from dlrun.targets import build
+from dlrun.trained import Trained, load
+
+TOLERANCE = 1e-4  # largest difference of a score, relative to the largest score
+ROWS = 16  # that both are asked
+
+
+def export(
+    format: str,  # noqa: A002 (the name on the command line)
+    run: str = "latest",
+    output: str | None = None,
+    allow_targets: list[str] | None = None,
+) -> int:
+    """Write the network of a run; the file appears only when it has given the same scores as the run.
+
+    What goes in is what the network reads, after the preprocessing; what comes out are raw scores (logits), any number
+    of rows at once.
+
+    Args:
+        format: `onnx`, `torch` (a program of torch.export, which needs no dlrun), or `state_dict` (weights by name).
+        run: a run folder, or `latest`.
+        output: the file; None: model.onnx, model.pt2 or model.pt in the run folder.
+        allow_targets: your own packages, if the run's model is from one of them.
+
+    Raises:
+        Mistake: the run has no network, a package is missing, or the exported network says something else.
+    """
+    choose(format, FORMATS, "format")
+    trained = load(run, "cpu", tuple(allow_targets or ()))
+    if not isinstance(trained.model, nn.Module):
+        kind = type(trained.model).__name__
+        raise Mistake(f"export: {trained.folder} holds a {kind} of scikit-learn, no network; skops reads model.skops")
+    suffix, write = FORMATS[format]
+    path = trained.folder.path / f"model{suffix}" if output is None else Path(output).expanduser()
+    part = path.with_name(f".part-{path.name}")
+    inputs = example(trained)
+    try:
+        with writing(path):
+            answer = write(trained, inputs, part)
+        difference = check(trained, answer, inputs)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    shape = " × ".join(map(str, ("rows", *trained.spec.input_shape)))
+    print(f"{trained.folder} as {format}: {path}")
+    print(f"in: {shape} ({str(inputs.dtype).removeprefix('torch.')}, preprocessed); out: rows × {trained.spec.outputs}")
+    print(f"checked on {ROWS} and on 3 random rows: scores differ by {difference:.1e} (tolerance {TOLERANCE:g})")
+    return 0
+
+
+def example(trained: Trained) -> Tensor:
+    """Random inputs (ROWS, *input_shape) of the kind that the network reads, the same ones each time."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (ROWS, *trained.spec.input_shape)
+    if trained.spec.vocabulary is not None:
+        return torch.randint(1, trained.spec.vocabulary, shape, generator=generator)
+    return torch.rand(shape, generator=generator, dtype=next(trained.model.parameters()).dtype)
+
+
+def check(trained: Trained, answer: Callable[[Tensor], Tensor], inputs: Tensor) -> float:
+    """The largest difference between the run's scores and those of the exported network, relative to the largest.
+
+    Raises:
+        Mistake: it is larger than the tolerance.
+    """
+    largest = 0.0
+    for rows in (inputs, inputs[:3]):
+        with torch.inference_mode():
+            expected = trained.model(rows)
+        difference = (answer(rows) - expected).abs().max() / expected.abs().max().clamp(min=1.0)
+        largest = max(largest, difference.item())
+    if not largest <= TOLERANCE:
+        raise Mistake(f"export: the exported network says something else (scores differ by {largest:.1e})")
+    return largest
+
+
+def write_onnx(trained: Trained, inputs: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
+    """ONNX, by PyTorch's exporter; answered by onnxruntime."""
+    try:
+        import onnx  # noqa: F401 (the exporter needs it)
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise Mistake(f"export: format=onnx needs {error.name}: pip install onnx onnxscript onnxruntime") from error
+    with _explained("onnx"), quietly():
+        program = torch.onnx.export(
+            trained.model, (inputs,), dynamo=True, dynamic_shapes=({0: "rows"},), verbose=False,
+            input_names=["inputs"], output_names=["scores"],
+        )  # fmt: skip
+        program.save(str(path), external_data=False)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda rows: torch.from_numpy(session.run(None, {session.get_inputs()[0].name: rows.numpy()})[0])
+
+
+def write_torch(trained: Trained, inputs: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
+    """A program of torch.export; answered by itself, read back."""
+    with _explained("torch"), quietly():
+        program = torch.export.export(trained.model, (inputs,), dynamic_shapes=({0: torch.export.Dim("rows")},))
+        with open(path, "wb") as file:
+            torch.export.save(program, file)
+    with open(path, "rb") as file:
+        module = torch.export.load(file).module()
+    return lambda rows: module(rows).detach()
+
+
+def write_state_dict(trained: Trained, inputs: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
+    """The weights by name, as `torch.load(…, weights_only=True)` reads them; answered by a new network with them."""
+    torch.save(trained.model.state_dict(), path)
+    own = type(trained.model).__module__.partition(".")[0]
+    model = build(trained.config.model, "model", nn.Module, (own,), **trained.spec.supplied())
+    model.to(inputs.dtype if inputs.is_floating_point() else next(trained.model.parameters()).dtype)
+    model.load_state_dict(torch.load(path, weights_only=True))
+    model.eval()
+
+    def answer(rows: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return model(rows)
+
+    return answer
+
+
+FORMATS: dict[str, tuple[str, Callable[[Trained, Tensor, Path], Callable[[Tensor], Tensor]]]] = {
+    "onnx": (".onnx", write_onnx), "torch": (".pt2", write_torch), "state_dict": (".pt", write_state_dict),
+}  # fmt: skip
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without the exporters' warnings about themselves."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _explained(form: str) -> Iterator[None]:
+    """Turn what PyTorch's exporters raise about a network that they cannot follow into a Mistake."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:  # they raise all kinds of their own
+        raise Mistake(
+            f"export: PyTorch cannot export this network as {form} ({one_line(str(error))[:160]}); format=state_dict "
+            "always works"
+        ) from error

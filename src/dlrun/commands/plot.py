@@ -1,0 +1,47 @@
+"""`dlrun plot run=<run folder>`: the pictures of a run, drawn anew: some of them, or those of a job of a sweep."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from dlrun.commands.eval import own_data
+from dlrun.commands.stored import stored_overrides
+from dlrun.config import compose
+from dlrun.evaluation.predictions import from_scores
+from dlrun.pictures import check_plots, draw
+from dlrun.trained import load
+
+
+def plot(
+    run: str = "latest",
+    plots: list[str] | None = None,
+    device: str = "auto",
+    allow_targets: list[str] | None = None,
+    config_dir: str | None = None,
+) -> int:
+    """Draw the pictures of a finished run from its own data.
+
+    Args:
+        run: a run folder, or `latest`.
+        plots: names of pictures; None: all that make sense for it.
+        device: `auto`, `cpu`, `cuda`, …
+        allow_targets: your own packages, if the run's model is from one of them.
+        config_dir: your own groups, if the run used any (`--config-dir`).
+
+    Raises:
+        Mistake: no such picture, or the run or its data cannot be used.
+    """
+    wanted = plots or ["all"]
+    check_plots(wanted)
+    trained = load(run, device, tuple(allow_targets or ()))
+    config, _ = compose(stored_overrides(trained.folder), config_dir)
+    data = own_data(trained, config, tuple(config.allow_targets) + tuple(allow_targets or ()))
+    splits = data.splits()
+    predictions = {
+        name: from_scores(trained.spec, scores, splits[name].targets, splits[name].truth)
+        for name, scores in trained.scores(splits).items()
+    }
+    console = Console(highlight=False, soft_wrap=True)
+    draw(console, trained, data, predictions, trained.folder.read_json("metrics.json"), wanted)
+    console.print(f"{trained.folder.path / 'plots'}", markup=False)
+    return 0
