@@ -21,6 +21,7 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 import yaml
@@ -144,10 +145,11 @@ def prediction_at(run: Path, key: str) -> float:
     return float(dlrun.load(str(run)).predict(pd.DataFrame({"x": [float(key)]}))["prediction"].iloc[0])
 
 
-def boundary(run: Path, _key: str) -> float:
-    """Where a logistic regression with one input says 0.5."""
+def boundary(run: Path, key: str) -> float:
+    """Where a logistic regression with one input first says 0.5, on the course's grid of 1,000 points up to `key`."""
     weights = load_file(run / "model.safetensors")
-    return float(-weights["output.bias"][0] / weights["output.weight"][0, 0])
+    grid = np.linspace(0, float(key), 1000)
+    return float(grid[grid * float(weights["output.weight"][0, 0]) + float(weights["output.bias"][0]) >= 0][0])
 
 
 def largest(run: Path, key: str) -> float:

@@ -60,7 +60,11 @@ class EstimatorTrainer(Trainer):
 
     def scores(self, model: BaseEstimator, split: Split, precision: str) -> Tensor:
         """Raw scores (n, outputs): quantities, log odds of the probabilities, or decision values where an estimator
-        gives no probabilities."""
+        gives no probabilities.
+
+        Decision values d of any size become sign(d)·log(1 + |d|): in the same order, and small enough for the
+        probabilities made from them not to be 0 and 1 all over, which would lose the order.
+        """
         inputs, multilabel = features(split), split.targets.dim() == 2 and split.targets.shape[1] > 1
         if not hasattr(model, "classes_"):
             return torch.from_numpy(np.asarray(model.predict(inputs), dtype=np.float64).reshape(len(split), -1))
@@ -74,7 +78,8 @@ class EstimatorTrainer(Trainer):
             if split.targets.dim() == 1:
                 return probability.log()
             return torch.logit(probability if multilabel else probability[:, 1:])
-        return torch.from_numpy(np.asarray(model.decision_function(inputs), dtype=np.float64).reshape(len(split), -1))
+        decisions = np.asarray(model.decision_function(inputs), dtype=np.float64).reshape(len(split), -1)
+        return torch.from_numpy(np.sign(decisions) * np.log1p(np.abs(decisions)))
 
     def weights(self, model: BaseEstimator) -> tuple[str, bytes]:
         """The name and content of the file that holds the fitted estimator (no pickle)."""
