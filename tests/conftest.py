@@ -51,8 +51,13 @@ def run_folders(outputs: Path) -> list[Path]:
 
 
 @pytest.fixture
-def dlrun(tmp_path, monkeypatch, capsys):
-    """Run a dlrun command line inside this process, in a fresh folder (or in `into`, below it)."""
+def dlrun(request, tmp_path, monkeypatch, capsys):
+    """Run a dlrun command line inside this process, in a fresh folder (or in `into`, below it).
+
+    Pictures, which take a second or two, are drawn in tests marked `pictures` only.
+    """
+    if request.node.get_closest_marker("pictures") is None:
+        monkeypatch.setattr("dlrun.one_run.draw", lambda *_: None)
     monkeypatch.setenv("DLRUN_DATA", str(DATA)) if DATA.is_dir() else monkeypatch.delenv("DLRUN_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
 

@@ -40,11 +40,11 @@ def roc(
     """
     figure, axes = draw.one(f"ROC, {of}", "false positive rate", "true positive rate")
     for name, truth in truths.items():
-        false, true, thresholds = roc_curve(truth, probabilities[name])
+        false, true, _ = roc_curve(truth, probabilities[name])
         axes.plot(false, true, linewidth=1.5, label=f"{draw.shortened(name, 24)}: AUC {auc(false, true):.4f}")
         if threshold is not None:
-            at = np.searchsorted(-thresholds, -threshold, side="right") - 1
-            axes.plot(false[at], true[at], "o", color="black", label=f"threshold {threshold:g}")
+            said = probabilities[name] > threshold
+            axes.plot(said[~truth].mean(), said[truth].mean(), "o", color="black", label=f"threshold {threshold:g}")
     axes.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1, label="baseline: chance")
     axes.legend(fontsize=8, loc="lower right")
     return figure
@@ -56,12 +56,14 @@ def precision_recall(
     """Precision against recall, with the precision of saying yes to every row as the baseline; arguments as `roc`."""
     figure, axes = draw.one(f"Precision and recall, {of}", "recall", "precision")
     for name, truth in truths.items():
-        precision, recall, thresholds = precision_recall_curve(truth, probabilities[name])
+        precision, recall, _ = precision_recall_curve(truth, probabilities[name])
         area = average_precision_score(truth, probabilities[name])
         axes.plot(recall, precision, linewidth=1.5, label=f"{draw.shortened(name, 24)}: AP {area:.4f}")
         if threshold is not None:
-            at = min(np.searchsorted(thresholds, threshold), len(thresholds) - 1)
-            axes.plot(recall[at], precision[at], "o", color="black", label=f"threshold {threshold:g}")
+            said = probabilities[name] > threshold
+            if said.any():
+                point = said[truth].mean(), truth[said].mean()
+                axes.plot(*point, "o", color="black", label=f"threshold {threshold:g}")
             draw.baseline(axes, float(np.mean(truth)), "baseline: all rows")
     axes.set_ylim(-0.02, 1.02)
     axes.legend(fontsize=8, loc="lower left")
