@@ -174,3 +174,10 @@ def test_importance_is_the_fall_of_the_score_when_a_column_is_shuffled(dlrun, tm
     assert (ended.folder / "plots" / "importance.png").is_file()
     dlrun("trainer.epochs=1", "data.limit=200", into="images")
     assert "columns of tables" in dlrun("eval", "importance=2", into="images").err
+
+
+def test_pictures_are_drawn_in_the_runs_own_precision(finished):
+    run = finished("data=quadratic", "data.degree=90", "data.scale=standard", "model=linear", "solver=closed_form",
+                   "data.split={test: null, valid: null}")  # fmt: skip
+    again = run.trained.predictions(run.data.train.raw).prediction
+    assert again == pytest.approx(run.predictions["train"].prediction, abs=1e-12)

@@ -134,7 +134,8 @@ def run(
         return interrupted(folder, progress, job, console, exit_code)
     report(console, folder, metrics)
     if wanted := [name for name in config.plots if alone or name != "all"]:
-        trained = Trained(folder, config, data.spec, data.preprocessing, trainer, model, device)
+        stored = OmegaConf.create(plain(config))
+        trained = Trained(folder, stored, data.spec, data.preprocessing, trainer, model, device)
         if metrics["status"] != "diverged":
             draw(console, trained, data, evaluation.predictions, metrics, wanted)
     return Run(folder.path, metrics, 3 if progress.status == "diverged" else 0)
