@@ -169,6 +169,8 @@ READERS: dict[str, Callable[[Path, str], float | None]] = {
 def judge(target: dict, values: list[float], baseline: float | None) -> str:
     """met, near, not met, or (where the course prints nothing) how ours stands to the baseline."""
     kept = [judge_one(target, value, baseline) for value in values]
+    if "—" in kept:
+        return "—"
     return kept[0] if len(kept) == 1 else f"{sum(k.startswith(('met', 'above')) for k in kept)} of {len(kept)}"
 
 

@@ -64,7 +64,7 @@ def test_a_frozen_embedding_stays_as_it_was_given(dlrun, tmp_path):
     vectors = torch.arange(21.0).reshape(7, 3)  # padding, unknown, and the five words
     safetensors.torch.save_file({"embedding.weight": vectors}, tmp_path / "vectors.safetensors")
     ended = dlrun("data=text", "data.path=mails.csv", "data.text=text", "data.target=kind", "data.represent=tokens",
-                  "model=lstm", "model.hidden=[4]", "model.embedding=3", "model.freeze_embedding=true",
+                  "model=lstm", "model.hidden=[4]", "model.embedding=3", "initializer.frozen=[embedding.weight]",
                   "initializer.file=vectors.safetensors", "trainer.epochs=2")  # fmt: skip
     assert ended.exit_code == 0, ended.err
     assert (safetensors.torch.load_file(ended.folder / "model.safetensors")["embedding.weight"] == vectors).all()

@@ -61,7 +61,8 @@ def initialize(model: nn.Module, config: DictConfig) -> None:
     kernels), embeddings, biases. A kind without a function keeps PyTorch's own start. `forget_bias` is then added to
     one of the two biases of an LSTM's forget gate, as in Keras. Parameters whose names match a pattern of `named`
     (`layers.0.weight`, `recurrent.*.weight_ih*`) are then filled by the function given there, whatever their kind. Last
-    come explicit weights by parameter name: those of the safetensors file `file`, and the lists of `values`.
+    come explicit weights by parameter name: those of the safetensors file `file`, and the lists of `values`. Parameters
+    that match a pattern of `frozen` are not trained.
 
     Raises:
         Mistake: an unknown kind, a function that is no initializer, or one that cannot fill a parameter's shape.
@@ -81,6 +82,9 @@ def initialize(model: nn.Module, config: DictConfig) -> None:
             _set_values(model, _read_weights(config.file), "initializer.file")
         if config.get("values") is not None:
             _set_values(model, OmegaConf.to_container(config["values"]), "initializer.values")
+    for pattern in config.get("frozen") or []:
+        for name in _matching(model, pattern, "initializer.frozen"):
+            model.get_parameter(name).requires_grad_(False)
 
 
 def check_initializer(config: DictConfig) -> dict[str, Callable[[Tensor], Tensor] | None]:
@@ -90,7 +94,7 @@ def check_initializer(config: DictConfig) -> dict[str, Callable[[Tensor], Tensor
         Mistake: an unknown kind, a function that is no initializer, or a setting that it does not have.
     """
     for name in config:
-        choose(name, dict.fromkeys((*KINDS, "forget_bias", "named", "values", "file")), "initializer")
+        choose(name, dict.fromkeys((*KINDS, "forget_bias", "named", "values", "file", "frozen")), "initializer")
     named = config.get("named")
     if named is not None and not isinstance(named, DictConfig):
         raise Mistake("initializer.named: functions by parameter name belong here: {output.weight: {_target_: …}}")
@@ -130,7 +134,15 @@ def _function(config: DictConfig, name: str, key: str):
 
 
 def _fill_named(model: nn.Module, pattern: str, function: Callable[[Tensor], Tensor]) -> None:
-    """Fill the parameters whose names match `pattern`.
+    """Fill the parameters whose names match `pattern`."""
+    for name in _matching(model, pattern, "initializer.named"):
+        parameter = model.get_parameter(name)
+        with blame(f"initializer.named.{pattern}: {name} of shape {tuple(parameter.shape)}"):
+            function(parameter)
+
+
+def _matching(model: nn.Module, pattern: str, key: str) -> list[str]:
+    """The names of the parameters that match `pattern`.
 
     Raises:
         Mistake: none does.
@@ -139,10 +151,8 @@ def _fill_named(model: nn.Module, pattern: str, function: Callable[[Tensor], Ten
     names = fnmatch.filter(parameters, pattern)
     if not names:
         near = did_you_mean(pattern, parameters)
-        raise Mistake(f"initializer.named.{pattern}: there is no such parameter{near} (has {', '.join(parameters)})")
-    for name in names:
-        with blame(f"initializer.named.{pattern}: {name} of shape {tuple(parameters[name].shape)}"):
-            function(parameters[name])
+        raise Mistake(f"{key}.{pattern}: there is no such parameter{near} (has {', '.join(parameters)})")
+    return names
 
 
 def _read_weights(path: str) -> dict[str, Tensor]:

@@ -36,7 +36,6 @@ class Recurrent(nn.Module):
         bias: whether the recurrent layers have biases.
         vocabulary: number of token ids, where the inputs are tokens.
         embedding: width of the embedding of tokens.
-        freeze_embedding: whether the embedding stays as it begins, for one that is given (initializer.file).
         mask: whether steps of padding (token 0) are skipped.
 
     Raises:
@@ -62,7 +61,6 @@ class Recurrent(nn.Module):
         bias: bool = True,
         vocabulary: int | None = None,
         embedding: int = 32,
-        freeze_embedding: bool = False,
         mask: bool = False,
     ):
         super().__init__()
@@ -80,11 +78,9 @@ class Recurrent(nn.Module):
             if embedding < 1:
                 raise Mistake(f"model.embedding is {embedding}: it must be at least 1")
             self.embedding = nn.Embedding(vocabulary, embedding)
-            self.embedding.weight.requires_grad_(not freeze_embedding)
             input_shape = (*input_shape, embedding)
-        elif mask or freeze_embedding:
-            setting = "mask: skips the padding of" if mask else "freeze_embedding: keeps the embedding of"
-            raise Mistake(f"model.{setting} tokens, and these data have none")
+        elif mask:
+            raise Mistake("model.mask: skips the padding of tokens, and these data have none")
         if len(input_shape) not in (2, 3):
             raise Mistake(
                 f"model={name} needs series or images, and a row of these data is "
