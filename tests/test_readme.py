@@ -40,7 +40,7 @@ def test_command_works_as_printed(dlrun, tmp_path, line):
         if not (DATA / "names.txt").is_file():
             pytest.skip("the names are not at hand")
         dlrun("data=names", "data.limit=9000", "model=lstm", "trainer.epochs=1", "quiet=true")
-    elif "run=latest" in line or line.startswith("dlrun compare"):
+    elif "run=latest" in line or line.startswith(("dlrun compare", "dlrun report")):
         dlrun("data=csv", "data.path=visits.csv", "data.target=Buy", "trainer.epochs=5")
     elif "=latest" in line:
         dlrun("data=iris", "trainer.epochs=1", "model=logistic")
