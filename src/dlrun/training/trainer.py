@@ -23,7 +23,7 @@ from dlrun.training.penalties import Regularizer
 from dlrun.training.schedules import Schedule
 
 GROWN = 1e6  # a training loss that has grown so many times since the first epoch has diverged, finite or not
-GATHERED_ROWS = 2048  # rows that are put into order and turned into floats at once; more leave the cache
+GATHERED_VALUES = 2**18  # inputs that are put into order and turned into floats at once; more leave the cache
 EVALUATED_ROWS = 1024  # rows that are evaluated at once
 
 
@@ -292,11 +292,12 @@ class Trainer:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch that are still to be seen, in an order that seed and epoch alone decide."""
         order = self.order(len(split), seed, progress.epoch)[progress.batch * self.batch_size :]
-        gathered = max(1, GATHERED_ROWS // self.batch_size) * self.batch_size
+        gathered = max(1, GATHERED_VALUES // (split.inputs[0].numel() * self.batch_size)) * self.batch_size
         for start in range(0, len(order), gathered):
             rows = order[start : start + gathered].to(split.inputs.device)
-            inputs = split.transform(split.inputs[rows], dtype)
-            batches = zip(inputs.split(self.batch_size), split.targets[rows].split(self.batch_size), strict=True)
+            inputs = split.transform(split.inputs.index_select(0, rows), dtype)  # several times as fast as [rows]
+            targets = split.targets.index_select(0, rows)
+            batches = zip(inputs.split(self.batch_size), targets.split(self.batch_size), strict=True)
             for batch, targets in batches:  # one at a time, so that a resume finds the generators where they stood
                 yield split.augment(batch) if split.augment else batch, targets
 
