@@ -192,7 +192,7 @@ def judge_one(target: dict, value: float, baseline: float | None) -> str:
     distance = abs(value - course) / abs(course)
     if distance <= MET:
         return "met"
-    if better * (value - course) > 0:
+    if ":" not in target["figure"] and better * (value - course) > 0:
         return "met (better)"
     return "near" if distance <= NEAR else "not met"
 

@@ -119,3 +119,30 @@ def test_a_run_of_ones_own_parts_is_evaluated_with_their_folder(dlrun, tmp_path)
     dlrun("--config-dir", "conf", "model=own", "data=iris", "trainer.epochs=1")
     assert dlrun("--config-dir", "conf", "eval").exit_code == 0
     assert dlrun("eval", "-m").exit_code == 2
+
+
+@pytest.fixture
+def flowers(tmp_path):
+    from sklearn.datasets import load_iris
+
+    frame = load_iris(as_frame=True).frame
+    frame["species"] = np.array(["setosa", "versicolor", "virginica"])[frame.pop("target")]
+    frame.sample(90, random_state=0).to_csv(tmp_path / "a.csv", index=False)
+    frame.sample(70, random_state=1).to_csv(tmp_path / "b.csv", index=False)
+    return pd.read_csv(tmp_path / "b.csv")
+
+
+def test_other_data_are_judged_by_one_class_against_the_rest_as_the_run_was(dlrun, flowers):
+    dlrun("data=csv", "data.path=a.csv", "data.target=species", "data.positive=virginica", "trainer.epochs=3")
+    ended = dlrun("eval", "data.path=b.csv", "output=figures.json")
+    assert ended.exit_code == 0, ended.err
+    found = json.loads((ended.outputs.parent / "figures.json").read_text())["test"]["confusion_matrix"]
+    assert sum(found[1]) == (flowers["species"] == "virginica").sum() and np.sum(found) == len(flowers)
+    assert "of no split" in dlrun("eval", "data.positive=setosa").err
+
+
+def test_of_other_data_only_the_classes_of_the_run_are_judged(dlrun, flowers):
+    dlrun("data=csv", "data.path=a.csv", "data.target=species", "data.classes=[setosa,virginica]", "trainer.epochs=3")
+    ended = dlrun("eval", "data.path=b.csv")
+    assert ended.exit_code == 0, ended.err
+    assert f"{(flowers['species'] != 'versicolor').sum()} test" in ended.out

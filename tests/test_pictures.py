@@ -181,3 +181,45 @@ def test_pictures_are_drawn_in_the_runs_own_precision(finished):
                    "data.split={test: null, valid: null}")  # fmt: skip
     again = run.trained.predictions(run.data.train.raw).prediction
     assert again == pytest.approx(run.predictions["train"].prediction, abs=1e-12)
+
+
+CELLS = ["?" if i == 9 else "" if i % 20 == 3 else i * 7 % 50 for i in range(120)]
+NASTY = "in_$ / out_$,b,kind\n" + "".join(
+    f"{cell},{i * 3 % 11},{'$5 & $10' if i * 7 % 50 > 24 else 'x_{2}'}\n" for i, cell in enumerate(CELLS)
+)
+
+
+@pytest.mark.pictures
+@pytest.mark.parametrize(
+    ("columns", "picture"), [("[]", "decision_boundary"), ("[b]", "fitted_curve")], ids=["two inputs", "one input"]
+)
+def test_dollars_words_and_missing_values_in_a_table_do_no_harm(dlrun, tmp_path, columns, picture):
+    (tmp_path / "nasty.csv").write_text(NASTY)
+    ended = dlrun("data=csv", "data.path=nasty.csv", "data.target=kind", f"data.drop={columns}", "trainer.epochs=2",
+                  "data.columns={in_$ / out_$: numeric}", "model=logistic")  # fmt: skip
+    assert ended.exit_code == 0, ended.err
+    assert (ended.folder / "plots" / f"{picture}.png").is_file() and (ended.folder / "plots" / "mistakes.png").is_file()
+
+
+@pytest.mark.pictures
+@pytest.mark.parametrize(
+    "overrides",
+    [("data=digits", "model=lstm", "trainer.epochs=1", "data.limit=200"),
+     ("data=digits", "model=sklearn/svc", "model.kernel=linear", "data.limit=200"),
+     ("data=iris", "model=sklearn/svc", "model.kernel=linear")],
+)  # fmt: skip
+def test_weights_that_belong_to_no_feature_or_class_are_not_drawn_as_if_they_did(dlrun, overrides):
+    drawn = {file.stem for file in (dlrun(*overrides).folder / "plots").iterdir()}
+    assert "roc" in drawn and not drawn & {"filters", "weights"}
+
+
+@pytest.mark.pictures
+def test_one_label_alone_is_drawn(dlrun, tmp_path):
+    (tmp_path / "made.csv").write_text("a,u\n" + "".join(f"{i % 7},{int(i % 7 > 3)}\n" for i in range(80)))
+    ended = dlrun("data=csv", "data.path=made.csv", "data.target=u", "data.task=multilabel", "trainer.epochs=2")
+    assert ended.exit_code == 0 and (ended.folder / "plots" / "roc.png").is_file()
+
+
+def test_a_run_without_figures_has_nothing_to_plot(dlrun):
+    dlrun("data=line", "model=linear", "optimizer=sgd", "optimizer.lr=1e3", "trainer.epochs=9")
+    assert "no figures to draw" in dlrun("plot").err

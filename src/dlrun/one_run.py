@@ -81,6 +81,7 @@ def run(
     device = set_up(config)
     check_plots(config.plots)
     trainer = check_parts(config, allowed)
+    device = trainer.device_for(device)
     with memory_explained("while loading the data", "take fewer rows, columns or words of them"):
         data = load_data(config, allowed, sources).to(device)
     with memory_explained("while building the model", "take a smaller one (model.…)"):

@@ -82,6 +82,8 @@ def build_model(
         )
     model = build(config.model, "model", nn.Module, allowed, **data.spec.supplied())
     initialize(model, config.initializer)
+    if trainer.epochs and not any(parameter.requires_grad for parameter in model.parameters()):
+        raise Mistake("initializer.frozen: no parameter is left to train; set trainer.epochs=0, or freeze fewer")
     model.to(device=device, dtype=dtype)
     rows = data.train.inputs[:1].expand(2, *data.spec.input_shape).to(device)
     return model, summarize(model, data.train.transform(rows, dtype), data.spec.outputs)
@@ -151,4 +153,10 @@ def network_modules(model: nn.Module | BaseEstimator) -> Iterator[nn.Module]:
 
 def penalty_of(config: DictConfig) -> Penalty:
     """The settings under `penalty`, checked."""
-    return check_types({"penalty": Penalty}, {"penalty": OmegaConf.to_container(config.penalty)}, "")["penalty"]
+    given = OmegaConf.to_container(config.penalty)
+    if isinstance(given, dict) and isinstance(given.get("named"), dict):  # whole numbers are numbers too
+        given["named"] = {
+            name: {k: float(v) if type(v) is int else v for k, v in own.items()} if isinstance(own, dict) else own
+            for name, own in given["named"].items()
+        }
+    return check_types({"penalty": Penalty}, {"penalty": given}, "")["penalty"]

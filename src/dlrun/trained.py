@@ -141,6 +141,7 @@ def load(run: str, device: str = "auto", allow_targets: tuple[str, ...] = ()) ->
     chosen = environment.choose_device(device)
     torch.set_num_threads(_threads_of(folder))
     trainer = build(config.trainer, "trainer", Trainer, allow_targets)
+    chosen = trainer.device_for(chosen)
     spec = spec_of(folder)
     return Trained(
         folder, config, spec, _preprocessing_of(folder), trainer,
@@ -170,6 +171,8 @@ def stored_config(folder: RunFolder) -> DictConfig:
     if "${" in json.dumps(stored, default=str):
         raise Mistake(f"{where}: is no config of a run, which refers to nothing outside (it has ${{…}})")
     choose(stored.get("precision"), dict.fromkeys(("fp32", "fp64", "bf16")), f"{where}: precision")
+    if (frozen := stored["model"].pop("freeze_embedding", None)) is not None:  # what initializer.frozen says now
+        stored.setdefault("initializer", {})["frozen"] = ["embedding.weight"] if frozen else None
     return OmegaConf.create(stored)
 
 

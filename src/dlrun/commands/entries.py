@@ -37,11 +37,11 @@ class Entry:
 
     def value(self, name: str) -> object:
         """A figure (`test/loss`), a choice (`model`), a config key, or `seconds`, `parameters`, `folder`, …"""
-        split, _, metric = name.replace(".", "/", 1).partition("/")
+        split, _, metric = (name if "/" in name else name.replace(".", "/", 1)).partition("/")
         if metric and metric in self.metrics.get(split, {}):
             return self.metrics[split][metric]
         if split == "baseline" and metric:
-            inner, _, metric = metric.replace(".", "/", 1).partition("/")
+            inner, _, metric = (metric if "/" in metric else metric.replace(".", "/", 1)).partition("/")
             return self.metrics.get("baseline", {}).get(inner, {}).get(metric)
         if name in self.metrics.get("choices", {}):
             return self.metrics["choices"][name]

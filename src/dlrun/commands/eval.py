@@ -33,7 +33,10 @@ from dlrun.trained import Trained, check_threshold, load
 from dlrun.training.losses import build_loss, class_weights
 
 FILES_BESIDE = ("path_valid", "path_test")
-OF_THE_SPLIT = ("data.split", "data.limit", "data.train_rows", "data.scale_target", "data.augment", "data.task")
+OF_THE_SPLIT = (
+    "data.split", "data.limit", "data.train_rows", "data.scale_target", "data.augment", "data.task", "data.classes",
+    "data.positive", "data.permute",
+)  # fmt: skip
 OF_PROBABILITIES = (  # functions of sklearn.metrics that are wrong on predicted classes
     "roc_auc_score", "average_precision_score", "log_loss", "brier_score_loss", "hinge_loss", "dcg_score", "ndcg_score",
     "d2_log_loss_score", "d2_brier_score", "top_k_accuracy_score", "coverage_error", "label_ranking_loss",
@@ -106,7 +109,7 @@ def eval(  # noqa: A001 (the name on the command line)
     figures = evaluation.as_json()
     if importance:
         split = list(splits)[-1]
-        table = permutation_importance(trained, splits[split], importance)
+        table = permutation_importance(trained, splits[split], importance, threshold)
         print_importance(console, table, split, importance)
         figures["importance"] = table.to_dict(orient="records")
         if not others:
@@ -157,8 +160,12 @@ def other_rows(trained: Trained, config: DictConfig, allowed: tuple[str, ...]) -
     Raises:
         Mistake: they lack a column, have a class that the run does not know, or another shape.
     """
-    source, spec = load_source(split_settings(config.data)[0], allowed), trained.spec
-    values = targets_of(trained, source)
+    own, settings = split_settings(config.data)
+    source, spec = load_source(own, allowed), trained.spec
+    if settings.classes is not None:
+        kept = np.flatnonzero(np.isin(class_names_of(source), [class_name(name) for name in settings.classes]))
+        source = source.only(kept)
+    values = targets_of(trained, source, settings.positive)
     rows = trained.rows(source.inputs, _scaled(spec, values))
     rows.raw = source.inputs
     if spec.task == "regression":
@@ -187,8 +194,18 @@ def _scaled(spec: Spec, values: np.ndarray) -> np.ndarray:
     return (values - np.asarray(spec.target_mean)) / np.asarray(spec.target_scale)
 
 
-def targets_of(trained: Trained, source: Source) -> np.ndarray:
+def class_names_of(source: Source) -> list[str]:
+    """The class of each row, by name."""
+    if source.class_names is not None:
+        return [source.class_names[i] for i in source.targets.astype(int).ravel()]
+    return [class_name(value) for value in source.targets.ravel()]
+
+
+def targets_of(trained: Trained, source: Source, positive: object = None) -> np.ndarray:
     """The targets of other data: indices of the run's own classes, or quantities.
+
+    Args:
+        positive: `data.positive` of the run: this class against the rest.
 
     Raises:
         Mistake: a class that the run does not know.
@@ -196,10 +213,9 @@ def targets_of(trained: Trained, source: Source) -> np.ndarray:
     spec = trained.spec
     if spec.task in ("regression", "multilabel"):
         return check_quantities(source)
-    if source.class_names is not None:
-        names = [source.class_names[i] for i in source.targets.astype(int).ravel()]
-    else:
-        names = [class_name(value) for value in source.targets.ravel()]
+    names = class_names_of(source)
+    if positive is not None:
+        names = [name if name == class_name(positive) else f"not {class_name(positive)}" for name in names]
     unknown = sorted(set(names) - set(spec.class_names))
     if unknown:
         raise Mistake(f"data.target: the run knows no class '{unknown[0]}'{did_you_mean(unknown[0], spec.class_names)}")

@@ -58,6 +58,8 @@ def export(
     shape = " × ".join(map(str, ("rows", *trained.spec.input_shape)))
     print(f"{trained.folder} as {format}: {path}")
     print(f"in: {shape} ({str(inputs.dtype).removeprefix('torch.')}, preprocessed); out: rows × {trained.spec.outputs}")
+    if trained.config.precision == "bf16":
+        print("computed in float32; the run itself computed in bf16")
     print(f"checked on {ROWS} and on 3 random rows: scores differ by {difference:.1e} (tolerance {TOLERANCE:g})")
     return 0
 
@@ -102,8 +104,13 @@ def write_onnx(trained: Trained, inputs: Tensor, path: Path) -> Callable[[Tensor
             input_names=["inputs"], output_names=["scores"],
         )  # fmt: skip
         program.save(str(path), external_data=False)
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda rows: torch.from_numpy(session.run(None, {session.get_inputs()[0].name: rows.numpy()})[0])
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def answer(rows: Tensor) -> Tensor:
+        with _explained("onnx"):
+            return torch.from_numpy(session.run(None, {session.get_inputs()[0].name: rows.numpy()})[0])
+
+    return answer
 
 
 def write_torch(trained: Trained, inputs: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
@@ -155,6 +162,6 @@ def _explained(form: str) -> Iterator[None]:
         raise
     except Exception as error:  # they raise all kinds of their own
         raise Mistake(
-            f"export: PyTorch cannot export this network as {form} ({one_line(str(error))[:160]}); format=state_dict "
+            f"export: this network cannot be exported as {form} ({one_line(str(error))[:160]}); format=state_dict "
             "always works"
         ) from error

@@ -7,6 +7,7 @@ from rich.console import Console
 from dlrun.commands.eval import own_data
 from dlrun.commands.stored import stored_overrides
 from dlrun.config import compose
+from dlrun.errors import Mistake
 from dlrun.evaluation.predictions import from_scores
 from dlrun.pictures import check_plots, draw
 from dlrun.trained import load
@@ -34,6 +35,9 @@ def plot(
     wanted = plots or ["all"]
     check_plots(wanted)
     trained = load(run, device, tuple(allow_targets or ()))
+    metrics = trained.folder.read_json("metrics.json")
+    if "baseline" not in metrics or metrics["status"] == "diverged":
+        raise Mistake(f"plot: {trained.folder} has no figures to draw (status {metrics['status']})")
     config, _ = compose(stored_overrides(trained.folder), config_dir)
     data = own_data(trained, config, tuple(config.allow_targets) + tuple(allow_targets or ()))
     splits = data.splits()
@@ -42,6 +46,6 @@ def plot(
         for name, scores in trained.scores(splits).items()
     }
     console = Console(highlight=False, soft_wrap=True)
-    draw(console, trained, data, predictions, trained.folder.read_json("metrics.json"), wanted)
+    draw(console, trained, data, predictions, metrics, wanted)
     console.print(f"{trained.folder.path / 'plots'}", markup=False)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from datetime import date
 from html import escape
 from pathlib import Path
@@ -35,7 +36,7 @@ def report(folders: list[str], output: str = "report.html", title: str = "Experi
     """
     places = [Path(folder).expanduser() for folder in folders or ["outputs"]]
     entries = [entry for place in places for entry in read_entries(place, averaged=True)]
-    entries = [entry for entry in entries if entry.metrics.get("status") in ("finished", "diverged")]
+    entries = [entry for entry in entries if any(entry.metrics.get(split) for split in SPLITS)]
     if not entries:
         raise Mistake(f"report: there is no run that has ended below {', '.join(folders or ['outputs'])}")
     ranked = ranking_of(entries)
@@ -60,7 +61,7 @@ def page(ordered: list[Entry], ranked: str, title: str) -> str:
         f"<p>{runs}, {date.today():%d %B %Y}</p>",
         "<h2>Results</h2>" if len(ordered) > 1 else "",
         table_of(ordered, ranked) if len(ordered) > 1 else "",
-        curves_of(dict(zip(names, ordered, strict=True))),
+        curves_of(list(zip(names, ordered, strict=True))),
         shared_settings(ordered),
         *(section(entry, name) for entry, name in zip(pictured, names, strict=False)),
         f"<p>Pictures of {left:,} more runs are left out; they are in the runs' folders.</p>" if left else "",
@@ -72,7 +73,8 @@ def names_of(entries: list[Entry]) -> list[str]:
     """A name for each run: what tells it from the others, else the last part of its folder."""
     keys = differing(entries)
     told = [", ".join(f"{key}={cell(entry, key)}" for key in keys if entry.value(key) is not None) for entry in entries]
-    folders = [Path(entry.folder).name for entry in entries]
+    common = os.path.commonpath([os.path.abspath(Path(entry.folder).parent) for entry in entries])
+    folders = [os.path.relpath(os.path.abspath(entry.folder), common) for entry in entries]
     return [
         name if name and told.count(name) == 1 else f"{name} ({folder})".strip()
         for name, folder in zip(told, folders, strict=True)
@@ -90,10 +92,10 @@ def table_of(ordered: list[Entry], ranked: str) -> str:
     return f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div><ul>{said}</ul>'
 
 
-def curves_of(named: dict[str, Entry]) -> str:
+def curves_of(named: list[tuple[str, Entry]]) -> str:
     """The epochs of all runs in one chart; nothing where none was trained by epochs."""
     histories = {}
-    for name, entry in named.items():
+    for name, entry in named:
         file = Path(entry.folder) / "history.csv"
         history = pd.read_csv(io.BytesIO(file.read_bytes())) if file.is_file() else pd.DataFrame()
         if len(history) > 1 and len(histories) < MOST_CURVES:
@@ -126,7 +128,7 @@ def shared_settings(ordered: list[Entry]) -> str:
 def section(entry: Entry, name: str) -> str:
     """One run: its figures beside the baseline's, and its pictures."""
     choices = entry.metrics.get("choices", {})
-    heading = name if name != f"({Path(entry.folder).name})" else f"{choices.get('model')} on {choices.get('data')}"
+    heading = f"{choices.get('model')} on {choices.get('data')}" if name.startswith("(") else name
     told = [entry.config.get("name"), entry.config.get("note")]
     notes = "".join(f"<p>{escape(str(text))}</p>" for text in told if text)
     status = "" if entry.metrics.get("status") == "finished" else f"<p>This run {escape(entry.metrics['status'])}.</p>"
@@ -151,7 +153,7 @@ def figures_of(entry: Entry) -> str:
     for metric in metrics:
         cells = ""
         for split in splits:
-            values = [entry.value(f"{split}/{metric}"), entry.value(f"baseline/{split}.{metric}")]
+            values = [entry.value(f"{split}/{metric}"), entry.value(f"baseline/{split}/{metric}")]
             if split == splits[-1] and None not in values and values[0] != values[1]:
                 worse = (values[0] < values[1]) == higher_is_better(metric)
                 cells += f"<td class='{'worse' if worse else 'better'}'>{number(values[0])}</td>"

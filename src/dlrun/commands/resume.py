@@ -73,7 +73,7 @@ def _refuse_changes(changes: list[str], allowed: tuple[str, ...], when: str) -> 
 
 
 def _refuse_other_config(folder: RunFolder, before: dict, now: dict) -> None:
-    for key in sorted(before.keys() | now.keys()):
+    for key in sorted(before.keys()):  # a key that there was not yet has its default, which is what there was
         if key not in CHANGEABLE and key != "output_dir" and before.get(key) != now.get(key):
             raise Mistake(
                 f"{folder}: {key} is {now.get(key)!r} now and was {before.get(key)!r} when the run began; "

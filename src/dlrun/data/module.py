@@ -212,6 +212,15 @@ class Data:
         moved = {name: split.to(device) for name, split in self.splits().items()}
         return replace(self, **moved)
 
+    @property
+    def validates_on_test(self) -> bool:
+        """Whether the validation rows are the test rows (`data.split.valid.by=test`)."""
+        if self.valid is None or self.test is None:
+            return False
+        return np.array_equal(self.valid.row_numbers, self.test.row_numbers) and self.valid.inputs.equal(
+            self.test.inputs
+        )
+
     def checksum(self) -> str:
         """sha256 of all inputs and targets, as split and preprocessed: whether two runs saw the same data."""
         digest = hashlib.sha256()

@@ -97,7 +97,7 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
     Raises:
         Mistake: the split or the target does not fit the data.
     """
-    source = of_classes(source, settings.classes, settings.positive)
+    source = of_classes(source, settings.task, settings.classes, settings.positive)
     task, note = infer_task(source, settings.task)
     notes = source.notes + ([note] if note else [])
     if task in ("binary", "multiclass"):
@@ -122,15 +122,20 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
         len(chosen), given, settings.split, settings.split_seed, labels, column_of, cv, ordered, settings.permute
     )
     if settings.split.valid is not None and settings.split.valid.by == "test":
+        if "valid" in given:
+            raise Mistake("data.split.valid.by=test: the source has validation rows of its own; leave it out")
         notes.append("the test rows are the validation rows too (data.split.valid.by=test): they are not untouched")
     rows = {name: chosen[indices] for name, indices in parts.items()}
+    twice = ["valid"] if settings.split.valid is not None and settings.split.valid.by == "test" else []
     rows["train"] = fewer_rows(rows["train"], settings.train_rows, settings.split, settings.split_seed, ordered)
     if ordered:
+        shared = {name: rows.pop(name) for name in twice}
         rows = keep_apart(source, rows, [] if folded else list(given), notes)
+        rows = {name: rows["test"] if name in shared else rows[name] for name in ("train", *shared, *rows)}
 
     fitted_rows = rows["train"]
     if source.preprocessing.fits_all_rows:
-        fitted_rows = np.concatenate(list(rows.values()))
+        fitted_rows = np.concatenate([indices for name, indices in rows.items() if name not in twice])
         notes.append("the scaler was fitted on all rows, test rows included (data.scale=standard_all_rows)")
     preprocessing = deepcopy(source.preprocessing).fit(take(source.inputs, fitted_rows))
     mean, scale, raw = np.zeros(0), np.ones(0), values

@@ -48,6 +48,8 @@ def split_rows(
     assigned = np.concatenate([*given.values(), np.empty(0, dtype=np.int64)]).astype(np.int64)
     rest = np.setdiff1d(np.arange(n), assigned)
     if permute is not None:
+        if not 0 <= permute < 2**32:
+            raise Mistake(f"data.permute is {permute}: a seed lies between 0 and {2**32 - 1}")
         rest = rest[np.random.RandomState(permute).permutation(len(rest))]
     rows = dict(given)
     if cv is not None and cv.fold is not None:
@@ -87,6 +89,8 @@ def _take_fold(
     from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
 
     by, column = _by(part, labels, "data.split.test")
+    if by == "first":
+        raise Mistake("data.split.test.by=first: folds are drawn at random, by group, or in order (by: last)")
     stratify = labels is not None if part.stratify is None else part.stratify
     groups = classes = None
     if by == "group":
@@ -180,7 +184,7 @@ def _take(
 
 
 def _by(part: SplitPart, labels: np.ndarray | None, key: str) -> tuple[object, str | None]:
-    """How a split goes (random, last, time, group), and by which column.
+    """How a split goes (random, first, last, time, group), and by which column.
 
     Raises:
         Mistake: in no such way, or stratified where that cannot be.

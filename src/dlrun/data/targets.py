@@ -67,7 +67,7 @@ def encode_classes(source: Source) -> tuple[np.ndarray, list[str]]:
     return indices.astype(np.int64), [str(label) for label in labels]
 
 
-def of_classes(source: Source, classes: list[str] | None, positive: object) -> Source:
+def of_classes(source: Source, task: str | None, classes: list[str] | None, positive: object) -> Source:
     """`source` with the rows of some classes only (`data.classes`), or with one class against the rest
     (`data.positive`).
 
@@ -77,7 +77,7 @@ def of_classes(source: Source, classes: list[str] | None, positive: object) -> S
     if classes is None and positive is None:
         return source
     key = "data.classes" if positive is None else "data.positive"
-    if infer_task(source, None)[0] not in ("binary", "multiclass"):
+    if infer_task(source, task)[0] not in ("binary", "multiclass"):
         raise Mistake(f"{key}: the target is no class; leave it null")
     values, names = encode_classes(source)
     if classes is not None:
@@ -86,8 +86,12 @@ def of_classes(source: Source, classes: list[str] | None, positive: object) -> S
             raise Mistake(f"data.classes: {classes}: at least two classes are needed")
         kept = np.flatnonzero(np.isin(values, indices))
         indices = sorted(indices)
+        fewer = source.only(kept)
+        for name, rows in fewer.given.items():
+            if not len(rows):
+                raise Mistake(f"data.classes: none of the {name} rows is of these classes")
         source = replace(
-            source.only(kept),
+            fewer,
             targets=np.searchsorted(indices, values[kept]),
             class_names=[names[i] for i in indices],
             notes=[*source.notes, f"{len(kept):,} of {len(source):,} rows are of the classes asked for"],

@@ -27,7 +27,9 @@ class Fitted:
         return self
 
 
-def permutation_importance(trained: Trained, rows: Split, shuffles: int, seed: int = 0) -> pd.DataFrame:
+def permutation_importance(
+    trained: Trained, rows: Split, shuffles: int, threshold: float = 0.5, seed: int = 0
+) -> pd.DataFrame:
     """By column of the table as it was read, how far accuracy (for quantities R²) falls when it is shuffled.
 
     scikit-learn's permutation_importance, on the raw columns, so that a category counts as one.
@@ -35,6 +37,7 @@ def permutation_importance(trained: Trained, rows: Split, shuffles: int, seed: i
     Args:
         rows: to judge by, with their raw columns.
         shuffles: of each column.
+        threshold: of two classes.
 
     Returns:
         `column`, `importance` (mean) and `deviation` over the shuffles, the most important first; its
@@ -54,7 +57,7 @@ def permutation_importance(trained: Trained, rows: Split, shuffles: int, seed: i
     used = [name for name, kind in trained.preprocessing.kinds.items() if kind != "ignore"]
 
     def score(fitted: Fitted, inputs: pd.DataFrame, targets: np.ndarray) -> float:
-        said = fitted.trained.predictions(inputs).prediction.reshape(len(targets), -1)
+        said = fitted.trained.predictions(inputs, threshold).prediction.reshape(len(targets), -1)
         if fitted.trained.spec.task != "regression":
             return float((said == targets).mean())
         left = ((targets - said) ** 2).sum(axis=0) / ((targets - targets.mean(axis=0)) ** 2).sum(axis=0)

@@ -18,7 +18,8 @@ def describe_data(name: str, data: Data) -> list[str]:
     rows = ", ".join(f"{n:,} {split}" for split, n in sizes.items())
     shape = "×".join(map(str, spec.input_shape))
     what = f"{len(spec.class_names)} classes" if spec.task in ("binary", "multiclass") else spec.task
-    lines = [f"data {name}: {sum(sizes.values()):,} rows ({rows}), inputs {shape}, {what}"]
+    whole = sum(sizes.values()) - (sizes["valid"] if data.validates_on_test else 0)
+    lines = [f"data {name}: {whole:,} rows ({rows}), inputs {shape}, {what}"]
     return lines + [f"  {note}" for note in data.notes]
 
 

@@ -81,6 +81,10 @@ class EstimatorTrainer(Trainer):
         decisions = np.asarray(model.decision_function(inputs), dtype=np.float64).reshape(len(split), -1)
         return torch.from_numpy(np.sign(decisions) * np.log1p(np.abs(decisions)))
 
+    def device_for(self, chosen: torch.device) -> torch.device:
+        """The CPU, whatever was chosen: scikit-learn works there."""
+        return torch.device("cpu")
+
     def weights(self, model: BaseEstimator) -> tuple[str, bytes]:
         """The name and content of the file that holds the fitted estimator (no pickle)."""
         return "model.skops", skops.io.dumps(model)

@@ -56,7 +56,8 @@ class Penalty:
         Raises:
             Mistake: a layer that the model does not have.
         """
-        found = [(name, kind, p) for name, kind, p in parameters_by_kind(model) if kind not in ("biases", "embeddings")]
+        trained = ((name, kind, p) for name, kind, p in parameters_by_kind(model) if p.requires_grad)
+        found = [(name, kind, p) for name, kind, p in trained if kind not in ("biases", "embeddings")]
         groups = {"all": [p for *_, p in found], "output": [p for _, kind, p in found if kind == "output"]}
         groups["hidden"] = [p for _, kind, p in found if kind != "output"]
         groups |= {name.rpartition(".")[0]: [p] for name, _, p in found}

@@ -68,6 +68,8 @@ class ClosedForm(Solver):
         learner = training.learner
         if not isinstance(learner.model, Linear) or not isinstance(learner.loss, nn.MSELoss):
             raise Mistake("solver=closed_form: needs model=linear, a quantity and the squared loss")
+        if not all(parameter.requires_grad for parameter in learner.model.parameters()):
+            raise Mistake("solver=closed_form: sets all weights at once; leave initializer.frozen null")
         penalty = learner.regularizer.penalty if learner.regularizer else None
         if penalty and (penalty.l1 or penalty.named or penalty.max_norm is not None):
             raise Mistake("solver=closed_form: goes with penalty.l2 only; for l1, model=sklearn/lasso")
@@ -108,7 +110,7 @@ class LBFGS(Solver):
             Mistake: a penalty other than l2.
         """
         regularizer = training.learner.regularizer
-        if regularizer and (regularizer.penalty.l1 or regularizer.penalty.max_norm is not None):
+        if regularizer and (any(l1 for _, l1, _ in regularizer.terms) or regularizer.penalty.max_norm is not None):
             raise Mistake("solver=lbfgs: goes with penalty.l2 only, which has a gradient everywhere")
 
     def solve(self, training: Training, inputs: Tensor, targets: Tensor) -> None:

@@ -268,6 +268,10 @@ class Trainer:
                 "trainer.stateful: the rows are not in order; take data.split.test.by=last and data.split.valid.by=last"
             )
 
+    def device_for(self, chosen: torch.device) -> torch.device:
+        """Where this trainer works, of the device that was chosen."""
+        return chosen
+
     def weights(self, model: nn.Module) -> tuple[str, bytes]:
         """The name and content of the file that holds the weights."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}

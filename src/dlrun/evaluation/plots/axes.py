@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+rcParams["text.parse_math"] = False  # a dollar in a text or a column's name is a dollar
 
 WIDTH, HEIGHT = 8, 5  # inches
 NAMES = {"train_eval": "training rows", "train": "training (running mean)", "valid": "validation", "test": "test"}

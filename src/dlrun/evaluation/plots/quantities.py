@@ -43,6 +43,7 @@ def residuals(truth: np.ndarray, prediction: np.ndarray, names: list[str], basel
 def fitted_curve(
     seen: tuple[np.ndarray, np.ndarray],
     judged: tuple[np.ndarray, np.ndarray] | None,
+    of: str,
     grid: np.ndarray,
     curve: np.ndarray,
     baseline: float,
@@ -53,13 +54,14 @@ def fitted_curve(
 
     Args:
         seen, judged: inputs and targets of the training rows, and of the rows of another split.
+        of: which rows those are.
         grid, curve: inputs, and what is predicted there: the quantity, or the probability of a class.
         baseline: what the baseline predicts.
         names: of the input and of what is predicted.
         threshold: of a probability.
     """
     figure, axes = draw.one(f"{names[1]} by {names[0]}", names[0], names[1])
-    for rows, label, color in ((seen, "training rows", "tab:blue"), (judged, "test rows", "tab:orange")):
+    for rows, label, color in ((seen, "training rows", "tab:blue"), (judged, of, "tab:orange")):
         if rows is not None:
             every = max(1, len(rows[0]) // MOST_POINTS)
             alpha = 0.3 if len(rows[0]) > 1000 else 0.8

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from sklearn.svm import SVC, NuSVC
 from torch import nn
 
 from dlrun.data.module import Data, Spec, Split
@@ -149,9 +150,12 @@ def fitted_curve(run: Finished) -> Figure | None:
     name = _columns(run, 1)
     if name is None or run.task not in ("regression", "binary") or run.data.spec.outputs != 1:
         return None
-    seen, judged = (_column_and_target(run, split, name[0]) for split in ("train", run.split))
-    if seen is None:
+    seen, judged = (_numbers(run, split, name) for split in ("train", run.split))
+    if seen is None or judged is None:
         return None
+    seen, judged = (
+        (inputs[:, 0], truth.reshape(len(truth), -1)[:, 0].astype(float)) for inputs, truth in (seen, judged)
+    )
     low, high = seen[0].min(), seen[0].max()
     grid = np.linspace(low - 0.02 * (high - low), high + 0.02 * (high - low), 400)
     found = run.trained.predictions(pd.DataFrame({name[0]: grid}))
@@ -161,7 +165,8 @@ def fitted_curve(run: Finished) -> Figure | None:
         curve, threshold = found.probability[:, 1], THRESHOLD
         what = f"probability of {_class_of(run.data.spec)}"
     others = judged if run.split != "train" else None
-    return quantities.fitted_curve(seen, others, grid, curve, float(seen[1].mean()), (name[0], what), threshold)
+    baseline = float(seen[1].mean())
+    return quantities.fitted_curve(seen, others, run.of, grid, curve, baseline, (name[0], what), threshold)
 
 
 def forecast(run: Finished) -> Figure | None:
@@ -180,12 +185,9 @@ def decision_boundary(run: Finished) -> Figure | None:
     names = _columns(run, 2)
     if names is None or run.task not in ("binary", "multiclass"):
         return None
-    splits = {"train": run.data.train, run.split: run.rows}
-    if any(rows.raw is None for rows in splits.values()):
+    points = {split: _numbers(run, split, names) for split in dict.fromkeys(("train", run.split))}
+    if any(rows is None for rows in points.values()):
         return None
-    points = {
-        split: (rows.raw[names].to_numpy(dtype=float), run.predictions[split].truth) for split, rows in splits.items()
-    }
 
     def probability_of(inputs: np.ndarray) -> np.ndarray:
         return run.trained.predictions(pd.DataFrame(inputs, columns=names)).probability
@@ -225,9 +227,9 @@ def mistakes(run: Finished) -> Figure | None:
         titles = [f"{true}, said {said}" + (f"\n{sure}" if sure else "") for true, said, sure in told]
         return worst.image_grid(pictures, titles, title)
     shown = _raw_cells(run.rows.raw, order)
-    names = ["row", *shown, "true", "predicted", *(["probability"] if told[0][2] else [])]
+    names = ["row", *(name for name, _ in shown), "true", "predicted", *(["probability"] if told[0][2] else [])]
     lines = [
-        [str(run.rows.row_numbers[row]), *(shown[column][i] for column in shown), *(cell for cell in told[i] if cell)]
+        [str(run.rows.row_numbers[row]), *(cells[i] for _, cells in shown), *(cell for cell in told[i] if cell)]
         for i, row in enumerate(order)
     ]
     longest = [max(len(name), *(len(line[i]) for line in lines)) + 2 for i, name in enumerate(names)]
@@ -240,13 +242,13 @@ def filters(run: Finished) -> Figure | None:
     if run.rows.inputs.dim() != 4:
         return None
     if not isinstance(model, nn.Module):
-        kernels = getattr(model, "coef_", None)
-        if kernels is None or np.ndim(kernels) != 2 or np.shape(kernels)[1] != np.prod(shape):
+        kernels, alone = _linear_weights(model), True
+        if kernels is None or kernels.shape[1] != np.prod(shape):
             return None
-        kernels, alone = np.asarray(kernels), True
     else:
-        first = next((m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d)), None)
-        if first is None or (isinstance(first, nn.Linear) and first.in_features != np.prod(shape)):
+        first = next((m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d | nn.RNNBase)), None)
+        image = isinstance(first, nn.Linear) and first.in_features == np.prod(shape)
+        if not image and not isinstance(first, nn.Conv2d):
             return None
         kernels = first.weight.detach().cpu().double().numpy()
         alone = isinstance(first, nn.Linear) and len(kernels) == run.data.spec.outputs
@@ -290,7 +292,8 @@ def _against_the_rest(run: Finished) -> tuple[dict, dict, float | None]:
     else:
         columns = {name: said.truth == i for i, name in enumerate(spec.class_names)}
     truths = {name: truth for name, truth in columns.items() if truth.any() and not truth.all()}
-    indices = dict.fromkeys(columns, 1) if len(columns) == 1 else {name: i for i, name in enumerate(spec.class_names)}
+    two = run.task != "multilabel" and len(columns) == 1
+    indices = dict.fromkeys(columns, 1) if two else {name: i for i, name in enumerate(spec.class_names)}
     alone = THRESHOLD if len(columns) == 1 else None
     return truths, {name: said.probability[:, indices[name]] for name in truths}, alone
 
@@ -308,12 +311,14 @@ def _columns(run: Finished, number: int) -> list[str] | None:
     return used if len(used) == number and all(kinds[name] in ("numeric", "plain") for name in used) else None
 
 
-def _column_and_target(run: Finished, split: str, name: str) -> tuple[np.ndarray, np.ndarray] | None:
-    rows = run.data.splits()[split]
-    if rows.raw is None:
+def _numbers(run: Finished, split: str, names: list[str]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Inputs (n, columns) and truth of the rows of a split whose columns `names` hold numbers; None without any."""
+    raw = run.data.splits()[split].raw
+    if raw is None:
         return None
-    truth = run.predictions[split].truth
-    return rows.raw[name].to_numpy(dtype=float), truth[:, 0] if truth.ndim == 2 else truth.astype(float)
+    inputs = raw[names].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+    whole = np.isfinite(inputs).all(axis=1)
+    return (inputs[whole], run.predictions[split].truth[whole]) if whole.any() else None
 
 
 def _worst(run: Finished, most: int) -> tuple[np.ndarray, list[tuple[str, str, str]]]:
@@ -339,17 +344,17 @@ def _images(run: Finished, stored: torch.Tensor) -> np.ndarray:
     return pixels[:, 0] if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1)[..., :3]
 
 
-def _raw_cells(raw: pd.DataFrame | np.ndarray, order: np.ndarray) -> dict[str, list[str]]:
-    """What to show of some raw rows: a text, or the first columns of a table."""
+def _raw_cells(raw: pd.DataFrame | np.ndarray, order: np.ndarray) -> list[tuple[str, list[str]]]:
+    """What to show of some raw rows, by column: a text, or the first columns of a table."""
     if isinstance(raw, np.ndarray):
-        return {"text": [draw.shortened(raw[i], 72) for i in order]}
-    columns = list(raw.columns)[:6]
-    return {
-        draw.shortened(name, 16): [
-            f"{v:.5g}" if isinstance(v, float) else draw.shortened(v, 16) for v in raw[name].iloc[order]
-        ]
-        for name in columns
-    }
+        return [("text", [draw.shortened(raw[i], 72) for i in order])]
+    return [
+        (
+            draw.shortened(name, 16),
+            [f"{v:.5g}" if isinstance(v, float) else draw.shortened(v, 16) for v in raw[name].iloc[order]],
+        )
+        for name in list(raw.columns)[:6]
+    ]
 
 
 def _linear_weights(model: object) -> np.ndarray | None:
@@ -358,6 +363,8 @@ def _linear_weights(model: object) -> np.ndarray | None:
         return model.output.weight.detach().cpu().double().numpy()
     if isinstance(model, nn.Module) or getattr(model, "coef_", None) is None:
         return None
+    if isinstance(model, SVC | NuSVC) and len(model.classes_) > 2:
+        return None  # those are of pairs of classes
     return np.atleast_2d(np.asarray(model.coef_, dtype=float))
 
 
