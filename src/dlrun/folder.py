@@ -32,6 +32,7 @@ class RunFolder:
 
     def __init__(self, path: Path):
         self.path = path
+        self.appended: dict[str, Path] = {}  # files that grow row by row, looked at once
 
     @classmethod
     def create(cls, output_dir: str, data: str, model: str) -> RunFolder:
@@ -187,7 +188,9 @@ class RunFolder:
 
     def append_row(self, name: str, row: dict[str, object]) -> None:
         """Append a row to a CSV file; the first one writes the header."""
-        target = self._inside(name)
+        if name not in self.appended:
+            self.appended[name] = self._inside(name)
+        target = self.appended[name]
         with writing(self.path):
             new = not target.exists() or not target.stat().st_size
             with open(target, "a", newline="", encoding="utf-8") as file:

@@ -176,12 +176,12 @@ class Trainer:
         progress, means = training.progress, training.means
         dtype, autocast = dtype_of(model), autocast_of(model, precision)
         before, started = progress.seconds, time.perf_counter()
-        batches_per_epoch = self.batches(len(data.train))
+        batches_per_epoch, parameters = self.batches(len(data.train)), list(model.parameters())
 
         while progress.status == "running" and progress.epochs < self.epochs:
             if progress.batch == 0:  # else this is a resume, and the generators stand where they stood
                 progress.epoch = progress.epochs + 1
-                torch.manual_seed(mixed_seed(seed, progress.epoch))
+                seed_generators(mixed_seed(seed, progress.epoch))
                 training.state = None
                 means.clear()
             model.train()
@@ -196,10 +196,11 @@ class Trainer:
                 if progress.batch % self.accumulate and progress.batch < batches_per_epoch:
                     continue  # gradients add up until the step
                 if self.grad_clip is not None:
-                    nn.utils.clip_grad_norm_(model.parameters(), self.grad_clip)
+                    nn.utils.clip_grad_norm_(parameters, self.grad_clip)
                 progress.lr = optimizer.param_groups[0]["lr"]
                 optimizer.step()
-                optimizer.zero_grad()
+                for parameter in parameters:  # optimizer.zero_grad() does the same, and takes a tenth of a small step
+                    parameter.grad = None
                 if regularizer:
                     regularizer.after_step(progress.lr)
                 if schedule:
@@ -396,6 +397,15 @@ class RunningMeans:
 def detached(state):
     """A state of tensors, in whatever lists and tuples, cut off from the gradients of what led to it."""
     return state.detach() if isinstance(state, Tensor) else type(state)(map(detached, state))
+
+
+def seed_generators(seed: int) -> None:
+    """Seed the generators that are in use; torch.manual_seed looks for every kind of device, for a millisecond."""
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
 
 
 def mixed_seed(seed: int, epoch: int) -> int:
