@@ -1,5 +1,7 @@
 """The courses' experiments: the exact figures hold to the digits given, and a handful of others come out."""
 
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -101,3 +103,25 @@ def test_validating_on_the_test_rows_is_said(dlrun):
     ended = dlrun("experiment=ztdl/wines_early_stopping", "trainer.epochs=1")
     assert "the test rows are the validation rows too" in ended.out
     assert ended.metrics["valid"]["loss"] == ended.metrics["test"]["loss"]
+
+
+PAGES = sorted((SCRIPTS.parent / "docs").glob("*.md"))
+COMMANDS = sorted({
+    line
+    for page in PAGES
+    for block in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("dlrun experiment=")
+})  # fmt: skip
+
+
+def test_the_experiments_that_the_pages_show_compose(dlrun):
+    assert len(COMMANDS) > 20
+    for line in COMMANDS:
+        assert dlrun("--cfg", "job", *shlex.split(line)[1:]).exit_code == 0, line
+
+
+def test_the_pictures_that_the_pages_show_are_there():
+    for page in PAGES:
+        for picture in re.findall(r"\]\((pictures/.+?)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / picture).is_file(), (page.name, picture)

@@ -134,6 +134,8 @@ def section(entry: Entry, name: str) -> str:
     status = "" if entry.metrics.get("status") == "finished" else f"<p>This run {escape(entry.metrics['status'])}.</p>"
     files = sorted(Path(entry.folder).glob("plots/*.png"), key=_place_of)
     pictures = "".join(picture(file) for file in files)
+    if not files:
+        notes += f"<p>No pictures yet: <code>dlrun plot run={escape(entry.folder)}</code> draws them.</p>"
     return (
         f"<section><h2>{escape(heading)}</h2>{notes}{status}<p class='folder'>{escape(entry.folder)}</p>"
         f"{figures_of(entry)}<div class='pictures'>{pictures}</div></section>"
