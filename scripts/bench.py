@@ -74,7 +74,7 @@ class Workload:
 
 WORKLOADS = {
     "tiny": Workload(["data=digits", "model=logistic", "data.split.test={rows: 270, by: last}",
-                      "data.split.valid={rows: 270, by: last}"], 40),
+                      "data.split.valid={rows: 270, by: last}"], 300),
     "small": Workload([*MNIST, "model=mlp", "model.hidden=[32]"], 6),
     "mlp": Workload([*MNIST, "model=mlp", "model.hidden=[512,256,128,32]"], 2),
     "cnn": Workload([*MNIST, "model=cnn", "model.channels=[32]", "model.hidden=[128]",
@@ -89,22 +89,22 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=15, help="alternating pairs of each workload; default: 15")
-    parser.add_argument("--only", nargs="*", default=list(WORKLOADS), help="workloads; default: all")
+    parser.add_argument("--only", nargs="*", help="these workloads and nothing else; default: everything")
     parser.add_argument("--peers", nargs="*", default=None, help="besides the expert's loop; default: those installed")
-    parser.add_argument("--others", action="store_true", help="start-up, memory, evaluation and growth only")
+    parser.add_argument("--others", action="store_true", help="no workloads: start-up, memory, evaluation and growth")
     asked = parser.parse_args()
     os.environ["PYTHONUNBUFFERED"] = "1"
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         os.environ["DLRUN_BENCH_TABLE"] = str(place / "table.csv")
-        if "table" in asked.only:
-            make_table(place / "table.csv", ROWS, FEATURES)
-        if not asked.others:
-            for name in asked.only:
-                print_workload(name, asked.pairs, installed() if asked.peers is None else asked.peers, place)
-        print_start_up(place)
-        print_memory_and_evaluation(place)
-        print_growth(place)
+        for name in [] if asked.others else asked.only or WORKLOADS:
+            if name == "table":
+                make_table(place / "table.csv", ROWS, FEATURES)
+            print_workload(name, asked.pairs, installed() if asked.peers is None else asked.peers, place)
+        if asked.others or not asked.only:
+            print_start_up(place)
+            print_memory_and_evaluation(place)
+            print_growth(place)
 
 
 def installed() -> list[str]:
