@@ -25,12 +25,12 @@ JOBS = {
         "model=cnn", "model.channels=[16,16]", "model.batch_norm=true", "trainer.accumulate=3", "trainer.epochs=40",
     ],
     "LSTM with a schedule": ["model=lstm", "scheduler=one_cycle", "optimizer.lr=0.01", "trainer.epochs=30"],
-    "sweep of six jobs, one after the other": ["-m", "seed=range(6)", "trainer.epochs=5", "plots=[]"],
+    "sweep of six jobs, one after the other": ["-m", "seed=range(6)", "trainer.epochs=5"],
     "sweep of six jobs, two at once": [
-        "-m", "seed=range(6)", "trainer.epochs=20", "launcher=joblib", "jobs=2", "plots=[]",
+        "-m", "seed=range(6)", "trainer.epochs=20", "launcher=joblib", "jobs=2",
     ],
 }  # fmt: skip
-EVERY = ["trainer.checkpoint_every.steps=9", "trainer.early_stopping.patience=50"]
+EVERY = ["trainer.checkpoint_every.steps=9", "trainer.early_stopping.patience=50", "plots=[]"]
 FILES = ("model.safetensors", "history.csv", "predictions.csv")
 
 

@@ -30,7 +30,11 @@ def test_a_new_process_in_another_folder_gives_the_same_bits(dlrun, tmp_path):
     place.mkdir()
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "7"}
     subprocess.run(
-        [sys.executable, "-m", "dlrun", *DROPOUT], cwd=place, check=True, capture_output=True, env=environment
+        [sys.executable, "-m", "dlrun", *DROPOUT, "plots=[]"],
+        cwd=place,
+        check=True,
+        capture_output=True,
+        env=environment,
     )
     folder = next(place.glob("outputs/*/*"))
     for name in FILES[:-1]:
@@ -48,7 +52,16 @@ def test_the_split_can_be_held_fixed_while_the_seed_varies(dlrun):
 
 @pytest.mark.slow
 def test_eight_runs_started_at_the_same_moment_share_no_folder(tmp_path):
-    command = [sys.executable, "-m", "dlrun", "data=iris", "model=logistic", "trainer.epochs=1", "quiet=true"]
+    command = [
+        sys.executable,
+        "-m",
+        "dlrun",
+        "data=iris",
+        "model=logistic",
+        "trainer.epochs=1",
+        "quiet=true",
+        "plots=[]",
+    ]
     runs = [subprocess.Popen(command, cwd=tmp_path) for _ in range(8)]
     assert [run.wait() for run in runs] == [0] * 8
     folders = list(tmp_path.glob("outputs/iris-logistic/*"))
