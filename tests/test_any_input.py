@@ -133,7 +133,7 @@ VALUES = st.one_of(
 )  # fmt: skip
 
 
-@settings(OFTEN, max_examples=60)
+@settings(OFTEN, max_examples=40)
 @given(pairs=st.lists(st.tuples(st.sampled_from(["", "", "", "+", "++", "~"]), KEYS, VALUES), min_size=1, max_size=2))
 def test_any_override(pairs):
     with tempfile.TemporaryDirectory() as name:
@@ -143,7 +143,7 @@ def test_any_override(pairs):
         check(code, err, place, set())
 
 
-@settings(OFTEN, max_examples=60)
+@settings(OFTEN, max_examples=40)
 @given(arguments=st.lists(st.one_of(WORDS, st.text("-=mhcfgjob ", max_size=8)), min_size=1, max_size=3))
 def test_any_arguments(arguments):
     with tempfile.TemporaryDirectory() as name:

@@ -46,18 +46,6 @@ def test_majority_shares_are_those_of_the_course(dlrun, data, share):
     assert ended.metrics["baseline"]["train_eval"]["accuracy"] == pytest.approx(share, abs=5e-7)
 
 
-def test_least_squares_on_the_noisy_line(dlrun):
-    (w,), b = coefficients(dlrun("data=line", *CLOSED_FORM))
-    assert (w, b) == pytest.approx((1.9776566, -0.9033107), abs=5e-8)
-
-
-def test_least_squares_on_the_noisy_parabola(dlrun):
-    w, b = coefficients(dlrun("data=quadratic", "data.degree=2", *CLOSED_FORM, into="raw"))
-    assert [b, *w] == pytest.approx([1.78134581, 0.93366893, 0.56456263], abs=5e-9)
-    w, b = coefficients(dlrun("data=quadratic", "data.degree=2", "data.scale=standard", *CLOSED_FORM, into="scaled"))
-    assert [b, *w] == pytest.approx([3.41307859, 1.65818609, 1.50762934], abs=5e-9)
-
-
 def test_a_polynomial_of_degree_300_is_computed_and_scaled_in_float64(dlrun):
     ended = dlrun("data=quadratic", "data.degree=300", "data.scale=standard", *CLOSED_FORM)
     assert ended.exit_code == 0 and np.isfinite(coefficients(ended)[0]).all()
@@ -125,24 +113,6 @@ def test_least_squares_on_the_humans_in_pounds(dlrun):
     assert ended.metrics["train_eval"]["mse"] == pytest.approx(149.29, abs=5e-3)
 
 
-PIMA = ("data=pima", "data.scale=standard_all_rows", "data.split_seed=22", "data.split.test.stratify=false",
-        "data.split.valid=null")  # fmt: skip
-
-
-@needs_data
-@pytest.mark.parametrize(("model", "confusion"), [("svc", [[89, 11], [32, 22]]), ("naive_bayes", [[87, 13], [32, 22]])])
-def test_pima_by_scikit_learns_estimators_is_as_the_course_prints(dlrun, model, confusion):
-    ended = dlrun(*PIMA, f"model=sklearn/{model}")
-    assert ended.metrics["test"]["confusion_matrix"] == confusion
-    assert "test rows included" in ended.out
-
-
-def test_naive_bayes_on_iris_is_as_the_course_prints(dlrun):
-    ended = dlrun("data=iris", "data.split_seed=1", "data.split.test.fraction=0.5", "data.split.test.stratify=false",
-                  "data.split.valid=null", "model=sklearn/naive_bayes")  # fmt: skip
-    assert ended.metrics["test"]["accuracy"] == pytest.approx(0.96)
-
-
 @needs_data
 def test_divisors_scale_the_columns_they_name_and_no_other(dlrun):
     ended = dlrun("data=housing", "data.scale={sqft: 1000, age: 10, price: 100000}", "data.scale_target=false",
@@ -169,27 +139,3 @@ def test_gaussian_logistic_draws_classes_with_the_probability_of_its_formula():
     score = source.inputs.to_numpy() @ [1.0, 2.0]
     near = np.abs(score - 1) < 0.1
     assert source.targets[near].mean() == pytest.approx(1 / (1 + np.exp(-1)), abs=0.05)
-
-
-def mse_of_line(dlrun, w, b):
-    given = f"initializer.values={{output.weight: [[{w}]], output.bias: [{b}]}}"
-    ended = dlrun("data=weight_height", "data.scale=none", "data.scale_target=false", *ALL_ROWS, "model=linear",
-                  "precision=fp64", "trainer.epochs=0", given)  # fmt: skip
-    return ended.metrics["train_eval"]["mse"]
-
-
-@needs_data
-@pytest.mark.parametrize(("w", "b", "mse"), [(0, 0, 27093.83757), (2, 0, 1457.12245), (2, 20, 708.91296)])
-def test_lines_drawn_by_hand_through_the_humans_have_the_courses_errors(dlrun, w, b, mse):
-    assert mse_of_line(dlrun, w, b) == pytest.approx(mse, abs=5e-6)
-
-
-GATES = {"and": (-30, 20, 20), "or": (-10, 20, 20), "nor": (10, -20, -20)}
-
-
-@pytest.mark.parametrize("gate", GATES)
-def test_a_logistic_unit_with_the_courses_weights_is_the_gate(dlrun, gate):
-    bias, a, b = GATES[gate]
-    ended = dlrun("data=gates", f"data.gate={gate}", "model=logistic", "trainer.epochs=0", 
-                  f"initializer.values={{output.weight: [[{a}, {b}]], output.bias: [{bias}]}}")  # fmt: skip
-    assert ended.metrics["train_eval"]["accuracy"] == 1.0

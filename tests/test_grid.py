@@ -6,7 +6,7 @@ from conftest import needs_mnist
 MODELS = ("linear", "logistic", "mlp", "cnn", "rnn", "lstm", "gru")
 DATA = {
     "digits": ["data=digits"],
-    "mnist": ["data=mnist", "data.limit=2000"],
+    "mnist": ["data=mnist", "data.limit=600"],
     "iris": ["data=iris"],
     "moons": ["data=moons"],
     "diabetes": ["data=diabetes"],

@@ -51,7 +51,7 @@ def test_the_split_can_be_held_fixed_while_the_seed_varies(dlrun):
 
 
 @pytest.mark.slow
-def test_eight_runs_started_at_the_same_moment_share_no_folder(tmp_path):
+def test_five_runs_started_at_the_same_moment_share_no_folder(tmp_path):
     command = [
         sys.executable,
         "-m",
@@ -62,8 +62,8 @@ def test_eight_runs_started_at_the_same_moment_share_no_folder(tmp_path):
         "quiet=true",
         "plots=[]",
     ]
-    runs = [subprocess.Popen(command, cwd=tmp_path) for _ in range(8)]
-    assert [run.wait() for run in runs] == [0] * 8
+    runs = [subprocess.Popen(command, cwd=tmp_path) for _ in range(5)]
+    assert [run.wait() for run in runs] == [0] * 5
     folders = list(tmp_path.glob("outputs/iris-logistic/*"))
     assert len(folders) == 8
     assert all((folder / "model.safetensors").is_file() for folder in folders)
