@@ -65,5 +65,5 @@ def test_five_runs_started_at_the_same_moment_share_no_folder(tmp_path):
     runs = [subprocess.Popen(command, cwd=tmp_path) for _ in range(5)]
     assert [run.wait() for run in runs] == [0] * 5
     folders = list(tmp_path.glob("outputs/iris-logistic/*"))
-    assert len(folders) == 8
+    assert len(folders) == 5
     assert all((folder / "model.safetensors").is_file() for folder in folders)
