@@ -192,7 +192,8 @@ def judge_one(target: dict, value: float, baseline: float | None) -> str:
     distance = abs(value - course) / abs(course)
     if distance <= MET:
         return "met"
-    if ":" not in target["figure"] and better * (value - course) > 0:
+    is_a_score = not any(kind in target["figure"] for kind in ("weight:", "coef:", "confusion_matrix"))
+    if is_a_score and better * (value - course) > 0:
         return "met (better)"
     return "near" if distance <= NEAR else "not met"
 
