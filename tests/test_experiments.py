@@ -20,7 +20,7 @@ LONG = ("mlbd/quadratic_learning_curve", "mlbd/line_batch_gd", "aml/mnist_five",
         "ztdl/pima_mlp", "ztdl/reviews_tfidf")  # fmt: skip
 EXACT = [name for name, row in CATALOGUE.items() if any("within" in f for f in row["figures"]) and name not in LONG]
 QUICK = ["ztdl/visits_logistic", "ztdl/moons_logistic", "ztdl/banknotes_lr", "dsapps/logistic"]
-PARAMETERS = [name for name, row in CATALOGUE.items() if "parameters" in row]
+PARAMETERS = list({row["parameters"]: name for name, row in CATALOGUE.items() if "parameters" in row}.values())
 NOT_AT_HAND = ("no connection", "cannot be downloaded", "data.path is needed")
 
 needs_data = pytest.mark.skipif(not (DATA / "banknotes.csv").is_file(), reason="the courses' data are not at hand")
