@@ -172,6 +172,12 @@ def test_an_experiment_carries_its_own_sweep(dlrun, experiments):
     assert "ranked by valid/loss" in ended.out
 
 
+def test_of_a_whole_course_only_the_experiments_without_data_fail(dlrun):
+    ended = dlrun("-m", "experiment=glob([dsapps/malaria*,dsapps/soft*])", "trainer.epochs=1")
+    assert ended.exit_code == 2 and "data.path is needed" in ended.err + ended.out
+    assert len(list(ended.outputs.rglob("model.safetensors"))) == 1
+
+
 def test_a_sweep_over_experiments_runs_each_ones_own_sweep_and_folds(dlrun, experiments):
     ended = dlrun(*experiments, "-m", "experiment=glob(own/*)", "cv.folds=2")
     assert ended.exit_code == 0, ended.err

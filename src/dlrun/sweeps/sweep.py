@@ -47,10 +47,7 @@ def sweep(overrides: list[str], config_dir: str | None, folder: RunFolder | None
     if searcher is not None:
         return _search(composer, fixed, searcher, space, overrides, folder)
     combinations, varied = expand(overrides, config_dir)
-    jobs = (Job(*composer.compose(combination), combination) for combination in combinations)
-    ahead = [job for job, _ in zip(jobs, range(min(CHECKED_AHEAD, len(combinations))), strict=False)]
-    for job in ahead:
-        _check(job)
+    ahead = _first_jobs(composer, combinations, any("glob(" in override for override in overrides))
     if ahead[0].config.dry_run:
         for combination in combinations:
             run(Job(*composer.compose(combination), combination))
@@ -59,6 +56,31 @@ def sweep(overrides: list[str], config_dir: str | None, folder: RunFolder | None
     engine = Sweep(root, ahead[0], overrides, several=True)
     total = len(combinations) * sum(1 for _ in parts_of(composer, ahead[0]))
     return engine.run(_plan(engine, composer, combinations, varied), total)
+
+
+def _first_jobs(composer: Composer, combinations: list[list[str]], globbed: bool) -> list[Job]:
+    """The first jobs, composed and checked.
+
+    Args:
+        globbed: whether a glob stands for them, which names no one of them: a mistake is its own job's then, unless
+            all have one.
+
+    Raises:
+        Mistake: in one of them.
+    """
+    found, mistakes = [], []
+    for combination in combinations[:CHECKED_AHEAD]:
+        try:
+            job = Job(*composer.compose(combination), combination)
+            _check(job)
+            found.append(job)
+        except Mistake as mistake:
+            if not globbed:
+                raise
+            mistakes.append(mistake)
+    if not found:
+        raise mistakes[0]
+    return found
 
 
 def run_parts(job: Job, config_dir: str | None, folder: RunFolder | None = None) -> Run | None:
