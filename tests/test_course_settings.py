@@ -50,6 +50,8 @@ def test_validating_on_the_test_rows_is_said_and_counts_no_row_twice(dlrun):
     ended = dlrun("data=iris", LAST, "data.split.valid={by: test}", "data.scale=standard_all_rows", "trainer.epochs=1")
     assert "150 rows (105 train, 45 valid, 45 test)" in ended.out and "they are not untouched" in ended.out
     assert "test rows included" in ended.out
+    assert "none of random" in dlrun("data=iris", "data.split.test={by: test}", into="wrong").err
+    assert "no test rows" in dlrun("data=iris", "data.split={test: null, valid: {by: test}}", into="none").err
     assert ended.metrics["valid"]["loss"] == ended.metrics["test"]["loss"]
     import skops.io
 

@@ -160,18 +160,9 @@ class RunFolder:
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all: under a temporary name first, then renamed."""
         target = self._inside(name)
-        part = target.with_name(f".{target.name}.part")
         with writing(self.path):
             target.parent.mkdir(exist_ok=True)
-            part.unlink(missing_ok=True)  # of a process that was killed, or a link to somewhere else
-            try:
-                with open(part, "xb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(part, target)
-            finally:
-                part.unlink(missing_ok=True)
+            write_whole(target, content)
 
     def write_json(self, name: str, value: dict) -> None:
         """Write a dict as JSON, whole or not at all; an infinite setting, which JSON lacks, as text."""
@@ -212,6 +203,20 @@ class RunFolder:
 
     def __str__(self) -> str:
         return str(self.path)
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    """Write a file whole or not at all: under a temporary name first, then renamed."""
+    part = target.with_name(f".{target.name}.part")
+    part.unlink(missing_ok=True)  # of a process that was killed, or a link to somewhere else
+    try:
+        with open(part, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _new_folder(parent: Path) -> Path:

@@ -153,10 +153,4 @@ def network_modules(model: nn.Module | BaseEstimator) -> Iterator[nn.Module]:
 
 def penalty_of(config: DictConfig) -> Penalty:
     """The settings under `penalty`, checked."""
-    given = OmegaConf.to_container(config.penalty)
-    if isinstance(given, dict) and isinstance(given.get("named"), dict):  # whole numbers are numbers too
-        given["named"] = {
-            name: {k: float(v) if type(v) is int else v for k, v in own.items()} if isinstance(own, dict) else own
-            for name, own in given["named"].items()
-        }
-    return check_types({"penalty": Penalty}, {"penalty": given}, "")["penalty"]
+    return check_types({"penalty": Penalty}, {"penalty": OmegaConf.to_container(config.penalty)}, "")["penalty"]

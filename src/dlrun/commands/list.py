@@ -12,7 +12,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dlrun.commands.compare import WIDTH_OF_FILES, Entry, ranking_of, read_entries
+from dlrun.commands.compare import WIDTH_OF_FILES
+from dlrun.commands.entries import Entry, ranking_of, read_entries
 from dlrun.commands.help import GROUPS, choices_of
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.evaluation.table import number

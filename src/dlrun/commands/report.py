@@ -15,7 +15,7 @@ from dlrun.commands.entries import Entry, cell, columns_of, differing, judgement
 from dlrun.errors import Mistake
 from dlrun.evaluation.metrics import higher_is_better
 from dlrun.evaluation.table import number
-from dlrun.folder import writing
+from dlrun.folder import write_whole, writing
 from dlrun.pictures import PICTURES
 
 MOST_CURVES = 10
@@ -43,9 +43,7 @@ def report(folders: list[str], output: str = "report.html", title: str = "Experi
     ordered = sorted(entries, key=lambda entry: rank(entry, ranked))
     path = Path(output).expanduser()
     with writing(path):
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(page(ordered, ranked, title), encoding="utf-8")
-        part.replace(path)
+        write_whole(path, page(ordered, ranked, title).encode())
     print(f"{len(ordered):,} runs in {output}")
     return 0
 

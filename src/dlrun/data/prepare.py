@@ -72,8 +72,9 @@ def load(node: DictConfig, allowed: tuple[str, ...]) -> Source:
     """
     table = {}
     if str(node.get("_target_", "")).startswith("sklearn."):
-        table = {key: plain(node[key]) for key in TABLE_KEYS if key in node}
-        node = OmegaConf.create({key: value for key, value in node.items() if key not in table})
+        given = OmegaConf.to_container(node)
+        table = {key: given.pop(key) for key in TABLE_KEYS if key in given}
+        node = OmegaConf.create(given)
     found = build(node, "data", is_source, allowed)
     if isinstance(found, Source):
         return found
@@ -84,11 +85,6 @@ def load(node: DictConfig, allowed: tuple[str, ...]) -> Source:
     if hasattr(found, "data") and hasattr(found, "target"):
         return from_bunch(found, **table)
     raise Mistake(f"data._target_: {node['_target_']} must return a Source or a pair (inputs, targets)")
-
-
-def plain(value: object) -> object:
-    """A value of a config as a plain one."""
-    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
 
 
 def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: CrossValidation | None = None) -> Data:
@@ -121,21 +117,20 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
     parts = split_rows(
         len(chosen), given, settings.split, settings.split_seed, labels, column_of, cv, ordered, settings.permute
     )
-    if settings.split.valid is not None and settings.split.valid.by == "test":
-        if "valid" in given:
-            raise Mistake("data.split.valid.by=test: the source has validation rows of its own; leave it out")
+    on_test = settings.split.valid is not None and settings.split.valid.by == "test"
+    if on_test:
+        if "valid" in given or "test" not in parts:
+            why = "the source has validation rows of its own" if "valid" in given else "there are no test rows"
+            raise Mistake(f"data.split.valid.by=test: {why}; leave it out")
         notes.append("the test rows are the validation rows too (data.split.valid.by=test): they are not untouched")
     rows = {name: chosen[indices] for name, indices in parts.items()}
-    twice = ["valid"] if settings.split.valid is not None and settings.split.valid.by == "test" else []
     rows["train"] = fewer_rows(rows["train"], settings.train_rows, settings.split, settings.split_seed, ordered)
     if ordered:
-        shared = {name: rows.pop(name) for name in twice}
         rows = keep_apart(source, rows, [] if folded else list(given), notes)
-        rows = {name: rows["test"] if name in shared else rows[name] for name in ("train", *shared, *rows)}
 
     fitted_rows = rows["train"]
     if source.preprocessing.fits_all_rows:
-        fitted_rows = np.concatenate([indices for name, indices in rows.items() if name not in twice])
+        fitted_rows = np.concatenate(list(rows.values()))
         notes.append("the scaler was fitted on all rows, test rows included (data.scale=standard_all_rows)")
     preprocessing = deepcopy(source.preprocessing).fit(take(source.inputs, fitted_rows))
     mean, scale, raw = np.zeros(0), np.ones(0), values
@@ -145,17 +140,20 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
     numbers = source.row_numbers if source.row_numbers is not None else np.arange(len(source))
     splits = {}
     for name, indices in rows.items():
-        inputs = preprocessing.apply(take(source.inputs, indices))
+        raw_inputs = take(source.inputs, indices)
+        inputs = preprocessing.apply(raw_inputs)
         inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
         truth = raw[indices] if task == "regression" else None
         targets = to_tensor(task, values[indices], dtype)
         splits[name] = Split(inputs, targets, numbers[indices], truth, preprocessing.transform)
-        if (hasattr(source.inputs, "iloc") or source.inputs.ndim == 1) and len(indices) <= RAW_ROWS:
-            splits[name].raw = take(source.inputs, indices)
+        if (hasattr(raw_inputs, "iloc") or raw_inputs.ndim == 1) and len(indices) <= RAW_ROWS:
+            splits[name].raw = raw_inputs
         if source.times is not None:
             splits[name].times = source.times[indices]
         if source.naive is not None and task == "regression":
             splits[name].naive = to_tensor(task, (source.naive[indices, None] - mean) / scale, dtype)
+    if on_test:
+        splits["valid"] = splits["test"]
     if settings.augment is not None:
         if splits["train"].inputs.dim() != 4:
             raise Mistake("data.augment: distorts images, and these data are none; set it to null")

@@ -40,7 +40,7 @@ def split_rows(
             `np.random.RandomState(permute).permutation`; None: they stay as they come.
 
     Returns:
-        Row indices by split name; valid and test are absent where there are none.
+        Row indices by split name; valid and test are absent where there are none, and valid where it is `by: test`.
 
     Raises:
         Mistake: a fraction or number of rows that leaves nothing, or a class too small to be stratified.
@@ -57,12 +57,7 @@ def split_rows(
         rest, rows["test"] = _take_fold(rest, splits.test or SplitPart(), cv, seed, labels, column_of, ordered)
     for name, part in (("test", splits.test), ("valid", splits.valid)):
         key = f"data.split.{name}"
-        if name == "valid" and part is not None and part.by == "test":
-            if "test" not in rows:
-                raise Mistake("data.split.valid.by=test: there are no test rows to validate on")
-            rows["valid"] = rows["test"]
-            continue
-        if part is None or (part.fraction is None and part.rows is None):
+        if part is None or (name == "valid" and part.by == "test") or (part.fraction is None and part.rows is None):
             continue
         if name not in rows:  # rows that the source itself names win, and describe_data says so
             rest, rows[name] = _take(rest, part, seed, labels, column_of, key)

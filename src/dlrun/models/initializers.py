@@ -83,7 +83,7 @@ def initialize(model: nn.Module, config: DictConfig) -> None:
         if config.get("values") is not None:
             _set_values(model, OmegaConf.to_container(config["values"]), "initializer.values")
     for pattern in config.get("frozen") or []:
-        for name in _matching(model, pattern, "initializer.frozen"):
+        for name in parameters_matching(model, pattern, "initializer.frozen"):
             model.get_parameter(name).requires_grad_(False)
 
 
@@ -135,13 +135,13 @@ def _function(config: DictConfig, name: str, key: str):
 
 def _fill_named(model: nn.Module, pattern: str, function: Callable[[Tensor], Tensor]) -> None:
     """Fill the parameters whose names match `pattern`."""
-    for name in _matching(model, pattern, "initializer.named"):
+    for name in parameters_matching(model, pattern, "initializer.named"):
         parameter = model.get_parameter(name)
         with blame(f"initializer.named.{pattern}: {name} of shape {tuple(parameter.shape)}"):
             function(parameter)
 
 
-def _matching(model: nn.Module, pattern: str, key: str) -> list[str]:
+def parameters_matching(model: nn.Module, pattern: str, key: str) -> list[str]:
     """The names of the parameters that match `pattern`.
 
     Raises:

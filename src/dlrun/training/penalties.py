@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dlrun.errors import Mistake, choose, did_you_mean
-from dlrun.models.initializers import parameters_by_kind
+from dlrun.models.initializers import parameters_by_kind, parameters_matching
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Penalty:
     proximal: bool = False
     max_norm: float | None = None
     layers: list[str] = field(default_factory=lambda: ["all"])
-    named: dict[str, dict[str, float]] | None = None
+    named: dict[str, dict[str, Any]] | None = None
 
     def __post_init__(self):
         for name in ("l1", "l2"):
@@ -43,8 +43,9 @@ class Penalty:
                 raise Mistake(f"penalty.{name} is {getattr(self, name)}: it must be at least 0")
         for pattern, own in (self.named or {}).items():
             for name, value in own.items():
-                if choose(name, dict.fromkeys(("l1", "l2"), name), "penalty.named") and not value >= 0:
-                    raise Mistake(f"penalty.named.{pattern}.{name} is {value}: it must be at least 0")
+                choose(name, dict.fromkeys(("l1", "l2")), f"penalty.named.{pattern}")
+                if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+                    raise Mistake(f"penalty.named.{pattern}.{name} is {value}: it must be a number, at least 0")
         if self.max_norm is not None and not self.max_norm > 0:
             raise Mistake(f"penalty.max_norm is {self.max_norm}: it must be above 0, or null")
         if self.proximal and not self.l1:
@@ -74,13 +75,9 @@ class Penalty:
         """
         l1 = 0.0 if self.proximal else self.l1
         found = [(w, l1, self.l2) for w in self.weights(model)] if l1 or self.l2 else []
-        parameters = dict(model.named_parameters())
         for pattern, own in (self.named or {}).items():
-            names = fnmatch.filter(parameters, pattern)
-            if not names:
-                near = did_you_mean(pattern, parameters) or f" (has {', '.join(parameters)})"
-                raise Mistake(f"penalty.named.{pattern}: there is no such parameter{near}")
-            found += [(parameters[name], own.get("l1", 0.0), own.get("l2", 0.0)) for name in names]
+            for name in parameters_matching(model, pattern, "penalty.named"):
+                found.append((model.get_parameter(name), own.get("l1", 0.0), own.get("l2", 0.0)))
         return found
 
 

@@ -303,8 +303,8 @@ class Trainer:
             inputs = split.transform(split.inputs.index_select(0, rows), dtype)  # several times as fast as [rows]
             targets = split.targets.index_select(0, rows)
             batches = zip(inputs.split(self.batch_size), targets.split(self.batch_size), strict=True)
-            for batch, targets in batches:  # one at a time, so that a resume finds the generators where they stood
-                yield split.augment(batch) if split.augment else batch, targets
+            for batch, answers in batches:  # one at a time, so that a resume finds the generators where they stood
+                yield split.augment(batch) if split.augment else batch, answers
 
     def order(self, rows: int, seed: int, epoch: int) -> Tensor:
         """The row indices of an epoch, one after the other; batches are cut from it."""

@@ -286,16 +286,15 @@ def _against_the_rest(run: Finished) -> tuple[dict, dict, float | None]:
     if run.task == "regression" or len(spec.class_names) > MOST_CLASSES:
         return {}, {}, None
     if run.task == "multilabel":
-        columns = {name: said.truth[:, i] == 1 for i, name in enumerate(spec.class_names)}
-    elif run.task == "binary" or len(spec.class_names) == 2:
-        columns = {_class_of(spec): said.truth == 1}
+        columns = {name: (said.truth[:, i] == 1, i) for i, name in enumerate(spec.class_names)}
+    elif len(spec.class_names) == 2:
+        columns = {_class_of(spec): (said.truth == 1, 1)}
     else:
-        columns = {name: said.truth == i for i, name in enumerate(spec.class_names)}
-    truths = {name: truth for name, truth in columns.items() if truth.any() and not truth.all()}
-    two = run.task != "multilabel" and len(columns) == 1
-    indices = dict.fromkeys(columns, 1) if two else {name: i for i, name in enumerate(spec.class_names)}
-    alone = THRESHOLD if len(columns) == 1 else None
-    return truths, {name: said.probability[:, indices[name]] for name in truths}, alone
+        columns = {name: (said.truth == i, i) for i, name in enumerate(spec.class_names)}
+    usable = {name: (truth, i) for name, (truth, i) in columns.items() if truth.any() and not truth.all()}
+    truths = {name: truth for name, (truth, _) in usable.items()}
+    probabilities = {name: said.probability[:, i] for name, (_, i) in usable.items()}
+    return truths, probabilities, THRESHOLD if len(columns) == 1 else None
 
 
 def _class_of(spec: Spec) -> str:
