@@ -11,6 +11,7 @@ itself. Then: start-up, peak memory, the final evaluation, and growth with rows,
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import pty
@@ -151,14 +152,14 @@ def print_workload(name: str, pairs: int, peers: list[str], place: Path) -> None
     def expert(work: str, epochs: int) -> list[str]:
         return peer("expert", work, epochs)
 
-    ours, theirs, again = [], [], []
+    ours, theirs = [], [slope(expert, name, place)]
     for _ in range(pairs):
-        theirs.append(slope(expert, name, place))
         ours.append(slope(dlrun, name, place))
-        again.append(slope(expert, name, place))
-    ratios = [mine / ((a + b) / 2) for mine, a, b in zip(ours, theirs, again, strict=True)]
-    itself = [a / b for a, b in zip(theirs, again, strict=True)]
-    base = statistics.median(theirs + again)
+        theirs.append(slope(expert, name, place))
+    around = list(itertools.pairwise(theirs))  # the expert's loop before and after each of dlrun's
+    ratios = [mine / ((a + b) / 2) for mine, (a, b) in zip(ours, around, strict=True)]
+    itself = [a / b for a, b in around]
+    base = statistics.median(theirs)
     print(f"{name}: expert {base:.4f} s an epoch; dlrun {statistics.median(ours):.4f}, ratio {quartiles(ratios)}; "
           f"the expert's loop against itself {quartiles(itself)}", flush=True)  # fmt: skip
     for who in peers:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dlrun.data import images
+from dlrun.data import image_files
 from dlrun.data.augment import Augment
 from dlrun.data.download import UNVERIFIED, File, read
 from dlrun.data.images import cifar, folder
@@ -56,7 +56,7 @@ def test_grey_and_size_are_as_told(tree):
 
 def test_images_are_decoded_once(tree, monkeypatch):
     first = folder(str(tree)).inputs
-    monkeypatch.setattr(images, "_decode", None)
+    monkeypatch.setattr(image_files, "decode", None)
     assert (folder(str(tree)).inputs == first).all()
 
 

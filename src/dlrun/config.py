@@ -101,6 +101,7 @@ class Config:
     seed: int = 0
     device: str = "auto"
     threads: Any = "auto"
+    workers: Any = "auto"
     precision: Precision = Precision.fp32
     deterministic: bool = False
     data_dir: str | None = None

@@ -13,7 +13,7 @@ from dlrun.evaluation.averages import average
 from dlrun.evaluation.metrics import higher_is_better
 from dlrun.evaluation.table import number
 
-NOT_COMPARED = ("output_dir", "sweep_dir", "quiet", "debug", "plots", "name", "note", "jobs", "data_dir")
+NOT_COMPARED = ("output_dir", "sweep_dir", "quiet", "debug", "plots", "name", "note", "jobs", "data_dir", "workers")
 FIGURES = ("loss", "accuracy", "r2")
 
 

@@ -6,10 +6,7 @@ import io
 import math
 import struct
 import tarfile
-from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -20,16 +17,15 @@ from torch import Tensor
 if TYPE_CHECKING:
     import pandas as pd
 
-from dlrun.data.cache import cached
-from dlrun.data.download import File, progress, read
+from dlrun.data.download import File, read
 from dlrun.data.files import load_array
+from dlrun.data.image_files import ImageFiles, decode, load_images, open_images
 from dlrun.data.module import Pixels, Source
 from dlrun.errors import Mistake, choose, one_line
 
 IMAGES_AT_ONCE = 1000
 CIFAR_ROW = 1 + 3 * 32 * 32
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
-UNREADABLE = (OSError, ValueError, SyntaxError, Warning)  # Pillow raises all of these for broken images
 
 
 def digits(scale: str = "unit") -> Source:
@@ -115,17 +111,16 @@ class ImagePreprocessing:
         self.transform = Pixels(largest if scale == "unit" else 1.0)
         self.feature_names: list[str] = []
 
-    def fit(self, inputs: np.ndarray) -> ImagePreprocessing:
+    def fit(self, inputs: np.ndarray | ImageFiles) -> ImagePreprocessing:
         """Learn the mean and deviation of each pixel, under `standard`; else nothing is learned."""
         if self.scale == "standard":
-            deviation = torch.from_numpy(inputs.std(axis=0, dtype=np.float64))
-            mean = torch.from_numpy(inputs.mean(axis=0, dtype=np.float64))
+            mean, deviation = _mean_and_deviation(inputs)
             self.transform = Pixels(1.0, mean, deviation.where(deviation > 0, 1.0))
         return self
 
-    def apply(self, inputs: np.ndarray) -> Tensor:
+    def apply(self, inputs: np.ndarray | ImageFiles) -> Tensor | ImageFiles:
         """(n, channels, height, width) uint8, unchanged."""
-        return torch.from_numpy(np.ascontiguousarray(inputs))
+        return inputs if isinstance(inputs, ImageFiles) else torch.from_numpy(np.ascontiguousarray(inputs))
 
     def inputs_of(self, given: np.ndarray) -> np.ndarray:
         """Images (n, channels, height, width), or grey ones (n, height, width), of bytes on the run's scale.
@@ -161,10 +156,10 @@ class ImagePreprocessing:
         files = sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES) if path.is_dir() else [path]
         if not files:
             raise Mistake(f"input: there is no image in {path}")
-        decode = partial(_decode, size=list(input_shape[1:]), grey=input_shape[0] == 1)
+        size, grey = list(input_shape[1:]), input_shape[0] == 1
         for start in range(0, len(files), IMAGES_AT_ONCE):
             chunk = files[start : start + IMAGES_AT_ONCE]
-            decoded = [decode(file) for file in chunk]
+            decoded = [decode(file, size, grey) for file in chunk]
             if any(image is None for image in decoded):
                 broken = next(file for file, image in zip(chunk, decoded, strict=True) if image is None)
                 raise Mistake(f"input: {broken} is no image that can be read")
@@ -193,6 +188,18 @@ class ImagePreprocessing:
 
     def fitted(self) -> None:
         """There is nothing beyond `describe`."""
+
+
+def _mean_and_deviation(images: np.ndarray | ImageFiles) -> tuple[Tensor, Tensor]:
+    """Of each pixel over all images of bytes, as float64 (channels, height, width), from sums that are exact."""
+    n, chunks = len(images), torch.arange(len(images)).split(IMAGES_AT_ONCE)
+    total, squares = np.zeros(images.shape[1:], np.int64), np.zeros(images.shape[1:], np.int64)
+    read = images.batches(chunks) if isinstance(images, ImageFiles) else (images[rows.numpy()] for rows in chunks)
+    for chunk in read:
+        values = np.asarray(chunk).astype(np.int64)
+        total += values.sum(axis=0)
+        squares += (values * values).sum(axis=0)
+    return torch.from_numpy(total / n), torch.from_numpy(np.sqrt((n * squares - total * total) / n**2))
 
 
 def cifar(
@@ -237,7 +244,13 @@ def _member(archive: bytes, name: str, path: str) -> bytes:
 
 
 def folder(
-    path: str, size: list[int] | None = None, grey: bool = False, data_dir: str | None = None, scale: str = "unit"
+    path: str,
+    size: list[int] | None = None,
+    grey: bool = False,
+    data_dir: str | None = None,
+    scale: str = "unit",
+    in_memory: bool = True,
+    workers: str | int = "auto",
 ) -> Source:
     """Images in `path/<class>/<file>`: decoded in parallel, resized where their sizes differ, and cached.
 
@@ -247,9 +260,14 @@ def folder(
         grey: whether to read them as grey images (one channel) or in colour (three).
         scale: see ImagePreprocessing.
         data_dir: the folder to look in besides the current one.
+        in_memory: whether all images are kept there, as bytes; else they are decoded whenever a batch is read, with the
+            same results to the last bit.
+        workers: processes that decode batches ahead of the training, where the images are not in memory; auto: one a
+            core, but one.
 
     Raises:
-        Mistake: no such folder, fewer than two classes with images, or no image that can be read.
+        Mistake: no such folder, fewer than two classes with images, no image that can be read, or too many for the
+            memory.
     """
     root = next((p for p in _places(path, data_dir) if p.is_dir()), None)
     if root is None:
@@ -260,7 +278,10 @@ def folder(
     classes = sorted({f.parent.name for f in files})
     if len(classes) < 2:
         raise Mistake(f"data.path: {root} has images in {len(classes)} sub-folders; each class needs one of its own")
-    images, broken = load_images(files, size, grey)
+    if in_memory:
+        images, broken = load_images(files, size, grey)
+    else:
+        images, broken = open_images(files, size, grey, workers)
     kept = [i for i, file in enumerate(files) if file not in broken]
     if not kept:
         raise Mistake(f"data.path: none of the {len(files)} files below {root} is an image that can be read")
@@ -272,51 +293,5 @@ def folder(
     )
 
 
-def load_images(files: list[Path], size: list[int] | None, grey: bool) -> tuple[np.ndarray, list[Path]]:
-    """(n, channels, height, width) bytes of the `files` that can be read, and those that cannot.
-
-    The result is cached, so that it is decoded once.
-    """
-    found = cached("images", files, (size, grey), lambda: _decode_all(files, size, grey))
-    return found["images"], [files[i] for i in found["broken"]]
-
-
-def _decode_all(files: list[Path], size: list[int] | None, grey: bool) -> dict[str, np.ndarray]:
-    sizes = [_size_of(file) for file in files]
-    if size is None:
-        size = list(Counter(s for s in sizes if s).most_common(1)[0][0]) if any(sizes) else [1, 1]
-    with ThreadPoolExecutor() as pool:
-        decoded = list(progress(pool.map(partial(_decode, size=size, grey=grey), files), len(files), "decoding images"))
-    broken = np.array([i for i, image in enumerate(decoded) if image is None], dtype=np.int64)
-    images = [image for image in decoded if image is not None] or [np.zeros((1, 1, 1), np.uint8)]
-    return {"images": np.stack(images), "broken": broken}
-
-
 def _places(path: str, data_dir: str | None) -> list[Path]:
     return [Path(path).expanduser()] + ([Path(data_dir).expanduser() / path] if data_dir else [])
-
-
-def _size_of(file: Path) -> tuple[int, int] | None:
-    """(height, width), or None for a file that is no image."""
-    from PIL import Image
-
-    try:
-        with Image.open(file) as image:
-            return image.height, image.width
-    except UNREADABLE:
-        return None
-
-
-def _decode(file: Path, size: list[int], grey: bool) -> np.ndarray | None:
-    """(channels, height, width) bytes, or None for a file that cannot be read."""
-    from PIL import Image
-
-    try:
-        with Image.open(file) as image:
-            image = image.convert("L" if grey else "RGB")
-            if (image.height, image.width) != tuple(size):
-                image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-            pixels = np.asarray(image)
-    except UNREADABLE:
-        return None
-    return pixels[None] if grey else pixels.transpose(2, 0, 1)

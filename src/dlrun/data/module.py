@@ -15,6 +15,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dlrun.data.image_files import ImageFiles
+
 TASKS = ("regression", "binary", "multiclass", "multilabel")
 
 
@@ -50,7 +52,7 @@ class Source:
     """Data as decoded, before any split: a function of its source alone.
 
     Attributes:
-        inputs: a DataFrame (n rows), or images as uint8 (n, channels, height, width).
+        inputs: a DataFrame (n rows), or images as uint8 (n, channels, height, width), or images in files.
         targets: (n,) labels of any type or numbers, or (n, k) for several targets.
         preprocessing: what turns inputs into tensors, not yet fitted.
         given: rows that the source itself assigns: `{"test": indices}`; the rest is for data.split to divide.
@@ -63,7 +65,7 @@ class Source:
         notes: lines for the person: what was inferred, dropped or suspicious.
     """
 
-    inputs: pd.DataFrame | np.ndarray
+    inputs: pd.DataFrame | np.ndarray | ImageFiles
     targets: np.ndarray
     preprocessing: Preprocessing
     given: dict[str, np.ndarray] = field(default_factory=dict)
@@ -91,8 +93,8 @@ class Source:
         )
 
 
-def take(inputs: pd.DataFrame | np.ndarray, rows: np.ndarray) -> pd.DataFrame | np.ndarray:
-    """The `rows` of a DataFrame or an array."""
+def take(inputs: pd.DataFrame | np.ndarray | ImageFiles, rows: np.ndarray) -> pd.DataFrame | np.ndarray | ImageFiles:
+    """The `rows` of a DataFrame, an array, or images in files."""
     return inputs.iloc[rows] if hasattr(inputs, "iloc") else inputs[rows]
 
 
@@ -158,7 +160,7 @@ class Split:
     """Rows to learn from or to be judged by.
 
     Attributes:
-        inputs: (n, *input_shape), as stored (bytes for images).
+        inputs: (n, *input_shape), as stored (bytes for images), or in their files, where they do not fit in memory.
         targets: (n,) int64 for multiclass, (n, 1) 0/1 for binary, (n, k) otherwise.
         row_numbers: (n,) each row's number in its source.
         truth: regression: (n, k) targets as the source has them, in their own units and float64.
@@ -169,7 +171,7 @@ class Split:
         times: series with times: that of each row's target.
     """
 
-    inputs: Tensor
+    inputs: Tensor | ImageFiles
     targets: Tensor
     row_numbers: np.ndarray
     truth: np.ndarray | None = None
@@ -183,9 +185,28 @@ class Split:
         return len(self.targets)
 
     def to(self, device: torch.device) -> Split:
-        """The same rows on `device`."""
+        """The same rows on `device`; inputs in files stay there."""
         naive = None if self.naive is None else self.naive.to(device)
-        return replace(self, inputs=self.inputs.to(device), targets=self.targets.to(device), naive=naive)
+        inputs = self.inputs.to(device) if isinstance(self.inputs, Tensor) else self.inputs
+        return replace(self, inputs=inputs, targets=self.targets.to(device), naive=naive)
+
+    def read(self, rows: Tensor, at_once: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs as stored, and targets, of `rows`, `at_once` at a time, on the device of the targets."""
+        groups = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
+        device = self.targets.device
+        if isinstance(self.inputs, Tensor):  # index_select is several times as fast as [rows]
+            found = (self.inputs.index_select(0, group.to(device)) for group in groups)
+        else:
+            found = (images.to(device) for images in self.inputs.batches(groups))
+        for group, inputs in zip(groups, found, strict=True):
+            yield inputs, self.targets.index_select(0, group.to(device))
+
+    def stored(self, rows: Tensor | None = None) -> Tensor:
+        """Inputs as stored, of `rows` or of all, at once."""
+        if rows is None and isinstance(self.inputs, Tensor):
+            return self.inputs
+        rows = torch.arange(len(self)) if rows is None else rows
+        return next(inputs for inputs, _ in self.read(rows, len(rows)))
 
 
 @dataclass
@@ -222,6 +243,7 @@ class Data:
         """sha256 of all inputs and targets, as split and preprocessed: whether two runs saw the same data."""
         digest = hashlib.sha256()
         for rows in self.splits().values():
-            for tensor in (rows.inputs, rows.targets):
+            stored = rows.inputs if isinstance(rows.inputs, Tensor) else torch.from_numpy(rows.inputs.checksums)
+            for tensor in (stored, rows.targets):
                 digest.update(tensor.cpu().contiguous().numpy().data)
         return digest.hexdigest()

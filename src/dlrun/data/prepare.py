@@ -112,7 +112,7 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
     if folded and "test" in given:
         notes.append("test rows of the source's own are left out: each fold plays the test rows once")
     notes += [f"{name} rows: the source's own" for name in given if name != "test" or not folded]
-    column_of = partial(_column, take(source.inputs, chosen))
+    column_of = partial(_column, source.inputs, chosen)
     ordered = source.first_steps is not None
     parts = split_rows(
         len(chosen), given, settings.split, settings.split_seed, labels, column_of, cv, ordered, settings.permute
@@ -142,7 +142,7 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
     for name, indices in rows.items():
         raw_inputs = take(source.inputs, indices)
         inputs = preprocessing.apply(raw_inputs)
-        inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
+        inputs = inputs.to(dtype) if inputs.dtype.is_floating_point else inputs
         truth = raw[indices] if task == "regression" else None
         targets = to_tensor(task, values[indices], dtype)
         splits[name] = Split(inputs, targets, numbers[indices], truth, preprocessing.transform)
@@ -155,7 +155,7 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
     if on_test:
         splits["valid"] = splits["test"]
     if settings.augment is not None:
-        if splits["train"].inputs.dim() != 4:
+        if splits["train"].inputs.ndim != 4:
             raise Mistake("data.augment: distorts images, and these data are none; set it to null")
         splits["train"].augment = settings.augment
     spec = Spec(
@@ -192,8 +192,8 @@ def keep_apart(
     return kept
 
 
-def _column(inputs, name: str, ordered: bool) -> np.ndarray:
-    """The values of a column that a split goes by: its groups, or (`ordered`) its times.
+def _column(inputs, rows: np.ndarray, name: str, ordered: bool) -> np.ndarray:
+    """The values, in `rows`, of a column that a split goes by: its groups, or (`ordered`) its times.
 
     Raises:
         Mistake: the inputs are no table, have no such column, or it holds no times.
@@ -206,7 +206,8 @@ def _column(inputs, name: str, ordered: bool) -> np.ndarray:
         )
     from dlrun.data.columns import times_of
 
-    return times_of(inputs[name]) if ordered else inputs[name].astype(str).to_numpy()
+    column = inputs[name].iloc[rows]
+    return times_of(column) if ordered else column.astype(str).to_numpy()
 
 
 def _target_scaling(values: np.ndarray, scaled: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -100,4 +100,4 @@ class EstimatorTrainer(Trainer):
 
 def features(split: Split) -> np.ndarray:
     """The inputs as scikit-learn wants them: (n, features) float64, images flattened."""
-    return split.transform(split.inputs.cpu(), torch.float64).flatten(1).numpy()
+    return split.transform(split.stored().cpu(), torch.float64).flatten(1).numpy()

@@ -35,7 +35,7 @@ class Solver(Trainer):
         """Solve for the weights of `training.learner.model`; see Trainer.fit."""
         progress, learner = training.progress, training.learner
         started = time.perf_counter()
-        inputs = data.train.transform(data.train.inputs, next(learner.model.parameters()).dtype)
+        inputs = data.train.transform(data.train.stored(), next(learner.model.parameters()).dtype)
         self.solve(training, inputs, data.train.targets)
         progress.epochs = progress.best_epoch = progress.epoch = 1
         scores = self.scores(learner.model, data.train, precision)

@@ -24,7 +24,8 @@ from dlrun.training.schedules import Schedule
 
 GROWN = 1e6  # a training loss that has grown so many times since the first epoch has diverged, finite or not
 GATHERED_VALUES = 2**18  # inputs that are put into order and turned into floats at once; more leave the cache
-EVALUATED_ROWS = 1024  # rows that are evaluated at once
+EVALUATED_ROWS = 1024  # rows that are evaluated at once,
+EVALUATED_VALUES = 2**20  # if their inputs are no more than these; but a batch at least
 
 
 @dataclass
@@ -297,11 +298,9 @@ class Trainer:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch that are still to be seen, in an order that seed and epoch alone decide."""
         order = self.order(len(split), seed, progress.epoch)[progress.batch * self.batch_size :]
-        gathered = max(1, GATHERED_VALUES // (split.inputs[0].numel() * self.batch_size)) * self.batch_size
-        for start in range(0, len(order), gathered):
-            rows = order[start : start + gathered].to(split.inputs.device)
-            inputs = split.transform(split.inputs.index_select(0, rows), dtype)  # several times as fast as [rows]
-            targets = split.targets.index_select(0, rows)
+        gathered = max(1, GATHERED_VALUES // (values_of(split) * self.batch_size)) * self.batch_size
+        for stored, targets in split.read(order, gathered):
+            inputs = split.transform(stored, dtype)
             batches = zip(inputs.split(self.batch_size), targets.split(self.batch_size), strict=True)
             for batch, answers in batches:  # one at a time, so that a resume finds the generators where they stood
                 yield split.augment(batch) if split.augment else batch, answers
@@ -342,8 +341,11 @@ class Trainer:
         """The raw scores (n, outputs) of all rows of `split`, in evaluation mode."""
         model.eval()
         dtype = dtype_of(model)
+        at_once = max(self.batch_size, min(EVALUATED_ROWS, EVALUATED_VALUES // values_of(split)))
         with torch.inference_mode(), autocast_of(model, precision):
-            chunks = [model(split.transform(chunk, dtype)) for chunk in split.inputs.split(EVALUATED_ROWS)]
+            chunks = [
+                model(split.transform(inputs, dtype)) for inputs, _ in split.read(torch.arange(len(split)), at_once)
+            ]
         return torch.cat(chunks).to(dtype)
 
     def _scores_in_order(
@@ -355,7 +357,7 @@ class Trainer:
         dtype = dtype_of(model)
         scores = []
         with torch.inference_mode(), autocast_of(model, precision):
-            for row in split.transform(split.inputs, dtype).split(1):
+            for row in split.transform(split.stored(), dtype).split(1):
                 score, state = model.with_state(row, state)
                 scores.append(score)
         return torch.cat(scores).to(dtype), state
@@ -392,6 +394,11 @@ class RunningMeans:
         loss = (torch.stack(self.losses).cpu().double() * sizes).sum() / sizes.sum()
         metrics = self.epoch_metrics(torch.cat(self.scores), torch.cat(self.targets), split)
         return {f"{split}/loss": loss.item()} | {f"{split}/{name}": value for name, value in metrics.items()}
+
+
+def values_of(split: Split) -> int:
+    """How many numbers the inputs of a row are."""
+    return max(1, math.prod(split.inputs.shape[1:]))
 
 
 def detached(state):

@@ -215,7 +215,7 @@ def mistakes(run: Finished) -> Figure | None:
     """The worst mistakes: the images, or the rows of the table, that the model was most wrong about."""
     if run.task == "multilabel" or (run.task == "regression" and run.data.spec.outputs > 1):
         return None
-    images = run.rows.inputs.dim() == 4
+    images = run.rows.inputs.ndim == 4
     if not images and run.rows.raw is None:
         return None
     order, told = _worst(run, IMAGES if images else ROWS)
@@ -223,7 +223,7 @@ def mistakes(run: Finished) -> Figure | None:
         return None
     title = f"The worst mistakes, {run.of}"
     if images:
-        pictures = _images(run, run.rows.inputs[torch.as_tensor(order)])
+        pictures = _images(run, run.rows.stored(torch.as_tensor(order)))
         titles = [f"{true}, said {said}" + (f"\n{sure}" if sure else "") for true, said, sure in told]
         return worst.image_grid(pictures, titles, title)
     shown = _raw_cells(run.rows.raw, order)
@@ -239,7 +239,7 @@ def mistakes(run: Finished) -> Figure | None:
 def filters(run: Finished) -> Figure | None:
     """The first layer's weights on images: filters of a convolution, or what each neuron looks at."""
     shape, model = run.data.spec.input_shape, run.trained.model
-    if run.rows.inputs.dim() != 4:
+    if run.rows.inputs.ndim != 4:
         return None
     if not isinstance(model, nn.Module):
         kernels, alone = _linear_weights(model), True

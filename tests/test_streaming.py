@@ -1,0 +1,72 @@
+"""Images that do not fit in memory: read from their files batch by batch, with the same results to the last bit."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dlrun.data.images import folder
+
+NETWORK = ("data=folder", "data.path=shapes", "model=cnn", "model.dropout=0.3", "trainer.batch_size=8",
+           "trainer.epochs=3", "data.augment={shift: 0.2, flip: true}")  # fmt: skip
+SAME = ("model.safetensors", "history.csv", "predictions.csv")
+
+
+@pytest.fixture
+def shapes(tmp_path, monkeypatch):
+    """Noisy images with a bright half, left or right; one file is broken."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    draw = np.random.default_rng(0)
+    for name, half in (("left", slice(0, 5)), ("right", slice(5, 10))):
+        (tmp_path / "shapes" / name).mkdir(parents=True)
+        for i in range(45):
+            pixels = draw.integers(0, 100, (12, 10, 3), dtype=np.uint8)
+            pixels[:, half] += 100
+            Image.fromarray(pixels).save(tmp_path / "shapes" / name / f"{i:02}.png")
+    (tmp_path / "shapes" / "left" / "broken.png").write_bytes(b"\x89PNG no more")
+    return tmp_path / "shapes"
+
+
+@pytest.mark.parametrize(
+    ("workers", "settings"), [(2, NETWORK), (0, (*NETWORK, "data.scale=standard", "trainer.shuffle=false"))]
+)
+def test_a_network_learns_the_same_to_the_last_bit_from_memory_and_from_files(dlrun, shapes, workers, settings):
+    fast = dlrun(*settings, "output_dir=outputs/memory")
+    streamed = dlrun(*settings, "data.in_memory=false", f"workers={workers}", "output_dir=outputs/files")
+    assert fast.exit_code == streamed.exit_code == 0, fast.err + streamed.err
+    ours, theirs = (next((fast.outputs / name).glob("*/*")) for name in ("memory", "files"))
+    assert [name for name in SAME if (ours / name).read_bytes() != (theirs / name).read_bytes()] == []
+    assert "left/broken.png" in streamed.out
+
+
+def test_pictures_predictions_and_estimators_read_from_files_too(dlrun, shapes):
+    given = ("data=folder", f"data.path={shapes}", "data.in_memory=false", "workers=0")
+    trained = dlrun(*given, "model=cnn", "trainer.epochs=1")
+    told = dlrun("eval", f"run={trained.folder}")
+    assert told.exit_code == 0, told.err
+    drawn = dlrun("plot", f"run={trained.folder}", "plots=[mistakes,filters]")
+    assert drawn.exit_code == 0, drawn.err
+    fitted = dlrun(*given, "model=sklearn/svc", into="estimator")
+    assert fitted.exit_code == 0 and fitted.metrics["test"]["accuracy"] == 1.0, fitted.err
+
+
+def test_a_file_that_vanishes_while_training_is_named(shapes):
+    images = folder(str(shapes), in_memory=False, workers=2).inputs
+    (shapes / "right" / "03.png").unlink()
+    with pytest.raises(Exception, match=r"right/03\.png can no longer be read"):
+        list(images.batches([torch.arange(len(images))]))
+
+
+def test_images_that_would_fill_the_memory_are_refused_before_they_are_decoded(dlrun, shapes, monkeypatch):
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2}[name])
+    refused = dlrun("data=folder", "data.path=shapes")
+    assert refused.exit_code == 2 and refused.err.count("\n") == 1 and "data.in_memory=false" in refused.err
+    assert dlrun("data=folder", "data.path=shapes", "data.in_memory=false", "trainer.epochs=1").exit_code == 0
+
+
+def test_a_number_of_workers_that_cannot_be_is_a_mistake(dlrun, shapes):
+    for workers in ("-1", "two"):
+        refused = dlrun("data=folder", "data.path=shapes", "data.in_memory=false", f"workers={workers}")
+        assert refused.exit_code == 2 and refused.err.startswith("dlrun: workers is"), refused.err
