@@ -182,13 +182,11 @@ class RunFolder:
         if name not in self.appended:
             self.appended[name] = self._inside(name)
         target = self.appended[name]
-        with writing(self.path):
-            new = not target.exists() or not target.stat().st_size
-            with open(target, "a", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                if new:
-                    writer.writerow(row)
-                writer.writerow(row.values())
+        with writing(self.path), open(target, "a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            if not file.tell():
+                writer.writerow(row)
+            writer.writerow(row.values())
 
     def _inside(self, name: str) -> Path:
         """The path of a file of this folder.

@@ -2,37 +2,74 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import socket
+import time
 from pathlib import Path
 
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard.summary import hparams, text
 
 FLUSH_SECONDS = 10
+FILES = itertools.count()  # of this process, in the order in which TensorBoard is to read them
+
+
+class EventFile:
+    """An event file of its own in the run folder `path`.
+
+    Events are written at once: the thread that PyTorch's SummaryWriter hands them to takes turns with the training loop
+    for Python's interpreter, and ends with a traceback where the folder vanishes.
+    """
+
+    def __init__(self, path: Path):
+        name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}.{next(FILES)}"
+        self.records = RecordWriter(open(path / name, "xb"))  # noqa: SIM115, closed by `close`
+        self.flushed_at = time.monotonic()
+        self.add(Event(file_version="brain.Event:2"))
+
+    def add(self, event: Event) -> None:
+        """Write an event; at the latest after so many seconds it is in the file for TensorBoard to see."""
+        event.wall_time = time.time()
+        self.records.write(event.SerializeToString())
+        if time.monotonic() - self.flushed_at > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put what has been written into the file."""
+        self.records.flush()
+        self.flushed_at = time.monotonic()
+
+    def close(self) -> None:
+        """End the file."""
+        self.records.close()
 
 
 def add_pictures(path: Path, pictures: dict[str, bytes], step: int) -> None:
     """Write PNG files into an event file of their own in the run folder `path`, as `plots/<name>`."""
-    writer = SummaryWriter(str(path))
     values = [
         Summary.Value(tag=f"plots/{name}", image=Summary.Image(encoded_image_string=content))
         for name, content in pictures.items()
     ]
-    writer.file_writer.add_summary(Summary(value=values), step)
-    writer.close()
+    file = EventFile(path)
+    file.add(Event(step=step, summary=Summary(value=values)))
+    file.close()
 
 
 class TensorBoard:
     """Writes one event file into the run folder `path`; events of earlier files from `purge_step` on do not count."""
 
     def __init__(self, path: Path, config_yaml: str, purge_step: int = 0):
-        self.writer = SummaryWriter(str(path), flush_secs=FLUSH_SECONDS, purge_step=purge_step)
-        self.writer.add_text("config", f"```yaml\n{config_yaml}\n```")
+        self.file = EventFile(path)
+        self.file.add(Event(step=purge_step, session_log=SessionLog(status=SessionLog.START)))
+        self.file.add(Event(summary=text("config", f"```yaml\n{config_yaml}\n```")))
 
     def on_epoch(self, row: dict[str, float]) -> None:
         """Write the logged values of an epoch, all in one event."""
         values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items() if name != "epoch"]
-        self.writer.file_writer.add_summary(Summary(value=values), row["epoch"])
+        self.file.add(Event(step=row["epoch"], summary=Summary(value=values)))
 
     def write_final(self, config: dict[str, object], metrics: dict[str, float]) -> None:
         """Write the hparams of the run: `config` by dotted key, and the final `metrics` as `final/…`."""
@@ -40,12 +77,12 @@ class TensorBoard:
         final = {f"final/{name}": value for name, value in metrics.items()}
         values = [Summary.Value(tag=name, simple_value=value) for name, value in final.items()]
         for summary in (*hparams(settings, final), Summary(value=values)):
-            self.writer.file_writer.add_summary(summary)
+            self.file.add(Event(summary=summary))
 
     def flush(self) -> None:
-        """Write what has been added to the file."""
-        self.writer.flush()
+        """Put what has been written into the file."""
+        self.file.flush()
 
     def close(self) -> None:
         """End the file."""
-        self.writer.close()
+        self.file.close()
