@@ -187,14 +187,19 @@ class Split:
     def to(self, device: torch.device) -> Split:
         """The same rows on `device`; inputs in files stay there."""
         naive = None if self.naive is None else self.naive.to(device)
-        inputs = self.inputs.to(device) if isinstance(self.inputs, Tensor) else self.inputs
+        inputs = self.inputs.to(device) if self.in_memory else self.inputs
         return replace(self, inputs=inputs, targets=self.targets.to(device), naive=naive)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the inputs are a tensor, and not in files."""
+        return isinstance(self.inputs, Tensor)
 
     def read(self, rows: Tensor, at_once: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs as stored, and targets, of `rows`, `at_once` at a time, on the device of the targets."""
         groups = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
         device = self.targets.device
-        if isinstance(self.inputs, Tensor):  # index_select is several times as fast as [rows]
+        if self.in_memory:  # index_select is several times as fast as [rows]
             found = (self.inputs.index_select(0, group.to(device)) for group in groups)
         else:
             found = (images.to(device) for images in self.inputs.batches(groups))
@@ -203,7 +208,7 @@ class Split:
 
     def stored(self, rows: Tensor | None = None) -> Tensor:
         """Inputs as stored, of `rows` or of all, at once."""
-        if rows is None and isinstance(self.inputs, Tensor):
+        if rows is None and self.in_memory:
             return self.inputs
         rows = torch.arange(len(self)) if rows is None else rows
         return next(inputs for inputs, _ in self.read(rows, len(rows)))
@@ -243,7 +248,7 @@ class Data:
         """sha256 of all inputs and targets, as split and preprocessed: whether two runs saw the same data."""
         digest = hashlib.sha256()
         for rows in self.splits().values():
-            stored = rows.inputs if isinstance(rows.inputs, Tensor) else torch.from_numpy(rows.inputs.checksums)
+            stored = rows.inputs if rows.in_memory else torch.from_numpy(rows.inputs.checksums)
             for tensor in (stored, rows.targets):
                 digest.update(tensor.cpu().contiguous().numpy().data)
         return digest.hexdigest()
