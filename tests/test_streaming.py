@@ -1,12 +1,11 @@
 """Images that do not fit in memory: read from their files batch by batch, with the same results to the last bit."""
 
-import os
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from dlrun.data import image_files
 from dlrun.data.images import folder
 
 NETWORK = ("data=folder", "data.path=shapes", "model=cnn", "model.dropout=0.3", "trainer.batch_size=8",
@@ -60,7 +59,7 @@ def test_a_file_that_vanishes_while_training_is_named(shapes):
 
 
 def test_images_that_would_fill_the_memory_are_refused_before_they_are_decoded(dlrun, shapes, monkeypatch):
-    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2}[name])
+    monkeypatch.setattr(image_files, "free_memory", lambda: 10_000)
     refused = dlrun("data=folder", "data.path=shapes")
     assert refused.exit_code == 2 and refused.err.count("\n") == 1 and "data.in_memory=false" in refused.err
     assert dlrun("data=folder", "data.path=shapes", "data.in_memory=false", "trainer.epochs=1").exit_code == 0

@@ -22,7 +22,6 @@ from dlrun.folder import RunFolder, flatten
 from dlrun.models.summary import Layer
 from dlrun.parts import begin_training, build_model, check_parts, load_data
 from dlrun.pictures import check_plots, draw
-from dlrun.trained import Trained
 from dlrun.training.checkpoints import restore
 from dlrun.training.interruption import Interruption
 from dlrun.training.progress import choose_display
@@ -135,6 +134,8 @@ def run(
         return interrupted(folder, progress, job, console, exit_code)
     report(console, folder, metrics)
     if wanted := [name for name in config.plots if alone or name != "all"]:
+        from dlrun.trained import Trained  # with pandas, which nobody waits for before the results
+
         stored = OmegaConf.create(plain(config))
         trained = Trained(folder, stored, data.spec, data.preprocessing, trainer, model, device)
         if metrics["status"] != "diverged":
@@ -204,7 +205,7 @@ def save_results(
     """Write weights (file name and content), predictions and preprocessing, and the figures last."""
     folder.write_bytes(*weights)
     numbers = {name: rows.row_numbers for name, rows in data.splits().items()}
-    folder.write_text("predictions.csv", to_csv(data.spec, evaluation.predictions, numbers))
+    folder.write_bytes("predictions.csv", to_csv(data.spec, evaluation.predictions, numbers))
     folder.write_json("preprocessing.json", {"spec": vars(data.spec), "inputs": data.preprocessing.describe()})
     if fitted := data.preprocessing.fitted():
         folder.write_bytes("preprocessing.skops", fitted)

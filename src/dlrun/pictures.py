@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.console import Console
 
 from dlrun.data.module import Data
@@ -53,6 +52,8 @@ def draw(
         trained, data, predictions, metrics: see Finished.
         wanted: names, or `all`; see `check_plots`.
     """
+    import pandas as pd
+
     from dlrun.evaluation.plots import run as pictures
     from dlrun.training.tensorboard import add_pictures
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
+from dlrun.data.arrays import load_array
 from dlrun.data.download import OPENERS
+from dlrun.data.memory import free_memory
 from dlrun.errors import Mistake, did_you_mean, one_line
 
 MISSING = ["", "?", "NA", "N/A", "NaN", "nan", "null", "None", "-"]
@@ -76,15 +77,6 @@ def _unpacked_size(path: Path, most: int) -> int:
         while size <= most and (chunk := file.read(1 << 20)):
             size += len(chunk)
     return size
-
-
-def free_memory() -> int | None:
-    """Bytes that this machine can still give; None where it does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return None
 
 
 def read_table(
@@ -179,21 +171,6 @@ def as_values(frame: pd.DataFrame) -> pd.DataFrame:
     texts = frame.select_dtypes(include=["object", "string"]).columns
     stripped = {column: frame[column].astype(object) for column in texts}
     return frame.assign(**{column: values.mask(values.isin(MISSING)) for column, values in stripped.items()})
-
-
-def load_array(path: Path) -> np.ndarray:
-    """The array in a .npy file, read as it is needed.
-
-    Raises:
-        Mistake: it is none, or could run code.
-    """
-    try:
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise Mistake(f"{path}: cannot be read as an array ({one_line(error)})") from error
-    if not isinstance(array, np.ndarray) or array.ndim < 2 or array.dtype.kind not in "iufb":
-        raise Mistake(f"{path}: holds no array of rows of numbers")
-    return array
 
 
 def _suffixes(name: str) -> set[str]:

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from dlrun.data.cache import cached
 from dlrun.data.download import progress
+from dlrun.data.memory import free_memory
 from dlrun.errors import Mistake
 
 UNREADABLE = (OSError, ValueError, SyntaxError, Warning)  # Pillow raises all of these for broken images
@@ -156,16 +157,13 @@ def _commonest_size(files: list[Path]) -> list[int]:
 
 
 def _refuse_too_many(shape: tuple[int, ...]) -> None:
-    """Refuse, by a Mistake, images that would fill the memory, where the system tells how much there is."""
-    if not hasattr(os, "sysconf"):
-        return
-    needed = 2 * math.prod(shape)  # as decoded, and as divided into training, validation and test rows
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > memory:
+    """Refuse, by a Mistake, images that this machine's free memory cannot hold."""
+    needed, free = 2 * math.prod(shape), free_memory()  # twice: as decoded, and divided into the splits
+    if free is not None and needed > free:
         size = "×".join(map(str, shape[1:]))
         raise Mistake(
-            f"data.path: {shape[0]:,} images of {size} need {needed / 2**30:.1f} GiB, and this machine has "
-            f"{memory / 2**30:.1f}; set data.in_memory=false, which reads them batch by batch, or a smaller data.size"
+            f"data.path: {shape[0]:,} images of {size} need {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} are "
+            "free; set data.in_memory=false, which reads them batch by batch, or a smaller data.size"
         )
 
 

@@ -17,8 +17,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     import pandas as pd
 
+from dlrun.data.arrays import load_array
 from dlrun.data.download import File, read
-from dlrun.data.files import load_array
 from dlrun.data.image_files import ImageFiles, decode, load_images, open_images
 from dlrun.data.module import Pixels, Source
 from dlrun.errors import Mistake, choose, one_line

@@ -12,9 +12,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from dlrun.data.arrays import load_array
 from dlrun.data.columns import date_format
 from dlrun.data.download import File, read
-from dlrun.data.files import find, load_array, read_rows, read_table
+from dlrun.data.files import find, read_rows, read_table
 from dlrun.data.module import Source, as_float
 from dlrun.errors import Mistake, choose, did_you_mean
 

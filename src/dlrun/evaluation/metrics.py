@@ -141,11 +141,11 @@ def _multiclass(spec: Spec, found: Predictions) -> Figures:
     truth, said, classes = found.truth, found.prediction, np.arange(len(spec.class_names))
     broken = "" if np.isfinite(found.probability).all() else "the predictions are not finite"
     figures.add("accuracy", lambda: accuracy_score(truth, said), broken)
-    for average, suffix in (("macro", ""), ("weighted", "_weighted")):
-        # zero_division=0 is scikit-learn's own default, without the warning: a class that is never predicted
-        values = precision_recall_fscore_support(truth, said, average=average, zero_division=0)
-        for name, value in zip(AVERAGED, values[:3], strict=True):
-            figures.add(name + suffix, lambda v=value: v, broken)
+    # zero_division=0 is scikit-learn's own default, without the warning: a class that is never predicted
+    *by_class, support = precision_recall_fscore_support(truth, said, zero_division=0)
+    for suffix, weights in (("", None), ("_weighted", support)):
+        for name, values in zip(AVERAGED, by_class, strict=True):
+            figures.add(name + suffix, lambda v=values, w=weights: np.average(v, weights=w), broken)
     absent = sorted(set(classes) - set(truth.tolist()))
     names = ", ".join(spec.class_names[c] for c in absent[:5])
     why_not = f"no row of class {names}" if absent else broken

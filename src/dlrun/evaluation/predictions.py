@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import orjson
 import torch
 from torch import Tensor
 
@@ -15,6 +16,9 @@ from dlrun.data.module import Spec
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+LINES_AT_ONCE = 10_000  # of predictions.csv, made in memory
 
 
 @dataclass
@@ -88,28 +92,49 @@ def from_frame(spec: Spec, frame: pd.DataFrame) -> Predictions:
     return Predictions(truth, prediction, probability)
 
 
-def to_csv(spec: Spec, predictions: dict[str, Predictions], row_numbers: dict[str, np.ndarray], part: str = "") -> str:
+def to_csv(
+    spec: Spec, predictions: dict[str, Predictions], row_numbers: dict[str, np.ndarray], part: str = ""
+) -> bytes:
     """predictions.csv: one line a row; floats written so that reading gives the same bits back.
 
     Args:
         predictions, row_numbers: by split.
         part: the part of a larger run (a fold, a repeat) that this is; empty for a run of its own.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns_of(spec))
+    text = io.BytesIO(",".join(map(_cell, columns_of(spec))).encode())
+    text.seek(0, io.SEEK_END)
     for split, found in predictions.items():
-        writer.writerows(_lines(spec, found, row_numbers[split], split, part))
+        for start in range(0, len(row_numbers[split]), LINES_AT_ONCE):
+            rows = slice(start, start + LINES_AT_ONCE)
+            text.write("".join(_lines(spec, found, row_numbers[split], rows, f"{split},{_cell(part)}")).encode())
+    text.write(b"\n")
     return text.getvalue()
 
 
-def _lines(spec: Spec, found: Predictions, row_numbers: np.ndarray, split: str, part: str):
-    n = len(row_numbers)
-    constant = ([split] * n, [part] * n)
-    if spec.task in ("binary", "multiclass"):
-        names = np.asarray(spec.class_names, dtype=object)
-        pairs = [names[found.truth].tolist(), names[found.prediction].tolist()]
+def _lines(spec: Spec, found: Predictions, row_numbers: np.ndarray, rows: slice, whose: str) -> list[str]:
+    numbers = row_numbers[rows].tolist()
+    if spec.task == "regression":
+        pairs = np.stack([found.truth[rows], found.prediction[rows]], axis=2).reshape(len(numbers), -1)
+        return [f"\n{n},{whose},{values}" for n, values in zip(numbers, _texts(pairs), strict=True)]
+    if spec.task == "multilabel":
+        pairs = np.stack([found.truth[rows], found.prediction[rows]], axis=2).reshape(len(numbers), -1)
+        named = _texts(pairs)
     else:
-        pairs = [c.tolist() for pair in zip(found.truth.T, found.prediction.T, strict=True) for c in pair]
-    probabilities = [] if found.probability is None else [column.tolist() for column in found.probability.T]
-    return zip(row_numbers.tolist(), *constant, *pairs, *probabilities, strict=True)
+        names = np.array([_cell(name) for name in spec.class_names], dtype=object)
+        pairs = zip(names[found.truth[rows]], names[found.prediction[rows]], strict=True)
+        named = [f"{true},{said}" for true, said in pairs]
+    probabilities = _texts(found.probability[rows])
+    return [f"\n{n},{whose},{a},{b}" for n, a, b in zip(numbers, named, probabilities, strict=True)]
+
+
+def _texts(values: np.ndarray) -> list[str]:
+    """Each row of (n, k) numbers, with commas between them; orjson writes floats twenty times as fast as Python."""
+    written = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    return written[2:-2].replace("null", "nan").split("],[")
+
+
+def _cell(text: str) -> str:
+    """`text` as it stands in a CSV file, in quotes where it needs them."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(["", text])
+    return line.getvalue()[1:]

@@ -364,10 +364,8 @@ class Trainer:
         dtype = dtype_of(model)
         at_once = max(self.batch_size, min(EVALUATED_ROWS, EVALUATED_VALUES // values_of(split)))
         with torch.inference_mode(), autocast_of(model, precision):
-            chunks = [
-                model(split.transform(inputs, dtype)) for inputs, _ in split.read(torch.arange(len(split)), at_once)
-            ]
-        return torch.cat(chunks).to(dtype)
+            read = split.read(torch.arange(len(split)), at_once)
+            return collected((model(split.transform(inputs, dtype)) for inputs, _ in read), len(split)).to(dtype)
 
     def _scores_in_order(
         self, model: nn.Module, split: Split, precision: str, state: list | None
@@ -415,6 +413,20 @@ class RunningMeans:
         loss = (torch.stack(self.losses).cpu().double() * sizes).sum() / sizes.sum()
         metrics = self.epoch_metrics(torch.cat(self.scores), torch.cat(self.targets), split)
         return {f"{split}/loss": loss.item()} | {f"{split}/{name}": value for name, value in metrics.items()}
+
+
+def collected(chunks: Iterator[Tensor], rows: int) -> Tensor:
+    """One tensor (rows, outputs) of chunks of it.
+
+    Each is copied to its place at once: kept, they would lie between the large blocks that a network uses and gives
+    back, and these could not be used again for the next chunk.
+    """
+    found, start = torch.empty(0), 0
+    for chunk in chunks:
+        found = found if start else chunk.new_empty(rows, *chunk.shape[1:])
+        found[start : start + len(chunk)] = chunk
+        start += len(chunk)
+    return found
 
 
 def values_of(split: Split) -> int:
