@@ -217,7 +217,31 @@ def sklearn(workload: str, epochs: int) -> float:
     return float(model.fit(x.reshape(len(x), -1), y).score(tx.reshape(len(tx), -1), ty))
 
 
-PEERS = {p.__name__: p for p in (expert, dataloader, lightning, skorch, sklearn)}
+def keras(workload: str, epochs: int) -> float:
+    """Keras, on the backend that KERAS_BACKEND names (torch, jax, tensorflow)."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    import keras
+    from keras import layers
+
+    x, y, vx, vy, tx, ty = load(workload)
+    if x.ndim == 4:
+        x, vx, tx = (images.transpose(0, 2, 3, 1) for images in (x, vx, tx))
+    keras.utils.set_random_seed(0)
+    hidden = {"tiny": (), "small": (32,), "mlp": (512, 256, 128, 32), "table": (64,)}
+    if workload == "cnn":
+        network = [layers.Conv2D(32, 3), layers.MaxPooling2D(2), layers.Activation("relu"), layers.Flatten(),
+                   layers.Dense(128, activation="relu")]  # fmt: skip
+    elif workload == "lstm":
+        network = [layers.Reshape((28, 28)), layers.LSTM(64)]
+    else:
+        network = [layers.Flatten(), *(layers.Dense(width, activation="relu") for width in hidden[workload])]
+    model = keras.Sequential([keras.Input(x.shape[1:]), *network, layers.Dense(2 if workload == "table" else 10)])
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    model.fit(x, y, BATCH.get(workload, 128), epochs, validation_data=(vx, vy), verbose=0)
+    return model.evaluate(tx, ty, verbose=0)[1]
+
+
+PEERS = {p.__name__: p for p in (expert, dataloader, lightning, skorch, sklearn, keras)}
 
 if __name__ == "__main__":
     print(PEERS[sys.argv[1]](sys.argv[2], int(sys.argv[3])))
