@@ -1,5 +1,8 @@
 """The metrics of a run are scikit-learn's, computed anew from predictions.csv; an undefined one is null."""
 
+import csv
+import io
+
 import numpy as np
 import pytest
 import sklearn.metrics as m
@@ -7,7 +10,7 @@ import torch
 
 from dlrun.data.module import Spec
 from dlrun.evaluation.metrics import compute
-from dlrun.evaluation.predictions import from_scores
+from dlrun.evaluation.predictions import Predictions, from_scores, to_csv
 
 QUICK = ("trainer.epochs=3",)
 SPLITS = {"train_eval": "train", "valid": "valid", "test": "test"}
@@ -17,6 +20,22 @@ def rows_of(ended):
     rows = dict(list(ended.predictions.groupby("split")))
     for name, split in SPLITS.items():
         yield ended.metrics[name], rows[split]
+
+
+def test_predictions_are_read_back_to_the_same_bits_whatever_the_names_and_numbers():
+    names = ["plain", 'with, a comma and "quotes"', "two\nlines"]
+    draw = np.random.default_rng(0)
+    probability = np.vstack(
+        [draw.dirichlet([0.05] * 3, 60), [[1.0, 5e-324, 0.0], [np.nan, np.inf, -0.0], [1e-7, 0.1 + 0.2, 1e16]]]
+    )
+    found = Predictions(draw.integers(0, 3, 63), draw.integers(0, 3, 63), probability)
+    content = to_csv(Spec("multiclass", (2,), 3, names), {"test": found}, {"test": np.arange(7, 70)}).decode()
+    rows = list(csv.DictReader(io.StringIO(content, newline="")))
+    assert [(row["row"], row["split"], row["part"]) for row in rows[:2]] == [("7", "test", ""), ("8", "test", "")]
+    assert [row["truth"] for row in rows] == [names[i] for i in found.truth]
+    assert [row["prediction"] for row in rows] == [names[i] for i in found.prediction]
+    read = [[float(row[f"probability_{name}"]) for name in names] for row in rows]
+    np.testing.assert_array_equal(np.array(read), probability)
 
 
 def test_multiclass_figures_equal_scikit_learns(dlrun):

@@ -7,6 +7,7 @@ from PIL import Image
 
 from dlrun.data import image_files
 from dlrun.data.images import folder
+from dlrun.errors import Mistake
 
 NETWORK = ("data=folder", "data.path=shapes", "model=cnn", "model.dropout=0.3", "trainer.batch_size=8",
            "trainer.epochs=3", "data.augment={shift: 0.2, flip: true}")  # fmt: skip
@@ -29,7 +30,7 @@ def shapes(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("workers", "settings"), [(2, NETWORK), (0, (*NETWORK, "data.scale=standard", "trainer.shuffle=false"))]
+    ("workers", "settings"), [(2, NETWORK), (1, (*NETWORK, "data.scale=standard", "trainer.shuffle=false"))]
 )
 def test_a_network_learns_the_same_to_the_last_bit_from_memory_and_from_files(dlrun, shapes, workers, settings):
     fast = dlrun(*settings, "output_dir=outputs/memory")
@@ -40,21 +41,29 @@ def test_a_network_learns_the_same_to_the_last_bit_from_memory_and_from_files(dl
     assert "left/broken.png" in streamed.out
 
 
-def test_pictures_predictions_and_estimators_read_from_files_too(dlrun, shapes):
-    given = ("data=folder", f"data.path={shapes}", "data.in_memory=false", "workers=0")
-    trained = dlrun(*given, "model=cnn", "trainer.epochs=1")
-    told = dlrun("eval", f"run={trained.folder}")
-    assert told.exit_code == 0, told.err
-    drawn = dlrun("plot", f"run={trained.folder}", "plots=[mistakes,filters]")
-    assert drawn.exit_code == 0, drawn.err
-    fitted = dlrun(*given, "model=sklearn/svc", into="estimator")
-    assert fitted.exit_code == 0 and fitted.metrics["test"]["accuracy"] == 1.0, fitted.err
+def test_a_run_on_files_is_drawn_evaluated_elsewhere_and_predicts(dlrun, shapes):
+    trained = dlrun("data=folder", f"data.path={shapes}", "data.in_memory=false", "data.grey=true", "trainer.epochs=9")
+    assert trained.exit_code == 0 and "Warning" not in trained.err, trained.err
+    for command in (
+        ("plot", "plots=[mistakes,filters]"),
+        ("eval", f"data.path={shapes}"),
+        ("predict", f"input={shapes / 'right'}"),
+    ):
+        ended = dlrun(command[0], f"run={trained.folder}", *command[1:])
+        assert ended.exit_code == 0, ended.err
+    assert len(ended.out.splitlines()) == 46  # a header, and 45 images
 
 
-def test_a_file_that_vanishes_while_training_is_named(shapes):
+def test_what_needs_all_rows_at_once_refuses_images_in_files(dlrun, shapes):
+    refused = dlrun("data=folder", "data.path=shapes", "data.in_memory=false", "model=sklearn/svc")
+    assert refused.exit_code == 2 and refused.err.startswith("dlrun: data.in_memory"), refused.err
+    assert not (refused.outputs / "folder-svc").exists()
+
+
+def test_a_file_that_vanishes_is_named(shapes):
     images = folder(str(shapes), in_memory=False, workers=2).inputs
     (shapes / "right" / "03.png").unlink()
-    with pytest.raises(Exception, match=r"right/03\.png can no longer be read"):
+    with pytest.raises(Mistake, match=r"right/03\.png can no longer be read"):
         list(images.batches([torch.arange(len(images))]))
 
 
@@ -66,6 +75,6 @@ def test_images_that_would_fill_the_memory_are_refused_before_they_are_decoded(d
 
 
 def test_a_number_of_workers_that_cannot_be_is_a_mistake(dlrun, shapes):
-    for workers in ("-1", "two"):
+    for workers in ("0", "two"):
         refused = dlrun("data=folder", "data.path=shapes", "data.in_memory=false", f"workers={workers}")
         assert refused.exit_code == 2 and refused.err.startswith("dlrun: workers is"), refused.err

@@ -37,6 +37,13 @@ def test_without_shuffle_rows_come_in_their_order():
     assert Trainer(shuffle=False).order(5, seed=0, epoch=9).tolist() == [0, 1, 2, 3, 4]
 
 
+def test_numbers_below_all_floats_are_0_so_that_they_slow_nothing_down(dlrun):
+    torch.set_flush_denormal(False)
+    assert (torch.full((100,), 1e-30) * 1e-10 > 0).all()
+    dlrun(*MOONS, "trainer.epochs=0")
+    assert (torch.full((100,), 1e-30) * 1e-10 == 0).all()
+
+
 def test_the_last_partial_batch_is_kept_unless_dropped():
     assert len(Trainer(batch_size=32).order(100, 0, 1)) == 100 and Trainer(batch_size=32).steps(100) == 4
     dropping = Trainer(batch_size=32, drop_last=True)

@@ -85,7 +85,7 @@ def build_model(
     if trainer.epochs and not any(parameter.requires_grad for parameter in model.parameters()):
         raise Mistake("initializer.frozen: no parameter is left to train; set trainer.epochs=0, or freeze fewer")
     model.to(device=device, dtype=dtype)
-    rows = data.train.stored(torch.zeros(2, dtype=torch.int64)).to(device)
+    rows = next(data.train.read([torch.zeros(2, dtype=torch.int64, device=device)]))
     return model, summarize(model, data.train.transform(rows, dtype), data.spec.outputs)
 
 

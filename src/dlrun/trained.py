@@ -90,7 +90,7 @@ class Trained:
         """
         stored = self.preprocessing.apply(inputs)
         dtype = environment.dtype_of_precision(self.config.precision)
-        stored = stored.to(dtype) if stored.is_floating_point() else stored
+        stored = stored.to(dtype) if stored.dtype.is_floating_point else stored
         if tuple(stored.shape[1:]) != self.spec.input_shape:
             expected, found = ("×".join(map(str, shape)) for shape in (self.spec.input_shape, stored.shape[1:]))
             raise Mistake(f"input: a row is {found}, and the run was trained on {expected}")
@@ -139,6 +139,8 @@ def load(run: str, device: str = "auto", allow_targets: tuple[str, ...] = ()) ->
         raise Mistake(f"{folder}: this run has no results yet (status {status}); dlrun resume={folder} goes on with it")
     config = stored_config(folder)
     chosen = environment.choose_device(device)
+    environment.keep_freed_memory()
+    environment.flush_subnormals()
     torch.set_num_threads(_threads_of(folder))
     trainer = build(config.trainer, "trainer", Trainer, allow_targets)
     chosen = trainer.device_for(chosen)

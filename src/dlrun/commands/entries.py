@@ -13,7 +13,19 @@ from dlrun.evaluation.averages import average
 from dlrun.evaluation.metrics import higher_is_better
 from dlrun.evaluation.table import number
 
-NOT_COMPARED = ("output_dir", "sweep_dir", "quiet", "debug", "plots", "name", "note", "jobs", "data_dir", "workers")
+NOT_COMPARED = (
+    "output_dir",
+    "sweep_dir",
+    "quiet",
+    "debug",
+    "plots",
+    "name",
+    "note",
+    "jobs",
+    "data_dir",
+    "workers",
+    "data.workers",
+)
 FIGURES = ("loss", "accuracy", "r2")
 
 

@@ -6,7 +6,7 @@ import math
 import os
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from dlrun.data.ahead import ahead
 from dlrun.data.cache import cached
 from dlrun.data.download import progress
 from dlrun.data.memory import free_memory
@@ -27,15 +28,12 @@ UNREADABLE = (OSError, ValueError, SyntaxError, Warning)  # Pillow raises all of
 class ImageFiles(Dataset):
     """Images that stay in their files until a batch of them is read.
 
-    `images[3]` is one, (channels, height, width) bytes, or None where its file can no longer be read; `images[rows]`
-    are those rows, still in their files.
-
     Args:
         files: of the images.
         size: [height, width] of all of them, resized where they differ.
         grey: whether they have one channel, or three.
         checksums: (n,) CRC-32 of the pixels of each.
-        workers: processes that decode ahead of the training; 0: it decodes for itself.
+        workers: threads that decode.
 
     Attributes:
         shape: (n, channels, height, width).
@@ -51,35 +49,38 @@ class ImageFiles(Dataset):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, rows: int | slice | np.ndarray) -> Tensor | None | ImageFiles:
-        if not isinstance(rows, int):
-            return ImageFiles(self.files[rows], self.size, self.grey, self.checksums[rows], self.workers)
-        image = decode(self.files[rows], self.size, self.grey)
-        return None if image is None else torch.from_numpy(np.ascontiguousarray(image))
-
-    def batches(self, groups: list[Tensor]) -> Iterator[Tensor]:
-        """The images (n, channels, height, width) of each group of row indices, in turn.
+    def __getitem__(self, row: int) -> Tensor:
+        """An image, (channels, height, width) bytes.
 
         Raises:
-            Mistake: a file that could be read before can no longer be.
+            Mistake: its file can no longer be read.
+        """
+        image = decode(self.files[row], self.size, self.grey)
+        if image is None:
+            raise Mistake(f"data.path: {self.files[row]} can no longer be read")
+        return torch.from_numpy(np.ascontiguousarray(image))
+
+    def __getitems__(self, rows: list[int]) -> list[Tensor]:
+        """Several images, which is how a DataLoader asks for a batch; Pillow lets threads decode side by side."""
+        with ThreadPoolExecutor(self.workers) as pool:
+            return list(pool.map(self.__getitem__, rows))
+
+    def take(self, rows: np.ndarray) -> ImageFiles:
+        """These rows alone, still in their files."""
+        return ImageFiles(self.files[rows], self.size, self.grey, self.checksums[rows], self.workers)
+
+    def batches(self, groups: Sequence[Tensor]) -> Iterator[Tensor]:
+        """The images (n, channels, height, width) of each group of row indices, one group ahead of its use.
+
+        Raises:
+            Mistake: a file can no longer be read.
         """
         loader = DataLoader(
             self,
             batch_sampler=[group.tolist() for group in groups],
-            num_workers=self.workers,
-            collate_fn=_stacked,
             generator=torch.Generator(),  # else it would draw from the generator that dropout draws from
         )
-        for group, images in zip(groups, loader, strict=True):
-            if images is None:
-                files = self.files[group.numpy()]
-                broken = next(file for file in files if decode(file, self.size, self.grey) is None)
-                raise Mistake(f"data.path: {broken} can no longer be read")
-            yield images
-
-
-def _stacked(images: list[Tensor | None]) -> Tensor | None:
-    return None if any(image is None for image in images) else torch.stack(images)
+        return ahead(iter(loader))
 
 
 def load_images(files: list[Path], size: list[int] | None, grey: bool) -> tuple[np.ndarray, list[Path]]:
@@ -94,7 +95,7 @@ def load_images(files: list[Path], size: list[int] | None, grey: bool) -> tuple[
     return found["images"], [files[i] for i in found["broken"]]
 
 
-def open_images(files: list[Path], size: list[int] | None, grey: bool, workers: str | int) -> tuple[ImageFiles, list]:
+def open_images(files: list[Path], size: list[int] | None, grey: bool, workers: int) -> tuple[ImageFiles, list[Path]]:
     """The `files` that can be read, as images that stay in them, and those that cannot.
 
     All are decoded once, to see whether they can be; what was seen is cached.
@@ -102,21 +103,8 @@ def open_images(files: list[Path], size: list[int] | None, grey: bool, workers: 
     found = cached("image_files", files, (size, grey), lambda: _look_at_all(files, size, grey))
     readable = np.setdiff1d(np.arange(len(files)), found["broken"])
     kept = np.array([str(files[i]) for i in readable], dtype=object)
-    images = ImageFiles(kept, found["size"].tolist(), grey, found["checksums"], choose_workers(workers))
+    images = ImageFiles(kept, found["size"].tolist(), grey, found["checksums"], workers)
     return images, [files[i] for i in found["broken"]]
-
-
-def choose_workers(workers: str | int) -> int:
-    """Processes that decode images: the number given; auto: all cores but the one that trains, and at least one.
-
-    Raises:
-        Mistake: neither `auto` nor a number from 0 on.
-    """
-    if workers == "auto":
-        return max(1, (os.cpu_count() or 1) - 1)
-    if not isinstance(workers, int) or workers < 0:
-        raise Mistake(f"workers is {workers}: it must be auto, or at least 0")
-    return workers
 
 
 def _decode_all(files: list[Path], size: list[int] | None, grey: bool) -> dict[str, np.ndarray]:
@@ -187,7 +175,7 @@ def decode(file: Path | str, size: list[int], grey: bool) -> np.ndarray | None:
             image = image.convert("L" if grey else "RGB")
             if (image.height, image.width) != tuple(size):
                 image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-            pixels = np.asarray(image)
+            pixels = np.array(image)
     except UNREADABLE:
         return None
     return pixels[None] if grey else pixels.transpose(2, 0, 1)

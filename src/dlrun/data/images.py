@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import struct
 import tarfile
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from dlrun.data.module import Pixels, Source
 from dlrun.errors import Mistake, choose, one_line
 
 IMAGES_AT_ONCE = 1000
+VALUES_AT_ONCE = 2**22  # pixels that are summed at once
 CIFAR_ROW = 1 + 3 * 32 * 32
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 
@@ -192,7 +194,8 @@ class ImagePreprocessing:
 
 def _mean_and_deviation(images: np.ndarray | ImageFiles) -> tuple[Tensor, Tensor]:
     """Of each pixel over all images of bytes, as float64 (channels, height, width), from sums that are exact."""
-    n, chunks = len(images), torch.arange(len(images)).split(IMAGES_AT_ONCE)
+    n, at_once = len(images), max(1, VALUES_AT_ONCE // math.prod(images.shape[1:]))
+    chunks = torch.arange(n).split(at_once)
     total, squares = np.zeros(images.shape[1:], np.int64), np.zeros(images.shape[1:], np.int64)
     read = images.batches(chunks) if isinstance(images, ImageFiles) else (images[rows.numpy()] for rows in chunks)
     for chunk in read:
@@ -262,13 +265,14 @@ def folder(
         data_dir: the folder to look in besides the current one.
         in_memory: whether all images are kept there, as bytes; else they are decoded whenever a batch is read, with the
             same results to the last bit.
-        workers: processes that decode batches ahead of the training, where the images are not in memory; auto: one a
-            core, but one.
+        workers: threads that decode the next batch while the network trains, where the images are not in memory; auto:
+            as many as there are cores.
 
     Raises:
-        Mistake: no such folder, fewer than two classes with images, no image that can be read, or too many for the
-            memory.
+        Mistake: no such folder, fewer than two classes with images, no image that can be read, too many for the
+            memory, or a number of workers that cannot be.
     """
+    workers = choose_workers(workers)
     root = next((p for p in _places(path, data_dir) if p.is_dir()), None)
     if root is None:
         raise Mistake(f"data.path: there is no folder '{path}' (the current folder is {Path.cwd()})")
@@ -291,6 +295,19 @@ def folder(
     return Source(
         images, labels, ImagePreprocessing(255.0, scale), class_names=classes, target_names=["class"], notes=notes
     )
+
+
+def choose_workers(workers: str | int) -> int:
+    """Threads that decode images: the number given; auto: as many as there are cores.
+
+    Raises:
+        Mistake: neither `auto` nor a number from 1 on.
+    """
+    if workers == "auto":
+        return os.cpu_count() or 1
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise Mistake(f"workers is {workers}: it must be auto, or at least 1")
+    return workers
 
 
 def _places(path: str, data_dir: str | None) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import numpy as np
 import torch
 from torch import Tensor
+
+from dlrun.errors import Mistake
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +97,7 @@ class Source:
 
 def take(inputs: pd.DataFrame | np.ndarray | ImageFiles, rows: np.ndarray) -> pd.DataFrame | np.ndarray | ImageFiles:
     """The `rows` of a DataFrame, an array, or images in files."""
-    return inputs.iloc[rows] if hasattr(inputs, "iloc") else inputs[rows]
+    return inputs[rows] if isinstance(inputs, np.ndarray) else inputs.take(rows)
 
 
 @dataclass(frozen=True)
@@ -195,23 +197,25 @@ class Split:
         """Whether the inputs are a tensor, and not in files."""
         return isinstance(self.inputs, Tensor)
 
-    def read(self, rows: Tensor, at_once: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs as stored, and targets, of `rows`, `at_once` at a time, on the device of the targets."""
-        groups = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
-        device = self.targets.device
-        if self.in_memory:  # index_select is several times as fast as [rows]
-            found = (self.inputs.index_select(0, group.to(device)) for group in groups)
-        else:
-            found = (images.to(device) for images in self.inputs.batches(groups))
-        for group, inputs in zip(groups, found, strict=True):
-            yield inputs, self.targets.index_select(0, group.to(device))
+    def read(self, groups: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Inputs as stored, of each group of rows in turn, on the device of the targets."""
+        if self.in_memory:  # index_select is several times as fast as [group]
+            return (self.inputs.index_select(0, group) for group in groups)
+        return (images.to(self.targets.device) for images in self.inputs.batches(groups))
 
-    def stored(self, rows: Tensor | None = None) -> Tensor:
-        """Inputs as stored, of `rows` or of all, at once."""
-        if rows is None and self.in_memory:
-            return self.inputs
-        rows = torch.arange(len(self)) if rows is None else rows
-        return next(inputs for inputs, _ in self.read(rows, len(rows)))
+    def chunks(self, at_once: int) -> Iterator[Tensor]:
+        """Inputs as stored, of all rows in their order, `at_once` at a time."""
+        return iter(self.inputs.split(at_once)) if self.in_memory else self.read(torch.arange(len(self)).split(at_once))
+
+    def stored(self) -> Tensor:
+        """Inputs as stored, of all rows at once.
+
+        Raises:
+            Mistake: they are not in memory.
+        """
+        if not self.in_memory:
+            raise Mistake("data.in_memory: this model needs all rows at once; set it to true, or take a network")
+        return self.inputs
 
 
 @dataclass

@@ -92,49 +92,46 @@ def from_frame(spec: Spec, frame: pd.DataFrame) -> Predictions:
     return Predictions(truth, prediction, probability)
 
 
-def to_csv(
-    spec: Spec, predictions: dict[str, Predictions], row_numbers: dict[str, np.ndarray], part: str = ""
-) -> bytes:
+def to_csv(spec: Spec, predictions: dict[str, Predictions], row_numbers: dict[str, np.ndarray]) -> bytes:
     """predictions.csv: one line a row; floats written so that reading gives the same bits back.
 
     Args:
         predictions, row_numbers: by split.
-        part: the part of a larger run (a fold, a repeat) that this is; empty for a run of its own.
     """
-    text = io.BytesIO(",".join(map(_cell, columns_of(spec))).encode())
-    text.seek(0, io.SEEK_END)
+    text = io.BytesIO()
+    text.write(f"{','.join(map(_cell, columns_of(spec)))}\n".encode())
     for split, found in predictions.items():
         for start in range(0, len(row_numbers[split]), LINES_AT_ONCE):
             rows = slice(start, start + LINES_AT_ONCE)
-            text.write("".join(_lines(spec, found, row_numbers[split], rows, f"{split},{_cell(part)}")).encode())
-    text.write(b"\n")
+            text.write("".join(_lines(spec, found, row_numbers[split], rows, split)).encode())
     return text.getvalue()
 
 
-def _lines(spec: Spec, found: Predictions, row_numbers: np.ndarray, rows: slice, whose: str) -> list[str]:
-    numbers = row_numbers[rows].tolist()
-    if spec.task == "regression":
-        pairs = np.stack([found.truth[rows], found.prediction[rows]], axis=2).reshape(len(numbers), -1)
-        return [f"\n{n},{whose},{values}" for n, values in zip(numbers, _texts(pairs), strict=True)]
-    if spec.task == "multilabel":
-        pairs = np.stack([found.truth[rows], found.prediction[rows]], axis=2).reshape(len(numbers), -1)
-        named = _texts(pairs)
-    else:
+def _lines(spec: Spec, found: Predictions, row_numbers: np.ndarray, rows: slice, split: str) -> list[str]:
+    """The lines of `rows`: number, split, empty part, truth and prediction of each target, probabilities."""
+    truth, prediction = found.truth[rows], found.prediction[rows]
+    if spec.task in ("binary", "multiclass"):
         names = np.array([_cell(name) for name in spec.class_names], dtype=object)
-        pairs = zip(names[found.truth[rows]], names[found.prediction[rows]], strict=True)
-        named = [f"{true},{said}" for true, said in pairs]
-    probabilities = _texts(found.probability[rows])
-    return [f"\n{n},{whose},{a},{b}" for n, a, b in zip(numbers, named, probabilities, strict=True)]
+        cells = [[f"{true},{said}" for true, said in zip(names[truth], names[prediction], strict=True)]]
+    else:
+        cells = [_texts(np.stack([truth, prediction], axis=2).reshape(len(truth), -1))]
+    if found.probability is not None:
+        cells.append(_texts(found.probability[rows]))
+    numbers = row_numbers[rows].tolist()
+    return [f"{number},{split},,{','.join(row)}\n" for number, *row in zip(numbers, *cells, strict=True)]
 
 
 def _texts(values: np.ndarray) -> list[str]:
-    """Each row of (n, k) numbers, with commas between them; orjson writes floats twenty times as fast as Python."""
+    """Each row of (n, k) numbers, with commas between them; orjson writes floats twenty times as fast as Python, but
+    none that are infinite or undefined."""
+    if not np.isfinite(values).all():
+        return [",".join(map(repr, row)) for row in values.tolist()]
     written = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY).decode()
-    return written[2:-2].replace("null", "nan").split("],[")
+    return written[2:-2].split("],[")
 
 
 def _cell(text: str) -> str:
     """`text` as it stands in a CSV file, in quotes where it needs them."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(["", text])
-    return line.getvalue()[1:]
+    csv.writer(line, lineterminator="\r\n").writerow(["", text])  # both of which Python then quotes
+    return line.getvalue()[1:-2]

@@ -25,7 +25,7 @@ from dlrun.targets import resolve
 
 MAY_DIFFER = (  # between the config of a part and that of the same part before
     "jobs", "quiet", "debug", "plots", "device", "sweep_dir", "output_dir", "launcher._target_", "trainer.max_minutes",
-    "data_dir", "data.data_dir", "workers", "data.workers", "name", "note", "allow_targets",
+    "data_dir", "data.data_dir", "workers", "data.workers", "data.in_memory", "name", "note", "allow_targets",
 )  # fmt: skip
 
 

@@ -25,13 +25,13 @@ class EventFile:
     """
 
     def __init__(self, path: Path):
-        name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}.{next(FILES)}"
+        name = f"events.out.tfevents.{int(time.time()):010}.{socket.gethostname()}.{os.getpid()}.{next(FILES):06}"
         self.records = RecordWriter(open(path / name, "xb"))  # noqa: SIM115, closed by `close`
         self.flushed_at = time.monotonic()
         self.add(Event(file_version="brain.Event:2"))
 
     def add(self, event: Event) -> None:
-        """Write an event; at the latest after so many seconds it is in the file for TensorBoard to see."""
+        """Write an event; the file has it, for TensorBoard to see, from the first event after FLUSH_SECONDS on."""
         event.wall_time = time.time()
         self.records.write(event.SerializeToString())
         if time.monotonic() - self.flushed_at > FLUSH_SECONDS:
@@ -65,6 +65,7 @@ class TensorBoard:
         self.file = EventFile(path)
         self.file.add(Event(step=purge_step, session_log=SessionLog(status=SessionLog.START)))
         self.file.add(Event(summary=text("config", f"```yaml\n{config_yaml}\n```")))
+        self.flush()
 
     def on_epoch(self, row: dict[str, float]) -> None:
         """Write the logged values of an epoch, all in one event."""

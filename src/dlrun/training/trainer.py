@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from dlrun.data.ahead import ahead
 from dlrun.data.module import Data, Split
 from dlrun.errors import Mistake
 from dlrun.models.summary import count_parameters
@@ -24,10 +25,10 @@ from dlrun.training.penalties import Regularizer
 from dlrun.training.schedules import Schedule
 
 GROWN = 1e6  # a training loss that has grown so many times since the first epoch has diverged, finite or not
-T = TypeVar("T")
 GATHERED_VALUES = 2**20  # inputs that are put into order and turned into floats at once
-EVALUATED_ROWS = 1024  # rows that are evaluated at once,
-EVALUATED_VALUES = 2**20  # if their inputs are no more than these; but a batch at least
+EVALUATED_ROWS = 1024  # the most rows that are evaluated at once,
+EVALUATED_VALUES = 2**20  # fewer where their inputs are more values than these, but a batch at least
+CORES = os.cpu_count() or 1
 
 
 @dataclass
@@ -100,22 +101,6 @@ class Training:
             self.learner.model.load_state_dict(self.best)
 
 
-@contextmanager
-def subnormals_flushed() -> Iterator[None]:
-    """Meanwhile, in this thread, results too small for a normal float (1e-38) are 0.
-
-    Adam's mean of a gradient that has become 0 shrinks to such numbers and never leaves them; each takes a processor as
-    long as a hundred others.
-    """
-    for dtype in (np.float32, np.float64):
-        np.finfo(dtype)  # remembered from here on; NumPy warns where it looks at them for the first time meanwhile
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-
-
 @dataclass
 class Trainer:
     """Trains a network by gradient descent.
@@ -169,7 +154,6 @@ class Trainer:
                 "trainer.batch_size=1"
             )
 
-    @subnormals_flushed()
     def fit(
         self,
         training: Training,
@@ -318,9 +302,13 @@ class Trainer:
         """The batches of an epoch that are still to be seen, in an order that seed and epoch alone decide."""
         order = self.order(len(split), seed, progress.epoch)[progress.batch * self.batch_size :]
         gathered = max(1, GATHERED_VALUES // (values_of(split) * self.batch_size)) * self.batch_size
-        pieces = ((split.transform(stored, dtype), targets) for stored, targets in split.read(order, gathered))
-        if len(order) > gathered and torch.get_num_threads() == 1 and split.targets.is_cpu and split.in_memory:
-            pieces = ahead(pieces)  # the network leaves the other cores alone
+        groups = order.to(split.targets.device).split(gathered) if len(order) else ()
+        pieces = (
+            (split.transform(stored, dtype), split.targets.index_select(0, group))
+            for group, stored in zip(groups, split.read(groups), strict=False)
+        )
+        if len(groups) > 1 and split.in_memory and split.targets.is_cpu and torch.get_num_threads() == 1 and CORES > 1:
+            pieces = ahead(pieces)  # by another core than the one that trains
         for inputs, targets in pieces:
             batches = zip(inputs.split(self.batch_size), targets.split(self.batch_size), strict=True)
             for batch, answers in batches:  # one at a time, so that a resume finds the generators where they stood
@@ -364,8 +352,8 @@ class Trainer:
         dtype = dtype_of(model)
         at_once = max(self.batch_size, min(EVALUATED_ROWS, EVALUATED_VALUES // values_of(split)))
         with torch.inference_mode(), autocast_of(model, precision):
-            read = split.read(torch.arange(len(split)), at_once)
-            return collected((model(split.transform(inputs, dtype)) for inputs, _ in read), len(split)).to(dtype)
+            chunks = (model(split.transform(inputs, dtype)) for inputs in split.chunks(at_once))
+            return collected(chunks, len(split)).to(dtype)
 
     def _scores_in_order(
         self, model: nn.Module, split: Split, precision: str, state: list | None
@@ -421,9 +409,9 @@ def collected(chunks: Iterator[Tensor], rows: int) -> Tensor:
     Each is copied to its place at once: kept, they would lie between the large blocks that a network uses and gives
     back, and these could not be used again for the next chunk.
     """
-    found, start = torch.empty(0), 0
+    found, start = None, 0
     for chunk in chunks:
-        found = found if start else chunk.new_empty(rows, *chunk.shape[1:])
+        found = chunk.new_empty(rows, *chunk.shape[1:]) if found is None else found
         found[start : start + len(chunk)] = chunk
         start += len(chunk)
     return found
@@ -432,15 +420,6 @@ def collected(chunks: Iterator[Tensor], rows: int) -> Tensor:
 def values_of(split: Split) -> int:
     """How many numbers the inputs of a row are."""
     return max(1, math.prod(split.inputs.shape[1:]))
-
-
-def ahead(items: Iterator[T]) -> Iterator[T]:
-    """`items`, each made by a thread while the one before it is used."""
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = thread.submit(next, items, None)
-            yield item
 
 
 def detached(state):

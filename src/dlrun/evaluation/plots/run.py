@@ -223,7 +223,7 @@ def mistakes(run: Finished) -> Figure | None:
         return None
     title = f"The worst mistakes, {run.of}"
     if images:
-        pictures = _images(run, run.rows.stored(torch.as_tensor(order)))
+        pictures = _images(run, next(run.rows.read([torch.as_tensor(order, device=run.rows.targets.device)])))
         titles = [f"{true}, said {said}" + (f"\n{sure}" if sure else "") for true, said, sure in told]
         return worst.image_grid(pictures, titles, title)
     shown = _raw_cells(run.rows.raw, order)
