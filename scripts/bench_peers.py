@@ -3,8 +3,9 @@
     python scripts/bench_peers.py expert small 10
 
 Every peer trains the same network on the same rows with the same batch size and Adam, evaluates the validation rows
-after every epoch and the test rows at the end, and prints its test accuracy. `expert` is the tensor loop that an
-expert writes for data that fit in memory, `dataloader` the loop of the tutorials; the others are the libraries.
+after every epoch (but for scikit-learn) and the test rows at the end, and prints its test accuracy. `expert` is the
+tensor loop that an expert writes for data that fit in memory, `dataloader` the loop of the tutorials; the others are
+the libraries.
 MNIST is read from the folder `mnist` below $DLRUN_DATA, the table from $DLRUN_BENCH_TABLE.
 """
 
