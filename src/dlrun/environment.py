@@ -10,6 +10,8 @@ import random
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -98,15 +100,20 @@ def keep_freed_memory() -> None:
         library.mallopt(M_TRIM_THRESHOLD, 256 * 2**20)
 
 
-def flush_subnormals() -> None:
-    """Take numbers too small for a normal float (1e-38, of float64 1e-308) as 0 from here on, in all threads.
+@contextmanager
+def subnormals_flushed() -> Iterator[None]:
+    """Meanwhile, numbers too small for a normal float (1e-38, of float64 1e-308) are 0.
 
     Adam's mean of a gradient that has become 0 shrinks to such numbers and never leaves them, and each takes a
-    processor as long as a hundred others. To be called before PyTorch starts its threads, which take the mode over.
+    processor as long as a hundred others. PyTorch's threads keep the mode in which they were started.
     """
     for dtype in (np.float32, np.float64):
-        np.finfo(dtype)  # remembered from here on; NumPy warns where it looks at them for the first time afterwards
+        np.finfo(dtype)  # remembered from here on; NumPy warns where it looks at them for the first time meanwhile
     torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def dtype_of_precision(precision: str) -> torch.dtype:

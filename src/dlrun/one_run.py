@@ -49,6 +49,7 @@ class Run:
     exit_code: int
 
 
+@environment.subnormals_flushed()
 def run(
     job: Job,
     folder: RunFolder | None = None,
@@ -144,11 +145,9 @@ def run(
 
 
 def set_up(config: DictConfig) -> torch.device:
-    """Choose the device, set up memory and arithmetic, seed everything; one thread until the work is known, so that it
-    alone decides the bits."""
+    """Choose the device, seed everything; one thread until the work is known, so that it alone decides the bits."""
     device = environment.choose_device(config.device)
     environment.keep_freed_memory()
-    environment.flush_subnormals()
     environment.make_deterministic(config.deterministic)
     environment.seed_everything(config.seed)
     torch.set_num_threads(1)

@@ -102,7 +102,8 @@ class Trained:
 
     def scores(self, splits: dict[str, Split]) -> dict[str, Tensor]:
         """The raw scores (n, outputs) of every split."""
-        return self.trainer.all_scores(self.model, splits, self.config.precision)
+        with environment.subnormals_flushed():
+            return self.trainer.all_scores(self.model, splits, self.config.precision)
 
     def table_of(self, found: Predictions, index: pd.Index | None = None) -> pd.DataFrame:
         """Predictions in the reader's terms, a column each."""
@@ -140,7 +141,6 @@ def load(run: str, device: str = "auto", allow_targets: tuple[str, ...] = ()) ->
     config = stored_config(folder)
     chosen = environment.choose_device(device)
     environment.keep_freed_memory()
-    environment.flush_subnormals()
     torch.set_num_threads(_threads_of(folder))
     trainer = build(config.trainer, "trainer", Trainer, allow_targets)
     chosen = trainer.device_for(chosen)
