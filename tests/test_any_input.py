@@ -165,7 +165,7 @@ FILES = ("metrics.json", "config.yaml", "overrides.yaml", "environment.json", "p
          "predictions.csv")  # fmt: skip
 
 
-@settings(OFTEN, max_examples=8)
+@settings(OFTEN, max_examples=12)
 @given(
     file=st.sampled_from(FILES),
     content=st.one_of(st.binary(max_size=80), st.sampled_from([b"{}", b"[]", b"null", b"- 1", b"{a: {b: 1}}", b"1"])),
