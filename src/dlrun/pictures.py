@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from dlrun.data.module import Data
-from dlrun.errors import Mistake, did_you_mean
+from dlrun.errors import Mistake, did_you_mean, one_line
 from dlrun.evaluation.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -59,7 +59,11 @@ def draw(
 
     folder = trained.folder
     rows = folder.read_bytes("history.csv") if folder.has("history.csv") else b"epoch"
-    run = pictures.Finished(trained, data, predictions, metrics, pd.read_csv(io.BytesIO(rows)))
+    try:
+        history = pd.read_csv(io.BytesIO(rows))
+    except ValueError as error:  # what pandas raises for bytes that are no table, or no text
+        raise Mistake(f"{folder.path / 'history.csv'}: is damaged ({one_line(error)})") from error
+    run = pictures.Finished(trained, data, predictions, metrics, history)
     names = [name for name in PICTURES if name in wanted or "all" in wanted]
     drawn = {name: getattr(pictures, name)(run) for name in names}
     contents = {name: as_png(figure) for name, figure in drawn.items() if figure is not None}
