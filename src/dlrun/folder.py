@@ -15,10 +15,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from dlrun.errors import Mistake, one_line
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT = 1  # of the run folder; raised when an older dlrun could not read what is written
 
@@ -127,6 +131,19 @@ class RunFolder:
         try:
             return yaml.safe_load(self.read_bytes(name))
         except (yaml.YAMLError, ValueError) as error:
+            raise Mistake(f"{self.path / name}: is damaged ({one_line(error)})") from error
+
+    def read_table(self, name: str, **options: object) -> pd.DataFrame:
+        """A CSV file of this folder; `options` are those of pandas.read_csv.
+
+        Raises:
+            Mistake: it cannot be read, or is no table.
+        """
+        import pandas as pd  # not where nothing is read as a table, such as in a run that draws nothing
+
+        try:
+            return pd.read_csv(io.BytesIO(self.read_bytes(name)), **options)
+        except ValueError as error:  # of which pandas' own are kinds
             raise Mistake(f"{self.path / name}: is damaged ({one_line(error)})") from error
 
     def remove(self) -> None:

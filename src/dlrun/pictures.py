@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from dlrun.data.module import Data
-from dlrun.errors import Mistake, did_you_mean, one_line
+from dlrun.errors import Mistake, did_you_mean
 from dlrun.evaluation.predictions import Predictions
 
 if TYPE_CHECKING:
@@ -58,11 +58,7 @@ def draw(
     from dlrun.training.tensorboard import add_pictures
 
     folder = trained.folder
-    rows = folder.read_bytes("history.csv") if folder.has("history.csv") else b"epoch"
-    try:
-        history = pd.read_csv(io.BytesIO(rows))
-    except ValueError as error:  # what pandas raises for bytes that are no table, or no text
-        raise Mistake(f"{folder.path / 'history.csv'}: is damaged ({one_line(error)})") from error
+    history = folder.read_table("history.csv") if folder.has("history.csv") else pd.DataFrame({"epoch": []})
     run = pictures.Finished(trained, data, predictions, metrics, history)
     names = [name for name in PICTURES if name in wanted or "all" in wanted]
     drawn = {name: getattr(pictures, name)(run) for name in names}

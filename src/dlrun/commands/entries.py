@@ -14,18 +14,8 @@ from dlrun.evaluation.metrics import higher_is_better
 from dlrun.evaluation.table import number
 
 NOT_COMPARED = (
-    "output_dir",
-    "sweep_dir",
-    "quiet",
-    "debug",
-    "plots",
-    "name",
-    "note",
-    "jobs",
-    "data_dir",
-    "workers",
-    "data.workers",
-)
+    "output_dir", "sweep_dir", "quiet", "debug", "plots", "name", "note", "jobs", "data_dir", "workers", "data.workers",
+)  # fmt: skip
 FIGURES = ("loss", "accuracy", "r2")
 
 

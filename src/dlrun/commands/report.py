@@ -15,7 +15,7 @@ from dlrun.commands.entries import Entry, cell, columns_of, differing, judgement
 from dlrun.errors import Mistake
 from dlrun.evaluation.metrics import higher_is_better
 from dlrun.evaluation.table import number
-from dlrun.folder import write_whole, writing
+from dlrun.folder import RunFolder, write_whole, writing
 from dlrun.pictures import PICTURES
 
 MOST_CURVES = 10
@@ -94,8 +94,8 @@ def curves_of(named: list[tuple[str, Entry]]) -> str:
     """The epochs of all runs in one chart; nothing where none was trained by epochs."""
     histories = {}
     for name, entry in named:
-        file = Path(entry.folder) / "history.csv"
-        history = pd.read_csv(io.BytesIO(file.read_bytes())) if file.is_file() else pd.DataFrame()
+        folder = RunFolder(Path(entry.folder))
+        history = folder.read_table("history.csv") if folder.has("history.csv") else pd.DataFrame()
         if len(history) > 1 and len(histories) < MOST_CURVES:
             histories[name] = history
     metrics = [m for m in ("loss", "accuracy", "r2") if any(f"train/{m}" in h for h in histories.values())]

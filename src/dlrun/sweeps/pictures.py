@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -23,12 +22,12 @@ def draw_setting(folder: RunFolder, metrics: dict, class_names: list[str]) -> No
     from dlrun.evaluation.plots import classes, sweeps, training
 
     if folder.has("history.csv"):
-        history = pd.read_csv(io.BytesIO(folder.read_bytes("history.csv")))
+        history = folder.read_table("history.csv")
         for metric in ("loss", "accuracy", "r2"):
             if f"train/{metric}" in history:
                 _save(folder, f"{metric}_by_epoch", training.curves(history, metric))
     if folder.has("learning_curve.csv"):
-        table = pd.read_csv(io.BytesIO(folder.read_bytes("learning_curve.csv")))
+        table = folder.read_table("learning_curve.csv")
         for metric in ("loss", "accuracy", "r2"):
             if f"train_eval/{metric}" in table:
                 baseline = metrics.get("baseline", {}).get("test", {}).get(metric)

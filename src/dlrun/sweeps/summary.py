@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 
 import pandas as pd
@@ -15,7 +14,7 @@ from dlrun.trained import spec_of
 
 def average_history(folders: Iterable[RunFolder]) -> pd.DataFrame:
     """By epoch: how many of the runs trained it, and mean and deviation of everything that they logged."""
-    frames = [pd.read_csv(io.BytesIO(f.read_bytes("history.csv"))) for f in folders if f.has("history.csv")]
+    frames = [f.read_table("history.csv") for f in folders if f.has("history.csv")]
     if not frames:
         return pd.DataFrame()
     grouped = pd.concat(frames).groupby("epoch")
@@ -30,8 +29,7 @@ def test_predictions(folders: dict[str, RunFolder]) -> pd.DataFrame:
     """The test rows of all parts, with the name of each part; text as it stands in the files."""
     frames = []
     for part, folder in folders.items():
-        content = io.BytesIO(folder.read_bytes("predictions.csv"))
-        frame = pd.read_csv(content, dtype=str, keep_default_na=False)
+        frame = folder.read_table("predictions.csv", dtype=str, keep_default_na=False)
         frames.append(frame[frame["split"] == "test"].assign(part=part))
     return pd.concat(frames, ignore_index=True)
 

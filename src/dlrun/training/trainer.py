@@ -305,7 +305,7 @@ class Trainer:
         groups = order.to(split.targets.device).split(gathered) if len(order) else ()
         pieces = (
             (split.transform(stored, dtype), split.targets.index_select(0, group))
-            for group, stored in zip(groups, split.read(groups), strict=False)
+            for group, stored in zip(groups, split.read(groups), strict=True)
         )
         if len(groups) > 1 and split.in_memory and split.targets.is_cpu and torch.get_num_threads() == 1 and CORES > 1:
             pieces = ahead(pieces)  # by another core than the one that trains
