@@ -60,8 +60,11 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew_in_its_folder(dlru
     whole = dlrun(*SMALL, "trainer.epochs=3", into="whole")
     killed = dlrun(*SMALL, "trainer.epochs=3", into="killed")
     (killed.folder / "checkpoints" / "last.pt").unlink()
+    torn = killed.folder / "checkpoints" / ".last.pt.0a1b2c.part"
+    torn.write_bytes(b"half")
     (killed.folder / "metrics.json").write_text('{"status": "running"}')
     assert dlrun("resume=latest", into="killed").exit_code == 0
+    assert not torn.exists()
     assert kills.digests(killed.folder) == kills.digests(whole.folder)
 
 

@@ -146,6 +146,11 @@ class RunFolder:
         except ValueError as error:  # of which pandas' own are kinds
             raise Mistake(f"{self.path / name}: is damaged ({one_line(error)})") from error
 
+    def tidy(self) -> None:
+        """Delete what a process that was killed left of files under their temporary names."""
+        for part in self.path.rglob(".*.part"):
+            part.unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Delete the folder with all that is in it, and the two above it where nothing else is in them."""
         shutil.rmtree(self.path, ignore_errors=True)
@@ -222,8 +227,7 @@ class RunFolder:
 
 def write_whole(target: Path, content: bytes) -> None:
     """Write a file whole or not at all: under a temporary name first, then renamed."""
-    part = target.with_name(f".{target.name}.part")
-    part.unlink(missing_ok=True)  # of a process that was killed, or a link to somewhere else
+    part = target.with_name(f".{target.name}.{secrets.token_hex(3)}.part")  # another process may write the same file
     try:
         with open(part, "xb") as file:
             file.write(content)

@@ -155,7 +155,7 @@ def set_up(config: DictConfig) -> torch.device:
 
 
 def take_up(folder: RunFolder, training: Training, trainer: Trainer, record: dict, device: torch.device) -> None:
-    """Put `training` where the run in `folder` stopped, and cut back what was logged after that.
+    """Put `training` where the run in `folder` stopped, and clear away what was written after that.
 
     Raises:
         Mistake: the data have changed since, or the checkpoint cannot be used.
@@ -168,6 +168,7 @@ def take_up(folder: RunFolder, training: Training, trainer: Trainer, record: dic
     stopped_early = training.stopper is not None and training.stopper.stops
     if progress.status == "interrupted" or (progress.epochs < trainer.epochs and not stopped_early):
         progress.status = "running"
+    folder.tidy()
     for name in ("history.csv", "timing.csv"):
         folder.keep_rows(name, progress.epochs)
 
