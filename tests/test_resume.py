@@ -78,8 +78,8 @@ def test_a_finished_run_says_so_and_stays_as_it_is(dlrun):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_at_the_next_step_and_tells_how_to_resume(dlrun, tmp_path, number):
-    whole = dlrun(*SMALL, "trainer.epochs=400", "trainer.early_stopping=null", into="whole")
-    command = [sys.executable, "-m", "dlrun", *SMALL, "plots=[]", "trainer.epochs=400", "trainer.early_stopping=null"]
+    whole = dlrun(*SMALL, "trainer.epochs=150", "trainer.early_stopping=null", into="whole")
+    command = [sys.executable, "-m", "dlrun", *SMALL, "plots=[]", "trainer.epochs=150", "trainer.early_stopping=null"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     folder = kills.run_folder(tmp_path, process)
     for line in process.stdout:
