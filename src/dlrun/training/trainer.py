@@ -300,19 +300,22 @@ class Trainer:
         self, split: Split, seed: int, progress: Progress, dtype: torch.dtype
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of an epoch that are still to be seen, in an order that seed and epoch alone decide."""
-        order = self.order(len(split), seed, progress.epoch)[progress.batch * self.batch_size :]
+        order = self.order(len(split), seed, progress.epoch).to(split.targets.device)
+        order = order[progress.batch * self.batch_size :]
+        if not len(order):  # a resume after the last batch
+            return
         gathered = max(1, GATHERED_VALUES // (values_of(split) * self.batch_size)) * self.batch_size
-        groups = order.to(split.targets.device).split(gathered) if len(order) else ()
-        pieces = (
-            (split.transform(stored, dtype), split.targets.index_select(0, group))
-            for group, stored in zip(groups, split.read(groups), strict=True)
-        )
+        groups = order.split(gathered)
+        # Targets are kept until the epoch ends: gathered piece by piece, they would lie between the blocks of memory
+        # that inputs were in, and these could not be used again.
+        targets = split.targets.index_select(0, order).split(gathered)
+        pieces = ((split.transform(stored, dtype), t) for stored, t in zip(split.read(groups), targets, strict=True))
         if len(groups) > 1 and split.in_memory and split.targets.is_cpu and torch.get_num_threads() == 1 and CORES > 1:
             pieces = ahead(pieces)  # by another core than the one that trains
-        for inputs, targets in pieces:
-            batches = zip(inputs.split(self.batch_size), targets.split(self.batch_size), strict=True)
-            for batch, answers in batches:  # one at a time, so that a resume finds the generators where they stood
-                yield split.augment(batch) if split.augment else batch, answers
+        for inputs, answers in pieces:
+            batches = zip(inputs.split(self.batch_size), answers.split(self.batch_size), strict=True)
+            for batch, answer in batches:  # one at a time, so that a resume finds the generators where they stood
+                yield split.augment(batch) if split.augment else batch, answer
 
     def order(self, rows: int, seed: int, epoch: int) -> Tensor:
         """The row indices of an epoch, one after the other; batches are cut from it."""
