@@ -90,7 +90,7 @@ WORKLOADS = {
                      "model.block=[conv,pool,activation]", "model.ceil_mode=false"], 1),
     "lstm": Workload([*MNIST, "model=lstm"], 1),
     "table": Workload(["data=csv", "data.target=y", "model=mlp", "model.hidden=[64]", "data.task=multiclass",
-                       "trainer.batch_size=1024"], 2),
+                       "trainer.batch_size=1024"], 8),
 }  # fmt: skip
 
 
@@ -172,7 +172,7 @@ def print_workload(name: str, pairs: int, peers: list[str], place: Path) -> None
     for who in peers:
         if who == "sklearn" and name in ("tiny", "cnn", "lstm"):  # MLPClassifier has a hidden layer, and is dense
             continue
-        found = [slope(functools.partial(peer, who), name, place, 10) for _ in range(max(1, pairs // 15))]
+        found = [slope(functools.partial(peer, who), name, place, 3) for _ in range(max(1, pairs // 15))]
         value = statistics.median(found)
         mine = statistics.median(ours)
         print(f"  {who} {value:.4f} s an epoch, {value / mine:.2f} times dlrun's", flush=True)
