@@ -68,7 +68,7 @@ def test_a_network_that_says_something_else_is_not_exported(dlrun, run, monkeypa
     monkeypatch.setattr(export, "TOLERANCE", -1.0)
     ended = dlrun("export", "format=state_dict")
     assert ended.exit_code == 2 and "says something else" in ended.err
-    assert not [file for file in run.folder.iterdir() if file.name.startswith((".part", "model.pt"))]
+    assert not [file for file in run.folder.iterdir() if file.name.startswith((".part", ".model", "model.pt"))]
 
 
 def test_an_estimator_is_exported_by_skops_already(dlrun):

@@ -227,7 +227,7 @@ class RunFolder:
 
 def write_whole(target: Path, content: bytes) -> None:
     """Write a file whole or not at all: under a temporary name first, then renamed."""
-    part = target.with_name(f".{target.name}.{secrets.token_hex(3)}.part")  # another process may write the same file
+    part = temporary(target)
     try:
         with open(part, "xb") as file:
             file.write(content)
@@ -236,6 +236,11 @@ def write_whole(target: Path, content: bytes) -> None:
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def temporary(target: Path) -> Path:
+    """The path under which `target` is written before it is whole: beside it, and no other process's."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(3)}.part")
 
 
 def _new_folder(parent: Path) -> Path:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dlrun.errors import Mistake, choose, one_line
-from dlrun.folder import writing
+from dlrun.folder import temporary, writing
 from dlrun.targets import build
 from dlrun.trained import Trained, load
 
@@ -46,7 +46,7 @@ def export(
         raise Mistake(f"export: {trained.folder} holds a {kind} of scikit-learn, no network; skops reads model.skops")
     suffix, write = FORMATS[format]
     path = trained.folder.path / f"model{suffix}" if output is None else Path(output).expanduser()
-    part = path.with_name(f".part-{path.name}")
+    part = temporary(path)
     inputs = example(trained)
     try:
         with writing(path):

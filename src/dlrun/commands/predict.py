@@ -13,6 +13,7 @@ import pandas as pd
 
 from dlrun.data.features import TablePreprocessing
 from dlrun.errors import Mistake
+from dlrun.folder import temporary
 from dlrun.trained import Trained, check_threshold, load
 
 
@@ -97,7 +98,7 @@ def _sink(name: str):
         yield sys.stdout
         return
     path = Path(name).expanduser()
-    part = path.with_name(f".{path.name}.part")
+    part = temporary(path)
     try:
         with open(part, "w", encoding="utf-8", newline="") as file:
             yield file
