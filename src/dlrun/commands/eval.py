@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from functools import partial
@@ -178,9 +177,8 @@ def other_rows(trained: Trained, config: DictConfig, allowed: tuple[str, ...]) -
 def training_targets(trained: Trained) -> Tensor:
     """The targets that the run was trained on, from its predictions.csv: what its baseline goes by."""
     spec = trained.spec
-    content = io.BytesIO(trained.folder.read_bytes("predictions.csv"))
+    frame = trained.folder.read_table("predictions.csv", dtype=str, keep_default_na=False)
     try:
-        frame = pd.read_csv(content, dtype=str, keep_default_na=False)
         truth = from_frame(spec, frame[frame["split"] == "train"]).truth
     except (ValueError, KeyError) as error:
         raise Mistake(f"{trained.folder.path / 'predictions.csv'}: is damaged ({one_line(error)})") from error
