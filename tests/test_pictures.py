@@ -221,3 +221,15 @@ def test_one_label_alone_is_drawn(dlrun, tmp_path):
 def test_a_run_without_figures_has_nothing_to_plot(dlrun):
     dlrun("data=line", "model=linear", "optimizer=sgd", "optimizer.lr=1e3", "trainer.epochs=9")
     assert "no figures to draw" in dlrun("plot").err
+
+
+def test_a_logarithmic_axis_has_plain_numbers():
+    from dlrun.evaluation.plots import sweeps, training
+
+    history = pd.DataFrame({"epoch": [1, 2, 3], "train/loss": [2.0, 0.3, 0.02], "lr": [0.1, 0.01, 1e-5]})
+    swept = sweeps.swept_line([1e-4, 1e-2, 1.0], [0.1, 0.2, 0.3], [0.0, 0.0, 0.0], "optimizer.lr", "valid/loss")
+    for figure in (training.learning_curves(history, ["loss"], None, {}), training.learning_rate(history), swept):
+        figure.draw_without_rendering()
+        axes = figure.axes[0]
+        numbers = [text.get_text() for axis in (axes.xaxis, axes.yaxis) for text in axis.get_ticklabels(which="both")]
+        assert any(numbers) and not [number for number in numbers if "$" in number], numbers

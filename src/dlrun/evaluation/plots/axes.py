@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 rcParams["text.parse_math"] = False  # a dollar in a text or a column's name is a dollar
 
@@ -47,6 +47,12 @@ def ticks(axes: Axes, columns: list[str], rows: list[str]) -> None:
 def whole_numbers(axis) -> None:
     """Ticks at whole numbers only."""
     axis.set_major_locator(MaxNLocator(integer=True))
+
+
+def plain_numbers(axis) -> None:
+    """Plain numbers along a logarithmic axis: Matplotlib's own are formulas, which are not drawn as such here."""
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def shortened(text: object, length: int) -> str:

@@ -37,6 +37,7 @@ def swept_line(values: list[float], means: list[float], deviations: list[float],
     )
     if min(values) > 0 and max(values) >= 100 * min(values):
         axes.set_xscale("log")
+        draw.plain_numbers(axes.xaxis)
     return figure
 
 

@@ -74,6 +74,7 @@ def learning_rate(history: pd.DataFrame) -> Figure:
     axes.plot(history["epoch"], history["lr"], marker="." * (len(history) < 40))
     if history["lr"].min() > 0 and history["lr"].max() > 50 * history["lr"].min():
         axes.set_yscale("log")
+        draw.plain_numbers(axes.yaxis)
     draw.whole_numbers(axes.xaxis)
     return figure
 
@@ -97,5 +98,6 @@ def _limit(axes: Axes, history: pd.DataFrame, metric: str) -> None:
     low, high = values.min().min(), values.max().max()
     if metric == "loss" and low > 0 and high > 50 * low:
         axes.set_yscale("log")
+        draw.plain_numbers(axes.yaxis)
     elif metric == "r2" and low < -1 < high:
         axes.set_ylim(bottom=-1)
