@@ -242,14 +242,19 @@ def print_memory(place: Path) -> None:
 
 def print_evaluation(place: Path) -> None:
     """Print how long a person waits after the fifth epoch of MNIST: for scores, metrics, and their files."""
-    importing, parts = [sys.executable, "-c", IMPORT_SKLEARN], []
-    for _ in range(5):
-        trained, shown = after_the_last_epoch(dlrun("mlp", 5), place)
-        imported = float(subprocess.run(importing, check=True, capture_output=True, text=True).stdout)
-        parts.append((shown - trained - imported, imported, last_metrics(place)["fit_seconds"]))
-    after, imported, fit = (statistics.median(values) for values in zip(*parts, strict=True))
-    print(f"MNIST, 5 epochs of mlp: {fit:.1f} s; from the last epoch until the result table {after:.2f} s, "
-          f"{after / fit:.0%} of that, and {imported:.2f} s of importing scikit-learn", flush=True)  # fmt: skip
+    for name in ("mlp", "cnn"):
+        parts = [evaluation_seconds(name, place) for _ in range(5)]
+        after, imported, fit = (statistics.median(values) for values in zip(*parts, strict=True))
+        print(f"MNIST, 5 epochs of {name}: {fit:.1f} s; from the last epoch until the result table {after:.2f} s, "
+              f"{after / fit:.0%} of that, and {imported:.2f} s of importing scikit-learn", flush=True)  # fmt: skip
+
+
+def evaluation_seconds(name: str, place: Path) -> tuple[float, float, float]:
+    """Seconds from the fifth epoch until the result table, but for the import of scikit-learn; this; the five epochs."""
+    trained, shown = after_the_last_epoch(dlrun(name, 5), place)
+    importing = [sys.executable, "-c", IMPORT_SKLEARN]
+    imported = float(subprocess.run(importing, check=True, capture_output=True, text=True).stdout)
+    return shown - trained - imported, imported, last_metrics(place)["fit_seconds"]
 
 
 def after_the_last_epoch(command: list[str], place: Path) -> tuple[float, float]:

@@ -132,6 +132,13 @@ def test_a_class_without_rows_leaves_multiclass_roc_auc_null_with_its_name():
     assert figures.values["accuracy"] == 1.0
 
 
+def test_scores_that_are_the_same_for_all_rows_have_the_roc_auc_of_scikit_learn():
+    spec = Spec("multiclass", (1,), 3, class_names=["a", "b", "c"])
+    found = from_scores(spec, torch.tensor([[0.5, 2.0, 1.0]]).expand(9, -1), torch.arange(9) % 3)
+    expected = m.roc_auc_score(found.truth, found.probability, multi_class="ovr")
+    assert compute(spec, found).values["roc_auc"] == expected
+
+
 def test_r2_of_a_constant_truth_is_null_with_a_reason():
     spec = Spec("regression", (1,), 1, target_mean=[0.0], target_scale=[1.0])
     figures = compute(spec, from_scores(spec, torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [3.0]])))

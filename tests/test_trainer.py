@@ -2,12 +2,16 @@
 
 import csv
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
 from dlrun.config import compose
+from dlrun.data.module import Split
+from dlrun.models.cnn import CNN
+from dlrun.models.mlp import MLP
 from dlrun.training.early_stopping import EarlyStopping, Stopper
 from dlrun.training.schedules import InverseTimeDecay, build_schedule
 from dlrun.training.trainer import Trainer
@@ -55,6 +59,21 @@ def test_steps_per_epoch_cuts_the_epoch_short_or_goes_on_with_new_passes():
     assert len(Trainer(batch_size=10, steps_per_epoch=3).order(100, 0, 1)) == 30
     long = Trainer(batch_size=10, steps_per_epoch=15).order(100, 0, 1)
     assert len(long) == 150 and sorted(long[:100].tolist()) == list(range(100))
+
+
+def test_rows_are_evaluated_a_thousand_at_once_and_fewer_where_a_layer_makes_them_large():
+    rows = Split(torch.rand(1500, 1, 28, 28), torch.zeros(1500, dtype=torch.int64), np.arange(1500))
+    passed = []
+    for model, at_once in (
+        (MLP((1, 28, 28), 10, hidden=[32]), 1024),
+        (CNN((1, 28, 28), 10, channels=[64], hidden=[]), 2**22 // (64 * 26 * 26)),
+    ):
+        for layer in model.modules():
+            layer.register_forward_hook(lambda _layer, _inputs, output: passed.append(output))
+        scores = Trainer(batch_size=32).scores(model, rows, "fp32")
+        assert max(map(len, passed)) == at_once and max(output.nbytes for output in passed) <= 2**24
+        torch.testing.assert_close(scores, model.eval()(rows.inputs).detach())
+        passed.clear()
 
 
 def test_accumulated_batches_equal_one_large_batch(dlrun):

@@ -1,4 +1,4 @@
-"""The layers of a network: output shapes and parameters, seen by passing two rows through it."""
+"""The layers of a network: output shapes and parameters, seen by passing rows through it."""
 
 from __future__ import annotations
 
@@ -35,6 +35,29 @@ def summarize(model: nn.Module, inputs: Tensor, outputs: int) -> list[Layer]:
     Raises:
         Mistake: the model cannot read the inputs, or does not give (n, outputs) scores.
     """
+    training = model.training
+    try:
+        with torch.inference_mode():
+            layers, scores = _passed(model.eval(), inputs)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        shape = tuple(inputs.shape[1:])
+        raise Mistake(f"model: {type(model).__name__} cannot read rows of shape {shape}: {one_line(error)}") from error
+    finally:
+        model.train(training)
+    if not isinstance(scores, Tensor) or tuple(scores.shape) != (len(inputs), outputs):
+        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise Mistake(f"model: {type(model).__name__} must give scores (n, {outputs}), and gave {got} for 2 rows")
+    return layers
+
+
+def largest_values(model: nn.Module, inputs: Tensor) -> int:
+    """The most numbers that a row of `inputs` is on its way through `model`: as it comes, or after a layer."""
+    layers, _ = _passed(model, inputs)
+    return max([inputs[0].numel(), *(math.prod(layer.output_shape) for layer in layers)])
+
+
+def _passed(model: nn.Module, inputs: Tensor) -> tuple[list[Layer], object]:
+    """The layers in the order in which `inputs` pass them, and what `model` makes of these."""
     layers: list[Layer] = []
 
     def record(name: str, module: nn.Module):
@@ -47,21 +70,11 @@ def summarize(model: nn.Module, inputs: Tensor, outputs: int) -> list[Layer]:
 
     leaves = [(n, m) for n, m in model.named_modules() if not list(m.children())]
     hooks = [module.register_forward_hook(record(name, module)) for name, module in leaves]
-    training = model.training
     try:
-        with torch.inference_mode():
-            scores = model.eval()(inputs)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        shape = tuple(inputs.shape[1:])
-        raise Mistake(f"model: {type(model).__name__} cannot read rows of shape {shape}: {one_line(error)}") from error
+        return layers, model(inputs)
     finally:
         for hook in hooks:
             hook.remove()
-        model.train(training)
-    if not isinstance(scores, Tensor) or tuple(scores.shape) != (len(inputs), outputs):
-        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise Mistake(f"model: {type(model).__name__} must give scores (n, {outputs}), and gave {got} for 2 rows")
-    return layers
 
 
 def count_parameters(module: nn.Module) -> int:

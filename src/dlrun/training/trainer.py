@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dlrun.data.ahead import ahead
 from dlrun.data.module import Data, Split
 from dlrun.errors import Mistake
-from dlrun.models.summary import count_parameters
+from dlrun.models.summary import count_parameters, largest_values
 from dlrun.training.checkpoints import Every
 from dlrun.training.early_stopping import EarlyStopping, Stopper
 from dlrun.training.penalties import Regularizer
@@ -27,7 +27,8 @@ from dlrun.training.schedules import Schedule
 GROWN = 1e6  # a training loss that has grown so many times since the first epoch has diverged, finite or not
 GATHERED_VALUES = 2**20  # inputs that are put into order and turned into floats at once
 EVALUATED_ROWS = 1024  # the most rows that are evaluated at once,
-EVALUATED_VALUES = 2**20  # fewer where their inputs are more values than these, but a batch at least
+EVALUATED_VALUES = 2**22  # fewer where they become more values than these on their way, but a batch at least
+FEW_VALUES = 2**16  # inputs that no layer makes 64 times as large
 CORES = os.cpu_count() or 1
 
 
@@ -353,10 +354,22 @@ class Trainer:
         """The raw scores (n, outputs) of all rows of `split`, in evaluation mode."""
         model.eval()
         dtype = dtype_of(model)
-        at_once = max(self.batch_size, min(EVALUATED_ROWS, EVALUATED_VALUES // values_of(split)))
         with torch.inference_mode(), autocast_of(model, precision):
+            at_once = self._evaluated_at_once(model, split, dtype)
             chunks = (model(split.transform(inputs, dtype)) for inputs in split.chunks(at_once))
             return collected(chunks, len(split)).to(dtype)
+
+    def _evaluated_at_once(self, model: nn.Module, split: Split, dtype: torch.dtype) -> int:
+        """How many rows of `split` are evaluated together.
+
+        What a layer gives for so many is at most 16 MB (float32). Memory for 32 MB and more is given back to the system
+        after each use, which clears it before the next: twice the time for a CNN.
+        """
+        if len(split) * values_of(split) <= FEW_VALUES:
+            return len(split)
+        first = torch.zeros(1, dtype=torch.int64, device=split.targets.device)
+        row = split.transform(next(split.read([first])), dtype)
+        return max(self.batch_size, min(EVALUATED_ROWS, EVALUATED_VALUES // largest_values(model, row)))
 
     def _scores_in_order(
         self, model: nn.Module, split: Split, precision: str, state: list | None
