@@ -250,7 +250,7 @@ def print_evaluation(place: Path) -> None:
 
 
 def evaluation_seconds(name: str, place: Path) -> tuple[float, float, float]:
-    """Seconds from the fifth epoch until the result table, but for the import of scikit-learn; this; the five epochs."""
+    """Seconds from the fifth epoch until the result table but for importing scikit-learn, of this, and of the fit."""
     trained, shown = after_the_last_epoch(dlrun(name, 5), place)
     importing = [sys.executable, "-c", IMPORT_SKLEARN]
     imported = float(subprocess.run(importing, check=True, capture_output=True, text=True).stdout)

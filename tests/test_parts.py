@@ -279,6 +279,22 @@ def test_folds_go_on_where_they_stopped(dlrun):
     assert refused.exit_code == 2 and "trainer.epochs" in refused.err
 
 
+@pytest.mark.parametrize(
+    ("was", "is_now", "said"),
+    [
+        (",split,", ",piece,", "no column split"),
+        (",test,,versicolor", ",test,,dandelion", "no class is called dandelion"),
+    ],
+)
+def test_damaged_predictions_of_a_fold_are_one_line(dlrun, was, is_now, said):
+    folder = whole(dlrun(*IRIS, "cv.folds=2", "trainer.epochs=1"))
+    file = folder / "fold_2" / "predictions.csv"
+    file.write_text(file.read_text().replace(was, is_now))
+    ended = dlrun("resume=latest")
+    assert ended.exit_code == 2 and ended.err.count("\n") == 1, ended.err
+    assert "fold_2/predictions.csv" in ended.err and said in ended.err
+
+
 def test_a_failing_job_does_not_stop_the_others_and_a_mistake_costs_exit_code_2(dlrun):
     ended = dlrun("-m", "data=iris,digits", "model=cnn", "trainer.epochs=1")
     assert (

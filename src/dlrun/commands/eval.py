@@ -20,10 +20,10 @@ from dlrun.data.module import Data, Source, Spec, Split
 from dlrun.data.prepare import load as load_source
 from dlrun.data.prepare import split_settings
 from dlrun.data.targets import check_quantities, class_name, to_tensor
-from dlrun.errors import Mistake, blame, did_you_mean, one_line
+from dlrun.errors import Mistake, blame, did_you_mean
 from dlrun.evaluation.evaluate import evaluate
 from dlrun.evaluation.importance import permutation_importance
-from dlrun.evaluation.predictions import from_frame
+from dlrun.evaluation.predictions import from_frame, read_csv
 from dlrun.evaluation.table import print_results
 from dlrun.folder import writing
 from dlrun.parts import load_data
@@ -177,11 +177,7 @@ def other_rows(trained: Trained, config: DictConfig, allowed: tuple[str, ...]) -
 def training_targets(trained: Trained) -> Tensor:
     """The targets that the run was trained on, from its predictions.csv: what its baseline goes by."""
     spec = trained.spec
-    frame = trained.folder.read_table("predictions.csv", dtype=str, keep_default_na=False)
-    try:
-        truth = from_frame(spec, frame[frame["split"] == "train"]).truth
-    except (ValueError, KeyError) as error:
-        raise Mistake(f"{trained.folder.path / 'predictions.csv'}: is damaged ({one_line(error)})") from error
+    truth = from_frame(spec, read_csv(trained.folder, spec, "train")).truth
     return to_tensor(spec.task, _scaled(spec, truth), torch.float64)
 
 

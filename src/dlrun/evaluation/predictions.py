@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from dlrun.data.module import Spec
+from dlrun.errors import Mistake, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dlrun.folder import RunFolder
 
 LINES_AT_ONCE = 10_000  # of predictions.csv, made in memory
 
@@ -74,13 +76,33 @@ def columns_of(spec: Spec) -> list[str]:
     return ["row", "split", "part", "truth", "prediction", *(f"probability_{name}" for name in spec.class_names)]
 
 
+def read_csv(folder: RunFolder, spec: Spec, split: str) -> pd.DataFrame:
+    """The rows of `split` in predictions.csv, as text.
+
+    Raises:
+        Mistake: it is not what a run of such data writes.
+    """
+    frame = folder.read_table("predictions.csv", dtype=str, keep_default_na=False)
+    where = folder.path / "predictions.csv"
+    if lacking := [name for name in columns_of(spec) if name not in frame]:
+        raise Mistake(f"{where}: is damaged (it has no column {lacking[0]})")
+    rows = frame[frame["split"] == split]
+    try:
+        from_frame(spec, rows)
+    except ValueError as error:
+        raise Mistake(f"{where}: is damaged ({one_line(error)})") from error
+    return rows
+
+
 def from_frame(spec: Spec, frame: pd.DataFrame) -> Predictions:
-    """What predictions.csv holds, read back as text."""
+    """What predictions.csv holds, from its text."""
     probability = None
     if spec.class_names:
         probability = frame[[f"probability_{name}" for name in spec.class_names]].to_numpy(dtype=np.float64)
     if spec.task in ("binary", "multiclass"):
         index = {name: i for i, name in enumerate(spec.class_names)}
+        if unknown := {*frame["truth"], *frame["prediction"]} - set(index):
+            raise ValueError(f"no class is called {min(unknown)}")
         return Predictions(frame["truth"].map(index).to_numpy(), frame["prediction"].map(index).to_numpy(), probability)
     columns = columns_of(spec)
     truth, prediction = (

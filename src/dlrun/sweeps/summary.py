@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from dlrun.evaluation.metrics import compute
-from dlrun.evaluation.predictions import from_frame
+from dlrun.evaluation.predictions import from_frame, read_csv
 from dlrun.folder import RunFolder
 from dlrun.trained import spec_of
 
@@ -27,10 +27,7 @@ def average_history(folders: Iterable[RunFolder]) -> pd.DataFrame:
 
 def test_predictions(folders: dict[str, RunFolder]) -> pd.DataFrame:
     """The test rows of all parts, with the name of each part; text as it stands in the files."""
-    frames = []
-    for part, folder in folders.items():
-        frame = folder.read_table("predictions.csv", dtype=str, keep_default_na=False)
-        frames.append(frame[frame["split"] == "test"].assign(part=part))
+    frames = [read_csv(folder, spec_of(folder), "test").assign(part=part) for part, folder in folders.items()]
     return pd.concat(frames, ignore_index=True)
 
 
