@@ -11,8 +11,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -227,20 +227,21 @@ class RunFolder:
 
 def write_whole(target: Path, content: bytes) -> None:
     """Write a file whole or not at all: under a temporary name first, then renamed."""
-    part = temporary(target)
+    with replacing(target) as part, open(part, "xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A path beside `target`, and no other process's, to write to: it takes the place of `target` if all goes well."""
+    part = target.with_name(f".{target.name}.{secrets.token_hex(3)}.part")
     try:
-        with open(part, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield part
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
-
-
-def temporary(target: Path) -> Path:
-    """The path under which `target` is written before it is whole: beside it, and no other process's."""
-    return target.with_name(f".{target.name}.{secrets.token_hex(3)}.part")
 
 
 def _new_folder(parent: Path) -> Path:

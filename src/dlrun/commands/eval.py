@@ -23,7 +23,7 @@ from dlrun.data.targets import check_quantities, class_name, to_tensor
 from dlrun.errors import Mistake, blame, did_you_mean
 from dlrun.evaluation.evaluate import evaluate
 from dlrun.evaluation.importance import permutation_importance
-from dlrun.evaluation.predictions import from_frame, read_csv
+from dlrun.evaluation.predictions import read_csv
 from dlrun.evaluation.table import print_results
 from dlrun.folder import writing
 from dlrun.parts import load_data
@@ -177,8 +177,8 @@ def other_rows(trained: Trained, config: DictConfig, allowed: tuple[str, ...]) -
 def training_targets(trained: Trained) -> Tensor:
     """The targets that the run was trained on, from its predictions.csv: what its baseline goes by."""
     spec = trained.spec
-    truth = from_frame(spec, read_csv(trained.folder, spec, "train")).truth
-    return to_tensor(spec.task, _scaled(spec, truth), torch.float64)
+    _, found = read_csv(trained.folder, spec, "train")
+    return to_tensor(spec.task, _scaled(spec, found.truth), torch.float64)
 
 
 def _scaled(spec: Spec, values: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dlrun.errors import Mistake, choose, one_line
-from dlrun.folder import temporary, writing
+from dlrun.folder import replacing, writing
 from dlrun.targets import build
 from dlrun.trained import Trained, load
 
@@ -46,15 +46,11 @@ def export(
         raise Mistake(f"export: {trained.folder} holds a {kind} of scikit-learn, no network; skops reads model.skops")
     suffix, write = FORMATS[format]
     path = trained.folder.path / f"model{suffix}" if output is None else Path(output).expanduser()
-    part = temporary(path)
     inputs = example(trained)
-    try:
+    with replacing(path) as part:
         with writing(path):
             answer = write(trained, inputs, part)
         difference = check(trained, answer, inputs)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     shape = " × ".join(map(str, ("rows", *trained.spec.input_shape)))
     print(f"{trained.folder} as {format}: {path}")
     print(f"in: {shape} ({str(inputs.dtype).removeprefix('torch.')}, preprocessed); out: rows × {trained.spec.outputs}")

@@ -13,7 +13,7 @@ import pandas as pd
 
 from dlrun.data.features import TablePreprocessing
 from dlrun.errors import Mistake
-from dlrun.folder import temporary
+from dlrun.folder import replacing
 from dlrun.trained import Trained, check_threshold, load
 
 
@@ -98,12 +98,8 @@ def _sink(name: str):
         yield sys.stdout
         return
     path = Path(name).expanduser()
-    part = temporary(path)
     try:
-        with open(part, "w", encoding="utf-8", newline="") as file:
+        with replacing(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
             yield file
-        part.replace(path)
     except OSError as error:
         raise Mistake(f"output: {name} cannot be written ({error.strerror})") from error
-    finally:
-        part.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dlrun.data.download import cache_folder
+from dlrun.folder import replacing
 
 
 def cached(
@@ -33,8 +33,6 @@ def cached(
     arrays = decode()
     with suppress(OSError):  # where nothing can be kept, it is decoded again next time
         place.parent.mkdir(parents=True, exist_ok=True)
-        part = place.with_name(f".{os.getpid()}-{place.name}")
-        with open(part, "wb") as file:
+        with replacing(place) as part, open(part, "wb") as file:
             np.savez(file, **arrays)
-        os.replace(part, place)
     return arrays

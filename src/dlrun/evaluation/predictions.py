@@ -76,8 +76,8 @@ def columns_of(spec: Spec) -> list[str]:
     return ["row", "split", "part", "truth", "prediction", *(f"probability_{name}" for name in spec.class_names)]
 
 
-def read_csv(folder: RunFolder, spec: Spec, split: str) -> pd.DataFrame:
-    """The rows of `split` in predictions.csv, as text.
+def read_csv(folder: RunFolder, spec: Spec, split: str) -> tuple[pd.DataFrame, Predictions]:
+    """The rows of `split` in predictions.csv, as text, and what they hold.
 
     Raises:
         Mistake: it is not what a run of such data writes.
@@ -88,10 +88,9 @@ def read_csv(folder: RunFolder, spec: Spec, split: str) -> pd.DataFrame:
         raise Mistake(f"{where}: is damaged (it has no column {lacking[0]})")
     rows = frame[frame["split"] == split]
     try:
-        from_frame(spec, rows)
+        return rows, from_frame(spec, rows)
     except ValueError as error:
         raise Mistake(f"{where}: is damaged ({one_line(error)})") from error
-    return rows
 
 
 def from_frame(spec: Spec, frame: pd.DataFrame) -> Predictions:

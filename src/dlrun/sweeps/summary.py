@@ -27,7 +27,7 @@ def average_history(folders: Iterable[RunFolder]) -> pd.DataFrame:
 
 def test_predictions(folders: dict[str, RunFolder]) -> pd.DataFrame:
     """The test rows of all parts, with the name of each part; text as it stands in the files."""
-    frames = [read_csv(folder, spec_of(folder), "test").assign(part=part) for part, folder in folders.items()]
+    frames = [read_csv(folder, spec_of(folder), "test")[0].assign(part=part) for part, folder in folders.items()]
     return pd.concat(frames, ignore_index=True)
 
 

@@ -49,8 +49,10 @@ def whole_numbers(axis) -> None:
     axis.set_major_locator(MaxNLocator(integer=True))
 
 
-def plain_numbers(axis) -> None:
-    """Plain numbers along a logarithmic axis: Matplotlib's own are formulas, which are not drawn as such here."""
+def logarithmic(axes: Axes, name: str) -> None:
+    """Make the axis `name`, x or y, logarithmic, with plain numbers, since no formulas are drawn here."""
+    axes.set(**{f"{name}scale": "log"})
+    axis = getattr(axes, f"{name}axis")
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 

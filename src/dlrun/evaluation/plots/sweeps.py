@@ -36,8 +36,7 @@ def swept_line(values: list[float], means: list[float], deviations: list[float],
         np.array(values)[order], np.array(means)[order], yerr=np.array(deviations)[order], marker="o", capsize=3
     )
     if min(values) > 0 and max(values) >= 100 * min(values):
-        axes.set_xscale("log")
-        draw.plain_numbers(axes.xaxis)
+        draw.logarithmic(axes, "x")
     return figure
 
 

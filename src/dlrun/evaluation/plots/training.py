@@ -73,8 +73,7 @@ def learning_rate(history: pd.DataFrame) -> Figure:
     figure, axes = draw.one("Learning rate by epoch", "epoch", "learning rate")
     axes.plot(history["epoch"], history["lr"], marker="." * (len(history) < 40))
     if history["lr"].min() > 0 and history["lr"].max() > 50 * history["lr"].min():
-        axes.set_yscale("log")
-        draw.plain_numbers(axes.yaxis)
+        draw.logarithmic(axes, "y")
     draw.whole_numbers(axes.xaxis)
     return figure
 
@@ -97,7 +96,6 @@ def _limit(axes: Axes, history: pd.DataFrame, metric: str) -> None:
     values = history[[name for name in history if name in (f"train/{metric}", f"valid/{metric}")]]
     low, high = values.min().min(), values.max().max()
     if metric == "loss" and low > 0 and high > 50 * low:
-        axes.set_yscale("log")
-        draw.plain_numbers(axes.yaxis)
+        draw.logarithmic(axes, "y")
     elif metric == "r2" and low < -1 < high:
         axes.set_ylim(bottom=-1)
