@@ -117,8 +117,9 @@ def compare(before: Path, after: Path) -> int:
     old, new = json.loads(before.read_text()), json.loads(after.read_text())
     worst = 0
     for name in old:
-        differing = sorted(file for file in {*old[name], *new.get(name, {})} if old[name].get(file) != new[name].get(file))
-        rounding = [file for file in differing if file.endswith("history.csv") and close(old[name], new[name], file)]
+        first, second = old[name], new.get(name, {})
+        differing = sorted(file for file in {*first, *second} if first.get(file) != second.get(file))
+        rounding = [file for file in differing if file.endswith("history.csv") and close(first, second, file)]
         broken = [file for file in differing if file not in rounding]
         worst |= bool(broken)
         said = f"DIFFERENT: {', '.join(broken)}" if broken else "equal"
@@ -129,11 +130,11 @@ def compare(before: Path, after: Path) -> int:
 def close(old: dict, new: dict, file: str) -> bool:
     """Whether two histories agree but for rounding (1e-6 of the value)."""
     first, second = old.get(file), new.get(file)
-    if not first or not second or len(first) != len(second) or any(set(a) != set(b) for a, b in zip(first, second)):
+    if not first or not second or [list(row) for row in first] != [list(row) for row in second]:
         return False
     return all(
         math.isclose(float(a[key] or "nan"), float(b[key] or "nan"), rel_tol=1e-6, abs_tol=1e-9)
-        for a, b in zip(first, second) for key in a if a[key] or b[key]
+        for a, b in zip(first, second, strict=True) for key in a if a[key] or b[key]
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import dlrun
-from dlrun.places import config_folder
+from dlrun.config.groups import config_folder
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

@@ -28,10 +28,10 @@ import yaml
 from safetensors.torch import load_file
 
 import dlrun
-from dlrun import trusted
+from dlrun.config.groups import config_folder
 from dlrun.errors import Mistake
-from dlrun.evaluation.metrics import higher_is_better
-from dlrun.places import config_folder
+from dlrun.store import skops_objects as trusted
+from dlrun.tasks.metrics import higher_is_better
 
 HERE = Path(__file__).resolve().parent
 NEAR, MET = 0.05, 0.02  # relative distances from a figure that a course printed once, with no seed

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dlrun.one_run import Run
-    from dlrun.trained import Trained
+    from dlrun.fitted import Trained
+    from dlrun.runs.recipe import Run
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def run(*overrides: str) -> Run:
@@ -24,8 +24,8 @@ def run(*overrides: str) -> Run:
     Raises:
         dlrun.errors.Mistake: anything in the config or the data that cannot be, in one line.
     """
-    from dlrun import one_run
-    from dlrun.config import compose
+    from dlrun.config.compose import compose
+    from dlrun.runs import run as one_run
     from dlrun.sweeps.plan import check_plan, has_parts
 
     job = one_run.Job(*compose(list(overrides)), list(overrides))
@@ -38,7 +38,7 @@ def run(*overrides: str) -> Run:
 
 
 def load(run: str = "latest", device: str = "auto", allow_targets: tuple[str, ...] = ()) -> Trained:
-    """The finished run in a folder, to predict with; see `dlrun.trained.load`."""
-    from dlrun import trained
+    """The finished run in a folder, to predict with; see `dlrun.runs.load.load`."""
+    from dlrun import fitted as trained
 
     return trained.load(str(run), device, allow_targets)

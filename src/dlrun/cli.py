@@ -13,7 +13,17 @@ from pathlib import Path
 import dlrun
 from dlrun.errors import Mistake, did_you_mean
 
-COMMANDS = ("compare", "eval", "export", "generate", "list", "plot", "predict", "report", "show")
+COMMANDS = {  # by name, the function that does it
+    "compare": "dlrun.commands.compare:compare",
+    "eval": "dlrun.commands.evaluate:evaluate",
+    "export": "dlrun.commands.export:export",
+    "generate": "dlrun.commands.generate:generate",
+    "list": "dlrun.commands.list_choices:list_choices",
+    "plot": "dlrun.commands.plot:plot",
+    "predict": "dlrun.commands.predict:predict",
+    "report": "dlrun.commands.report:report",
+    "show": "dlrun.commands.show:show",
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -71,7 +81,7 @@ def _dispatch(options: argparse.Namespace) -> int:
         print(f"dlrun {dlrun.__version__}")
         return 0
     if options.cfg or options.shell_completion:
-        from dlrun.commands.hydra import complete, show_config
+        from dlrun.commands.completion import complete, show_config
 
         return complete(options) if options.shell_completion else show_config(options)
     if options.overrides and "=" not in options.overrides[0] and not options.overrides[0].startswith("~"):
@@ -84,10 +94,11 @@ def _dispatch(options: argparse.Namespace) -> int:
         from dlrun.sweeps.sweep import sweep
 
         return sweep(options.overrides, options.config_dir)
-    from dlrun.config import compose
+    from dlrun.config.compose import compose
 
     config, choices = compose(options.overrides, options.config_dir)
-    from dlrun.one_run import Job, run
+    from dlrun.runs.recipe import Job
+    from dlrun.runs.run import run
     from dlrun.sweeps.plan import check_alone, check_plan, has_parts
 
     job = Job(config, choices, options.overrides)
@@ -103,18 +114,18 @@ def _dispatch(options: argparse.Namespace) -> int:
 
 
 def _command(name: str, options: argparse.Namespace) -> int:
-    """A command on finished runs: the function of the same name in dlrun.commands."""
+    """A command on finished runs."""
     if name not in COMMANDS:
         raise Mistake(
             f"'{name}' is neither a command ({', '.join(COMMANDS)}) nor of the form key=value"
             f"{did_you_mean(name, COMMANDS)}"
         )
-    from dlrun.commands.arguments import call
+    from dlrun.arguments import call
 
     if options.multirun:
         raise Mistake(f"-m: means nothing to dlrun {name}")
-    command = getattr(import_module(f"dlrun.commands.{name}"), name)
-    return call(name, command, options.overrides[1:], options.config_dir)
+    module, _, function = COMMANDS[name].partition(":")
+    return call(name, getattr(import_module(module), function), options.overrides[1:], options.config_dir)
 
 
 def _take(overrides: list[str], key: str) -> str | None:
@@ -143,7 +154,7 @@ def _continue(name: str, folder: str, options: argparse.Namespace) -> int:
 
 def _help(options: argparse.Namespace) -> int:
     from dlrun.commands.help import help_text
-    from dlrun.places import config_folder
+    from dlrun.config.groups import config_folder
 
     own = Path(options.config_dir) if options.config_dir else None
     print(help_text(config_folder(), own))

@@ -14,19 +14,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dlrun.commands.entries import (
-    Entry,
-    cell,
-    columns_of,
-    grouped,
-    is_figure,
-    judgement,
-    rank,
-    ranking_of,
-    read_entries,
-)
 from dlrun.errors import Mistake, choose, did_you_mean
-from dlrun.folder import writing
+from dlrun.ranking.entries import Entry, cell, columns_of, grouped, is_figure, judgement, rank, ranking_of, read_entries
+from dlrun.store.files import writing
 
 WIDTH_OF_FILES = 200
 ROWS_SHOWN = 100

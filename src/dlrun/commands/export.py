@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from dlrun.config.build import build
 from dlrun.errors import Mistake, choose, one_line
-from dlrun.folder import replacing, writing
-from dlrun.targets import build
-from dlrun.trained import Trained, load
+from dlrun.fitted import Trained
+from dlrun.runs.load import load
+from dlrun.store.files import replacing, writing
 
 TOLERANCE = 1e-4  # largest difference of a score, relative to the largest score
 ROWS = 16  # that both are asked

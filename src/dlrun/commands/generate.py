@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from dlrun.data.text import CharacterPreprocessing
+from dlrun.data.preprocessing.characters import CharacterPreprocessing
 from dlrun.errors import Mistake, did_you_mean
-from dlrun.trained import Trained, load
+from dlrun.fitted import Trained
+from dlrun.runs.load import load
 
 LONGEST = 60  # characters, after which a line is cut
 

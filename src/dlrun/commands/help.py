@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-GROUPS = ("data", "model", "optimizer", "initializer", "scheduler", "loss", "trainer", "solver", "launcher", "sweeper",
-          "experiment")  # fmt: skip
+from dlrun.config.groups import GROUPS, choices_of
 
 USAGE = """dlrun: deep-learning experiments from the command line
 
@@ -56,18 +55,6 @@ def help_text(folder: Path, own: Path | None) -> str:
     lines.append("Keys (key=value; those of a group are shown by: dlrun --cfg job --package model model=cnn)")
     lines += [f"  {line}" for line in _root_keys(folder / "config.yaml")]
     return "\n".join(lines)
-
-
-def choices_of(folder: Path) -> dict[str, str]:
-    """The line on each choice of a group, by name; sub-folders too."""
-    files = sorted(folder.rglob("*.yaml"))
-    return {f.relative_to(folder).with_suffix("").as_posix(): _first_comment(f) for f in files}
-
-
-def _first_comment(file: Path) -> str:
-    with open(file, encoding="utf-8") as lines:
-        comments = (line[1:].strip() for line in lines if line.startswith("#") and "@package" not in line)
-        return next(comments, "")
 
 
 def _default(folder: Path, group: str) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from dlrun.commands.eval import own_data
-from dlrun.commands.stored import stored_overrides
-from dlrun.config import compose
+from dlrun.commands.evaluate import own_data
+from dlrun.config.compose import compose
 from dlrun.errors import Mistake
-from dlrun.evaluation.predictions import from_scores
-from dlrun.pictures import check_plots, draw
-from dlrun.trained import load
+from dlrun.plots.draw import check_plots, draw
+from dlrun.runs.load import load
+from dlrun.store.command_line import stored_overrides
+from dlrun.tasks.predictions import from_scores
 
 
 def plot(

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from dlrun.data.features import TablePreprocessing
+from dlrun.data.preprocessing.table import TablePreprocessing
 from dlrun.errors import Mistake
-from dlrun.folder import replacing
-from dlrun.trained import Trained, check_threshold, load
+from dlrun.fitted import Trained, check_threshold
+from dlrun.runs.load import load
+from dlrun.store.files import replacing
 
 
 def predict(

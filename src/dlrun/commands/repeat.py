@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 
-from dlrun.commands.stored import stored_overrides
-from dlrun.config import compose
+from dlrun.config.compose import compose
 from dlrun.errors import Mistake
-from dlrun.folder import RunFolder
-from dlrun.one_run import Job, run
+from dlrun.runs.recipe import Job
+from dlrun.runs.run import run
+from dlrun.store.command_line import stored_overrides
+from dlrun.store.folder import RunFolder
 from dlrun.sweeps.plan import has_parts
 
 SAME_BITS = ("model.safetensors", "history.csv", "predictions.csv")

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from dlrun.commands.entries import Entry, cell, columns_of, differing, judgement, rank, ranking_of, read_entries
 from dlrun.errors import Mistake
-from dlrun.evaluation.metrics import higher_is_better
-from dlrun.evaluation.table import number
-from dlrun.folder import RunFolder, write_whole, writing
-from dlrun.pictures import PICTURES
+from dlrun.plots.draw import PICTURES
+from dlrun.ranking.entries import Entry, cell, columns_of, differing, judgement, rank, ranking_of, read_entries
+from dlrun.runs.tables import number
+from dlrun.store.files import write_whole, writing
+from dlrun.store.folder import RunFolder
+from dlrun.tasks.metrics import higher_is_better
 
 MOST_CURVES = 10
 MOST_PICTURED = 20
@@ -101,7 +102,7 @@ def curves_of(named: list[tuple[str, Entry]]) -> str:
     metrics = [m for m in ("loss", "accuracy", "r2") if any(f"train/{m}" in h for h in histories.values())]
     if not metrics:
         return ""
-    from dlrun.evaluation.plots.training import runs_beside
+    from dlrun.plots.training import runs_beside
 
     drawn = io.StringIO()
     runs_beside(histories, metrics).savefig(drawn, format="svg")

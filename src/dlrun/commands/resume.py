@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dlrun.commands.stored import stored_overrides
-from dlrun.config import compose
+from dlrun.config.build import resolve
+from dlrun.config.compose import compose
 from dlrun.errors import Mistake
-from dlrun.folder import RunFolder, flatten
-from dlrun.one_run import Job, plain, run
-from dlrun.targets import resolve
+from dlrun.runs.conclude import plain
+from dlrun.runs.recipe import Job
+from dlrun.runs.run import run
+from dlrun.store.command_line import stored_overrides
+from dlrun.store.files import flatten
+from dlrun.store.folder import RunFolder
 from dlrun.training.trainer import Trainer
 
 CHANGEABLE = ("trainer.epochs", "trainer.max_minutes", "device", "quiet", "debug", "allow_targets")

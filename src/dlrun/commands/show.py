@@ -7,9 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from dlrun.commands.help import GROUPS, choices_of
+from dlrun.config.groups import GROUPS, choices_of, config_folder
 from dlrun.errors import Mistake, did_you_mean
-from dlrun.places import config_folder
 
 
 def show(choices: list[str]) -> int:

@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun.config import CrossValidation, Splits
+from dlrun.config.build import build, check_types
+from dlrun.config.schema import CrossValidation, Splits
 from dlrun.data.augment import Augment
-from dlrun.data.module import Data, Source, Spec, Split, take
+from dlrun.data.labels import check_quantities, encode_classes, infer_task, of_classes, to_tensor
+from dlrun.data.source import Source, take
+from dlrun.data.split import Data, Split
 from dlrun.data.splits import fewer_rows, limit_rows, split_rows
-from dlrun.data.targets import check_quantities, encode_classes, infer_task, of_classes, to_tensor
 from dlrun.errors import Mistake, did_you_mean
-from dlrun.targets import build, check_types
+from dlrun.tensors import Spec
 
 TABLE_KEYS = ("drop", "scale", "polynomial")  # ours, of every table that a function of scikit-learn returns
 RAW_ROWS = 100_000  # of a split with more, the rows before preprocessing are not kept
@@ -78,7 +80,7 @@ def load(node: DictConfig, allowed: tuple[str, ...]) -> Source:
     found = build(node, "data", is_source, allowed)
     if isinstance(found, Source):
         return found
-    from dlrun.data.tabular import from_arrays, from_bunch
+    from dlrun.data.sources.tabular import from_arrays, from_bunch
 
     if isinstance(found, tuple) and len(found) == 2:
         return from_arrays(*found, **table)
@@ -204,7 +206,7 @@ def _column(inputs, rows: np.ndarray, name: str, ordered: bool) -> np.ndarray:
             f"data.split: there is no column '{name}' among the inputs{did_you_mean(name, columns)} (to split by a "
             f"column and not to learn from it: data.columns={{{name}: ignore}})"
         )
-    from dlrun.data.columns import times_of
+    from dlrun.data.reading.columns import times_of
 
     column = inputs[name].iloc[rows]
     return times_of(column) if ordered else column.astype(str).to_numpy()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dlrun.config import CrossValidation, SplitPart, Splits
+from dlrun.config.schema import CrossValidation, SplitPart, Splits
 from dlrun.errors import Mistake
 
 

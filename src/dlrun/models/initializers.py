@@ -13,8 +13,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
+from dlrun.config.build import check_settings, resolve
 from dlrun.errors import Mistake, blame, choose, did_you_mean
-from dlrun.targets import check_settings, resolve
 
 KINDS = ("weights", "output", "recurrent", "embeddings", "biases")
 

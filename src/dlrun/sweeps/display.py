@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from dlrun.evaluation.table import number
-from dlrun.sweeps.launch import Outcome
+from dlrun.runs.tables import number
+from dlrun.sweeps.launchers.base import Outcome
 
 
 class Tally:

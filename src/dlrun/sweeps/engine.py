@@ -11,17 +11,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dlrun import environment
+from dlrun import runtime as environment
+from dlrun.config.build import resolve
 from dlrun.errors import Mistake, did_you_mean
-from dlrun.folder import RunFolder, finite, flatten
-from dlrun.one_run import Job, plain
+from dlrun.runs.conclude import plain
+from dlrun.runs.recipe import Job
+from dlrun.store.files import finite, flatten
+from dlrun.store.folder import RunFolder
 from dlrun.sweeps.display import choose_display
-from dlrun.sweeps.launch import Outcome, Task, is_launcher
-from dlrun.sweeps.pictures import draw_sweep
+from dlrun.sweeps.draw import draw_sweep
+from dlrun.sweeps.launchers.base import Outcome, Task, is_launcher
 from dlrun.sweeps.plan import Part
 from dlrun.sweeps.results import Setting, ranked_by, report, row_of
-from dlrun.sweeps.search import Pruning, Searcher
-from dlrun.targets import resolve
+from dlrun.sweeps.searchers.base import Searcher
+from dlrun.training.recorder import Pruning
 
 MAY_DIFFER = (  # between the config of a part and that of the same part before
     "jobs", "quiet", "debug", "plots", "device", "sweep_dir", "output_dir", "launcher._target_", "trainer.max_minutes",

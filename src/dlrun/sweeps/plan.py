@@ -10,9 +10,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun.config import Composer
+from dlrun.config.compose import Composer
 from dlrun.errors import Mistake
-from dlrun.one_run import Job
+from dlrun.runs.recipe import Job
 
 GRID_LIMIT = 100_000  # settings in a sweep; a longer one is a slip
 

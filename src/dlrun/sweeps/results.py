@@ -12,16 +12,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dlrun.evaluation.averages import average
-from dlrun.evaluation.metrics import higher_is_better
-from dlrun.evaluation.table import number
-from dlrun.folder import RunFolder, flatten
-from dlrun.one_run import Job, plain
-from dlrun.sweeps.launch import Outcome
-from dlrun.sweeps.pictures import draw_setting
+from dlrun.ranking.averages import average
+from dlrun.runs.conclude import plain
+from dlrun.runs.load import spec_of
+from dlrun.runs.recipe import Job
+from dlrun.runs.tables import number
+from dlrun.store.files import flatten
+from dlrun.store.folder import RunFolder
+from dlrun.sweeps.draw import draw_setting
+from dlrun.sweeps.launchers.base import Outcome
 from dlrun.sweeps.plan import Part, short
 from dlrun.sweeps.summary import average_history, out_of_fold, test_predictions
-from dlrun.trained import spec_of
+from dlrun.tasks.metrics import higher_is_better
 from dlrun.training.early_stopping import EarlyStopping
 
 NOT_OF_THE_RUN = ("launcher", "jobs", "sweep_dir", "sweeper")

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from dlrun.evaluation.metrics import compute
-from dlrun.evaluation.predictions import from_frame, read_csv
-from dlrun.folder import RunFolder
-from dlrun.trained import spec_of
+from dlrun.runs.load import spec_of
+from dlrun.store.folder import RunFolder
+from dlrun.tasks.metrics import compute
+from dlrun.tasks.predictions import from_frame, read_csv
 
 
 def average_history(folders: Iterable[RunFolder]) -> pd.DataFrame:

@@ -11,19 +11,23 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 
-from dlrun.config import Composer, explained, hydra, quote_literal
+from dlrun.config.build import build, resolve
+from dlrun.config.compose import Composer, hydra
+from dlrun.config.explain import explained
+from dlrun.config.grammar import quote_literal
+from dlrun.config.groups import config_folder
 from dlrun.errors import Mistake, did_you_mean
-from dlrun.evaluation.metrics import higher_is_better
-from dlrun.folder import RunFolder
-from dlrun.one_run import Job, Run, names_of, run
-from dlrun.parts import check_parts
-from dlrun.places import config_folder
+from dlrun.runs.assemble import check_parts
+from dlrun.runs.recipe import Job, Run, names_of
+from dlrun.runs.run import run
+from dlrun.store.folder import RunFolder
 from dlrun.sweeps.engine import Sweep
-from dlrun.sweeps.launch import is_launcher
+from dlrun.sweeps.launchers.base import is_launcher
 from dlrun.sweeps.plan import Part, check_plan, parts_of
 from dlrun.sweeps.results import candidates
-from dlrun.sweeps.search import Domain, Grid, Searcher, example_of, is_searcher, space_of
-from dlrun.targets import build, resolve
+from dlrun.sweeps.searchers.base import Domain, Searcher, example_of, is_searcher, space_of
+from dlrun.sweeps.searchers.grid import Grid
+from dlrun.tasks.metrics import higher_is_better
 
 CHECKED_AHEAD = 50  # jobs that are composed and checked before the first one starts
 

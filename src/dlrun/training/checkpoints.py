@@ -12,7 +12,8 @@ import torch
 from dlrun.errors import Mistake
 
 if TYPE_CHECKING:
-    from dlrun.training.trainer import Progress, Training
+    from dlrun.training.state import Progress
+    from dlrun.training.trainer import Training
 
 
 @dataclass

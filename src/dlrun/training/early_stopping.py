@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from dlrun.errors import Mistake, choose
-from dlrun.evaluation.metrics import higher_is_better
+from dlrun.tasks.metrics import higher_is_better
 
 
 @dataclass

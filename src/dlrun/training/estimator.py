@@ -13,9 +13,10 @@ import torch
 from sklearn.base import BaseEstimator, is_classifier
 from torch import Tensor
 
-from dlrun.data.module import Data, Split
+from dlrun.data.split import Data, Split
 from dlrun.errors import Mistake, blame
-from dlrun.training.trainer import Progress, Trainer, Training
+from dlrun.training.state import Progress
+from dlrun.training.trainer import Trainer, Training
 
 
 @dataclass

@@ -8,9 +8,9 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from dlrun.data.module import Spec
+from dlrun.config.build import build
 from dlrun.errors import Mistake, choose
-from dlrun.targets import build
+from dlrun.tensors import Spec
 
 TASK_LOSSES = {
     "regression": nn.MSELoss,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from dlrun.training.trainer import Progress
+from dlrun.training.state import Progress
 
 REFRESH_SECONDS = 0.1
 RATE_SECONDS = 2  # over which the rate is measured

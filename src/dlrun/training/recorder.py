@@ -8,11 +8,12 @@ from typing import Protocol
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from dlrun.folder import RunFolder, writing
+from dlrun.store.files import writing
+from dlrun.store.folder import RunFolder
 from dlrun.training.checkpoints import Timetable, to_bytes
 from dlrun.training.interruption import Interruption
+from dlrun.training.loggers.tensorboard import TensorBoard
 from dlrun.training.progress import Display
-from dlrun.training.tensorboard import TensorBoard
 from dlrun.training.trainer import Trainer, Training
 
 

@@ -10,9 +10,9 @@ from omegaconf import DictConfig
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from dlrun.config.build import build
 from dlrun.errors import Mistake, blame, choose
-from dlrun.evaluation.metrics import higher_is_better
-from dlrun.targets import build
+from dlrun.tasks.metrics import higher_is_better
 
 
 class InverseTimeDecay(LRScheduler):

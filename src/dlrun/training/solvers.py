@@ -10,10 +10,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from dlrun.data.module import Data
+from dlrun.data.split import Data
 from dlrun.errors import Mistake
 from dlrun.models.linear import Linear
-from dlrun.training.trainer import Progress, Trainer, Training
+from dlrun.training.state import Progress
+from dlrun.training.trainer import Trainer, Training
 
 
 @dataclass

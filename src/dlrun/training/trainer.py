@@ -15,16 +15,16 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from dlrun.data.ahead import ahead
-from dlrun.data.module import Data, Split
+from dlrun.data.reading.read_ahead import ahead
+from dlrun.data.split import Data, Split
 from dlrun.errors import Mistake
 from dlrun.models.summary import count_parameters, largest_values
 from dlrun.training.checkpoints import Every
 from dlrun.training.early_stopping import EarlyStopping, Stopper
 from dlrun.training.penalties import Regularizer
 from dlrun.training.schedules import Schedule
+from dlrun.training.state import Progress
 
-GROWN = 1e6  # a training loss that has grown so many times since the first epoch has diverged, finite or not
 GATHERED_VALUES = 2**20  # inputs that are put into order and turned into floats at once
 EVALUATED_ROWS = 1024  # the most rows that are evaluated at once,
 EVALUATED_VALUES = 2**22  # fewer where they become more values than these on their way, but a batch at least
@@ -41,39 +41,6 @@ class Learner:
     optimizer: torch.optim.Optimizer
     schedule: Schedule | None
     regularizer: Regularizer | None
-
-
-@dataclass
-class Progress:
-    """Where training stands, in plain numbers.
-
-    Attributes:
-        epoch: the epoch that is being trained, counted from 1; after training, the last one.
-        batch: batches of this epoch that have been seen.
-        step: optimizer steps taken.
-        epochs: epochs completed.
-        status: running, finished, diverged, pruned or interrupted.
-        best_epoch: the epoch whose weights are kept.
-        seconds: spent in `fit`.
-        lr: the learning rate of the last step.
-        first_loss, loss: of the training rows, in the first and in the last epoch.
-    """
-
-    epoch: int = 1
-    batch: int = 0
-    step: int = 0
-    epochs: int = 0
-    status: str = "running"
-    best_epoch: int = 0
-    seconds: float = 0.0
-    lr: float = 0.0
-    first_loss: float | None = None
-    loss: float | None = None
-
-    @property
-    def has_grown(self) -> bool:
-        """Whether the training loss ended far above where it began."""
-        return self.loss is not None and self.loss > GROWN * max(self.first_loss, 1.0)
 
 
 @dataclass

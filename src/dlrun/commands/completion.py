@@ -1,0 +1,29 @@
+"""What Hydra offers its users besides composing: showing the config, and completing names in the shell."""
+
+from __future__ import annotations
+
+import argparse
+
+from hydra.core.global_hydra import GlobalHydra
+
+from dlrun.config.compose import hydra
+from dlrun.config.grammar import quote_literal
+from dlrun.errors import Mistake
+
+
+def show_config(options: argparse.Namespace) -> int:
+    """`--cfg job|hydra|all`, with `--package` and `--resolve`: print the composed config."""
+    with hydra(options.config_dir) as extra:
+        overrides = [quote_literal(override) for override in options.overrides] + extra
+        GlobalHydra.instance().hydra.show_cfg("config", overrides, options.cfg, options.package, options.resolve)
+    return 0
+
+
+def complete(options: argparse.Namespace) -> int:
+    """`-sc install=bash|zsh|fish`, `uninstall=…` or `query=…`: what the shell asks for."""
+    with hydra(options.config_dir):
+        try:
+            GlobalHydra.instance().hydra.shell_completion("config", options.overrides)
+        except ValueError as error:
+            raise Mistake(f"-sc: {' '.join(str(error).split())}") from error
+    return 0

@@ -1,0 +1,1 @@
+"""What was asked: the schema of the keys, composing with Hydra, and objects from config nodes."""

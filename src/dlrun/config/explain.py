@@ -1,0 +1,77 @@
+"""Hydra's and OmegaConf's exceptions as one line each."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import fields
+
+import yaml
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from dlrun.config.groups import config_folder
+from dlrun.config.schema import Config
+from dlrun.errors import Mistake, did_you_mean, one_line
+
+
+@contextmanager
+def explained():
+    """Turn Hydra's and OmegaConf's exceptions into one line each."""
+    try:
+        yield
+    except MissingConfigException as error:
+        raise Mistake(_explain_missing(error)) from error
+    except OverrideParseException as error:
+        raise Mistake(_explain_parse(error)) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise Mistake(_explain(error)) from error
+    except yaml.YAMLError as error:
+        raise Mistake(f"a config file is no YAML: {one_line(error)}") from error
+    except ValueError as error:  # Hydra's own, of a group that is given no name
+        raise Mistake(one_line(str(error).split(": Override(")[0])) from error
+
+
+def _explain_missing(error: MissingConfigException) -> str:
+    group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    if not error.options:
+        return one_line(str(error).split("Config search path")[0])
+    if not name:
+        return f"{group}: name a choice: {', '.join(error.options)}"
+    return f"{group}: '{name}' is not one of {', '.join(error.options)}{did_you_mean(name, error.options)}"
+
+
+def _explain_parse(error: OverrideParseException) -> str:
+    said = one_line(str(error).split("See https")[0])
+    if "EQUAL" in said and "=" not in error.override:
+        return f"'{error.override}' is neither an option nor of the form key=value (dlrun --help lists them)"
+    return f"{said} (quote what is text: \"{error.override.partition('=')[0]}='…'\")"
+
+
+def _explain(error: Exception) -> str:
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    said = one_line(str(error).split("See https")[0])
+    if not isinstance(cause, OmegaConfBaseException):
+        return _explain_hydra(said)
+    key = cause.full_key or ""
+    reason = str(cause.msg or cause).splitlines()[0] if str(cause) else said
+    if isinstance(cause, AttributeError | KeyError) or "not in struct" in reason:
+        parent = cause.parent_node
+        known = [k for k in parent if k not in ("hydra", "_target_")] if isinstance(parent, DictConfig) else []
+        where = f" (here: {', '.join(map(str, known))})" if known else ""
+        return f"{key}: there is no such key{did_you_mean(key.rpartition('.')[2], known)}{where}"
+    return f"{key}: {one_line(reason)}" if key and key not in reason else one_line(reason)
+
+
+def _explain_hydra(said: str) -> str:
+    ambiguous = re.match(r"Ambiguous value for argument '([^=]+)=(.*?)' 1\.", said)
+    if ambiguous:
+        key, value = ambiguous.groups()
+        return f"{key}={value}: several values; add -m to run one after the other, or write a list: {key}=[{value}]"
+    unknown_group = re.match(r"Could not override '([^']+)'. No match in the defaults list", said)
+    if unknown_group:
+        name = unknown_group.group(1).partition("@")[0]
+        groups = [p.name for p in config_folder().iterdir() if p.is_dir()] + [f.name for f in fields(Config)]
+        return f"{name}: there is no such key{did_you_mean(name, groups)}"
+    return said

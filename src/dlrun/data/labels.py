@@ -1,0 +1,140 @@
+"""The task, and targets as tensors: labels to class indices, quantities standardised where asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dlrun.data.source import Source
+from dlrun.errors import Mistake, choose
+from dlrun.tensors import TASKS
+
+MAX_CLASSES_OF_NUMBERS = 20
+
+
+def infer_task(source: Source, named: str | None) -> tuple[str, str | None]:
+    """The task and, where it was inferred, a line that says why.
+
+    Numbers with more than 20 different values, or with fractions, are quantities; anything else is classes.
+
+    Raises:
+        Mistake: `named` is no task.
+    """
+    if named is not None:
+        choose(named, dict.fromkeys(TASKS), "data.task")
+        several = source.targets.ndim == 2 and source.targets.shape[1] > 1
+        if named in ("binary", "multiclass") and several:
+            raise Mistake(f"data.task: {named} has one target, not {source.targets.shape[1]}; name one in data.target")
+        if named == "multilabel" and not is_labels(source.targets):
+            raise Mistake("data.task: multilabel needs targets of 0 and 1 only")
+        return named, None
+    values = source.targets
+    if values.ndim == 2 and values.shape[1] > 1:
+        task = "multilabel" if is_labels(values) else "regression"
+        return task, f"task: {task} (several targets)"
+    if source.class_names is not None:
+        return ("binary" if len(source.class_names) == 2 else "multiclass"), None
+    is_number = np.issubdtype(values.dtype, np.number)
+    distinct = np.unique(values if is_number else values.astype(str))
+    fractions = is_number and not np.equal(np.mod(distinct, 1), 0).all()
+    if is_number and (fractions or len(distinct) > MAX_CLASSES_OF_NUMBERS):
+        return "regression", f"task: regression (the target has {len(distinct)} different numbers)"
+    task = "binary" if len(distinct) == 2 else "multiclass"
+    return task, f"task: {task} (the target has {len(distinct)} different values)"
+
+
+def is_labels(values: np.ndarray) -> bool:
+    """Whether all values are 0 or 1 (or False or True)."""
+    return all(value in (0, 1) for value in np.asarray(values).ravel().tolist())
+
+
+def encode_classes(source: Source) -> tuple[np.ndarray, list[str]]:
+    """(n,) class indices and the class names: the source's own, or the sorted labels.
+
+    Raises:
+        Mistake: fewer than two classes.
+    """
+    if source.class_names is not None:
+        return source.targets.astype(np.int64).ravel(), source.class_names
+    labels, indices = np.unique(source.targets.ravel().astype(str), return_inverse=True)
+    if np.issubdtype(source.targets.dtype, np.number):
+        numbers, indices = np.unique(source.targets.ravel(), return_inverse=True)
+        labels = [class_name(x) for x in numbers]
+    if len(labels) < 2:
+        raise Mistake(f"data.target: there is one class only ('{labels[0]}'); nothing can be learned from that")
+    return indices.astype(np.int64), [str(label) for label in labels]
+
+
+def of_classes(source: Source, task: str | None, classes: list[str] | None, positive: object) -> Source:
+    """`source` with the rows of some classes only (`data.classes`), or with one class against the rest
+    (`data.positive`).
+
+    Raises:
+        Mistake: the target is a quantity, there is no such class, or fewer than two of them.
+    """
+    if classes is None and positive is None:
+        return source
+    key = "data.classes" if positive is None else "data.positive"
+    if infer_task(source, task)[0] not in ("binary", "multiclass"):
+        raise Mistake(f"{key}: the target is no class; leave it null")
+    values, names = encode_classes(source)
+    if classes is not None:
+        indices = [choose(class_name(name), {n: i for i, n in enumerate(names)}, "data.classes") for name in classes]
+        if len(set(indices)) < 2:
+            raise Mistake(f"data.classes: {classes}: at least two classes are needed")
+        kept = np.flatnonzero(np.isin(values, indices))
+        indices = sorted(indices)
+        fewer = source.only(kept)
+        for name, rows in fewer.given.items():
+            if not len(rows):
+                raise Mistake(f"data.classes: none of the {name} rows is of these classes")
+        source = replace(
+            fewer,
+            targets=np.searchsorted(indices, values[kept]),
+            class_names=[names[i] for i in indices],
+            notes=[*source.notes, f"{len(kept):,} of {len(source):,} rows are of the classes asked for"],
+        )
+        values, names = source.targets, source.class_names
+    if positive is not None:
+        index = choose(class_name(positive), {n: i for i, n in enumerate(names)}, "data.positive")
+        targets = (values == index).astype(np.int64)
+        source = replace(source, targets=targets, class_names=[f"not {names[index]}", names[index]])
+    return source
+
+
+def class_name(value: object) -> str:
+    """The name of the class that a target value stands for: 3.0 is "3"."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def check_quantities(source: Source) -> np.ndarray:
+    """(n, k) float64 targets.
+
+    Raises:
+        Mistake: text, infinities, or one value only.
+    """
+    names = source.target_names or ["target"]
+    try:
+        values = source.targets.astype(np.float64).reshape(len(source), -1)
+    except (ValueError, TypeError) as error:
+        several = len(names) > 1
+        hint = (
+            "several targets must be numbers, or labels of 0 and 1" if several else "for classes, data.task=multiclass"
+        )
+        raise Mistake(f"data.target: {', '.join(names)}: text cannot be a quantity ({error}); {hint}") from error
+    if not np.isfinite(values).all():
+        raise Mistake(f"data.target: '{names[0]}' has infinite or missing values")
+    for name, column in zip(names, values.T, strict=False):
+        if np.ptp(column) == 0:
+            raise Mistake(f"data.target: '{name}' has one value only ({column[0]:g}); nothing can be learned from that")
+    return values
+
+
+def to_tensor(task: str, values: np.ndarray, dtype: torch.dtype) -> Tensor:
+    """Targets in the shape of the contract: (n,) int64, or (n, 1) and (n, k) as `dtype`."""
+    if task == "multiclass":
+        return torch.from_numpy(values.astype(np.int64))
+    return torch.from_numpy(values.reshape(len(values), -1).astype(np.float64)).to(dtype)

@@ -1,0 +1,64 @@
+"""Windows of characters for a model of the next character."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from dlrun.data.transforms import as_tokens
+from dlrun.errors import Mistake
+
+
+class CharacterPreprocessing:
+    """Characters are ids already; every window is full, so none of them stands for padding.
+
+    Args:
+        alphabet: the character of each id; `end` is that of a line.
+        beginnings: the windows that lines begin with, and how many lines do: what new lines may begin with.
+    """
+
+    fits_all_rows = False
+    transform = staticmethod(as_tokens)
+
+    def __init__(self, alphabet: list[str], beginnings: dict[str, int]):
+        self.alphabet = alphabet
+        self.beginnings = beginnings
+        self.vocabulary = len(alphabet)
+        self.feature_names: list[str] = []
+
+    def fit(self, inputs: np.ndarray) -> CharacterPreprocessing:
+        """Nothing is learned from the rows."""
+        return self
+
+    def apply(self, inputs: np.ndarray) -> Tensor:
+        """(n, window) int64."""
+        return torch.from_numpy(inputs)
+
+    def inputs_of(self, given: pd.DataFrame | np.ndarray) -> np.ndarray:
+        """Windows of ids (n, window)."""
+        return np.asarray(given, dtype=np.int64)
+
+    def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+        """A model of the next character goes on with lines; it does not judge files.
+
+        Raises:
+            Mistake: always.
+        """
+        raise Mistake("predict: this run is a model of the next character; dlrun generate writes lines with it")
+
+    def describe(self) -> dict:
+        """What `preprocessing.json` records."""
+        return {"kind": "characters", "alphabet": self.alphabet, "beginnings": self.beginnings}
+
+    @classmethod
+    def restore(cls, described: dict, _nothing: None) -> CharacterPreprocessing:
+        """From what `describe` gave."""
+        return cls(described["alphabet"], described["beginnings"])
+
+    def fitted(self) -> None:
+        """Nothing was learned from the rows."""

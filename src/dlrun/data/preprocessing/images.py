@@ -1,0 +1,135 @@
+"""Images: stored as bytes, scaled batch by batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    import pandas as pd
+from dlrun.data.reading.arrays import load_array
+from dlrun.data.reading.image_files import ImageFiles, decode
+from dlrun.data.transforms import Pixels
+from dlrun.errors import Mistake, choose
+
+IMAGES_AT_ONCE = 1000
+VALUES_AT_ONCE = 2**22  # pixels that are summed at once
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+
+
+class ImagePreprocessing:
+    """Images stay bytes; each batch is turned into floats on its way into the network.
+
+    Args:
+        largest: the largest value that a pixel can have.
+        scale: `unit` divides by it, `standard` standardises each pixel over the training rows, `none` leaves all as is.
+
+    Raises:
+        Mistake: an unknown scale.
+    """
+
+    fits_all_rows = False
+    vocabulary = None
+
+    def __init__(self, largest: float, scale: str = "unit"):
+        choose(scale, dict.fromkeys(("unit", "standard", "none")), "data.scale")
+        self.largest, self.scale = largest, scale
+        self.transform = Pixels(largest if scale == "unit" else 1.0)
+        self.feature_names: list[str] = []
+
+    def fit(self, inputs: np.ndarray | ImageFiles) -> ImagePreprocessing:
+        """Learn the mean and deviation of each pixel, under `standard`; else nothing is learned."""
+        if self.scale == "standard":
+            mean, deviation = _mean_and_deviation(inputs)
+            self.transform = Pixels(1.0, mean, deviation.where(deviation > 0, 1.0))
+        return self
+
+    def apply(self, inputs: np.ndarray | ImageFiles) -> Tensor | ImageFiles:
+        """(n, channels, height, width) uint8, unchanged."""
+        return inputs if isinstance(inputs, ImageFiles) else torch.from_numpy(np.ascontiguousarray(inputs))
+
+    def inputs_of(self, given: np.ndarray) -> np.ndarray:
+        """Images (n, channels, height, width), or grey ones (n, height, width), of bytes on the run's scale.
+
+        Raises:
+            Mistake: another shape, or values that are no bytes.
+        """
+        images = np.asarray(given)
+        images = images[:, None] if images.ndim == 3 else images
+        if images.ndim != 4 or images.dtype != np.uint8:
+            raise Mistake(
+                "input: images are arrays (n, channels, height, width) of uint8, "
+                f"not {np.shape(given)} of {images.dtype}"
+            )
+        return images
+
+    def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+        """An image, the images in a folder (and its sub-folders), or an array in a .npy file, some at a time.
+
+        Images are made grey, and of the size, that the run was trained on.
+
+        Raises:
+            Mistake: no image there, or one that cannot be read.
+        """
+        import pandas as pd
+
+        if path.suffix == ".npy":
+            images = self.inputs_of(load_array(path))
+            for start in range(0, len(images), IMAGES_AT_ONCE):
+                chunk = images[start : start + IMAGES_AT_ONCE]
+                yield pd.DataFrame({"row": range(start, start + len(chunk))}), chunk
+            return
+        files = sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES) if path.is_dir() else [path]
+        if not files:
+            raise Mistake(f"input: there is no image in {path}")
+        size, grey = list(input_shape[1:]), input_shape[0] == 1
+        for start in range(0, len(files), IMAGES_AT_ONCE):
+            chunk = files[start : start + IMAGES_AT_ONCE]
+            decoded = [decode(file, size, grey) for file in chunk]
+            if any(image is None for image in decoded):
+                broken = next(file for file, image in zip(chunk, decoded, strict=True) if image is None)
+                raise Mistake(f"input: {broken} is no image that can be read")
+            images = np.stack(decoded)
+            if self.largest != 255:
+                images = np.rint(images * (self.largest / 255)).astype(np.uint8)
+            yield pd.DataFrame({"file": map(str, chunk)}), images
+
+    def describe(self) -> dict:
+        """What `preprocessing.json` records."""
+        described = {"kind": "images", "largest": self.largest, "scale": self.scale}
+        if self.scale == "standard":
+            described |= {"mean": self.transform.mean.tolist(), "deviation": self.transform.deviation.tolist()}
+        return described
+
+    @classmethod
+    def restore(cls, described: dict, _nothing: None) -> ImagePreprocessing:
+        """From what `describe` gave."""
+        if "largest" not in described:  # as it was written before pixels could be scaled in several ways
+            return cls(described["scale"])
+        found = cls(described["largest"], described["scale"])
+        if found.scale == "standard":
+            mean, deviation = (torch.tensor(described[n], dtype=torch.float64) for n in ("mean", "deviation"))
+            found.transform = Pixels(1.0, mean, deviation)
+        return found
+
+    def fitted(self) -> None:
+        """There is nothing beyond `describe`."""
+
+
+def _mean_and_deviation(images: np.ndarray | ImageFiles) -> tuple[Tensor, Tensor]:
+    """Of each pixel over all images of bytes, as float64 (channels, height, width), from sums that are exact."""
+    n, at_once = len(images), max(1, VALUES_AT_ONCE // math.prod(images.shape[1:]))
+    chunks = torch.arange(n).split(at_once)
+    total, squares = np.zeros(images.shape[1:], np.int64), np.zeros(images.shape[1:], np.int64)
+    read = images.batches(chunks) if isinstance(images, ImageFiles) else (images[rows.numpy()] for rows in chunks)
+    for chunk in read:
+        values = np.asarray(chunk).astype(np.int64)
+        total += values.sum(axis=0)
+        squares += (values * values).sum(axis=0)
+    return torch.from_numpy(total / n), torch.from_numpy(np.sqrt((n * squares - total * total) / n**2))

@@ -1,0 +1,227 @@
+"""From the columns of a table to features: fitted on the training rows only, applied again by predict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from dlrun.data.reading.columns import category_texts, date_format, numbers_of
+from dlrun.data.reading.tables import as_values, read_rows
+from dlrun.data.transforms import as_float
+from dlrun.errors import Mistake, choose, did_you_mean
+
+SCALES = ("standard", "standard_all_rows", "none")
+
+
+class TablePreprocessing:
+    """Columns to features: numbers imputed by the median and scaled, categories one-hot, by a ColumnTransformer.
+
+    Args:
+        kinds: kind by column: numeric, boolean, date, category, plain (taken as it is) or ignore.
+        max_categories: categories of a column that get an input of their own; rarer and unseen ones share one.
+        scale: `standard` (mean 0, deviation 1 over the training rows), `standard_all_rows` (over all rows, test rows
+            included, as some courses do), `none`, or divisors by column: {sqft: 1000}; the others stay as they are.
+        polynomial: the numeric columns are replaced by their polynomial features up to this degree, computed and
+            scaled in float64; None: as they are.
+
+    Raises:
+        Mistake: fewer than two categories, an unknown scale, a divisor of 0 or of no numeric column, a degree below 1.
+    """
+
+    transform = staticmethod(as_float)
+    vocabulary = None
+
+    def __init__(
+        self,
+        kinds: dict[str, str],
+        max_categories: int = 30,
+        scale: str | dict[str, float] = "standard",
+        polynomial: int | None = None,
+    ):
+        if isinstance(scale, dict):
+            for column, divisor in scale.items():
+                if kinds.get(column) != "numeric":
+                    near = did_you_mean(column, [c for c in kinds if kinds[c] == "numeric"])
+                    hint = f" (it is {kinds[column]}; data.columns={{{column}: numeric}}?)" if column in kinds else near
+                    raise Mistake(f"data.scale: there is no numeric column '{column}'{hint}")
+                check_divisor(column, divisor)
+        else:
+            choose(scale, dict.fromkeys(SCALES), "data.scale")
+        if max_categories < 2:
+            raise Mistake(f"data.max_categories is {max_categories}: it must be at least 2")
+        if polynomial is not None and polynomial < 1:
+            raise Mistake(f"data.polynomial is {polynomial}: it must be at least 1, or null")
+        self.kinds = kinds
+        self.max_categories = max_categories
+        self.scale = scale
+        self.polynomial = polynomial
+        self.transformer = None
+        self.date_formats: dict[str, str | None] = {}
+        self.feature_names: list[str] = []
+
+    @property
+    def fits_all_rows(self) -> bool:
+        """Whether the config asks for a scaler that has seen the test rows too."""
+        return self.scale == "standard_all_rows"
+
+    def fit(self, inputs: pd.DataFrame) -> TablePreprocessing:
+        """Learn medians, means, deviations and categories from the training rows `inputs`.
+
+        Raises:
+            Mistake: a column without a single value in the training rows.
+        """
+        from sklearn.compose import ColumnTransformer
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
+
+        self.date_formats = {
+            c: date_format(inputs[c].dropna().astype(str)) for c in self._columns("date") if not _is_datetime(inputs[c])
+        }
+        for column, written in self.date_formats.items():
+            if written is None:
+                raise Mistake(
+                    f"data: column '{column}' holds no dates of one format with a year; ignore it, or take it "
+                    f"as a category: data.columns={{{column}: category}}"
+                )
+        clean = self._clean(inputs)
+        empty = [str(c) for c in clean.columns if clean[c].isna().all()]
+        if empty:
+            raise Mistake(
+                f"data: column '{empty[0]}' has no {self.kinds.get(empty[0], 'date')} value in any training row; leave "
+                f"it out: data.columns={{{empty[0]}: ignore}}"
+            )
+        numeric = [c for c in clean.columns if c not in [*self._columns("category"), *self._columns("plain")]]
+        steps = [SimpleImputer(strategy="median")]
+        if self.polynomial:
+            steps.append(PolynomialFeatures(self.polynomial, include_bias=False))
+        if self.scale in ("standard", "standard_all_rows"):
+            steps.append(StandardScaler())
+        onehot = OneHotEncoder(
+            handle_unknown="infrequent_if_exist", max_categories=self.max_categories, sparse_output=False
+        )
+        parts = [
+            ("numeric", make_pipeline(*steps), numeric),
+            (
+                "category",
+                make_pipeline(SimpleImputer(strategy="constant", fill_value="missing"), onehot),
+                self._columns("category"),
+            ),
+            ("plain", "passthrough", self._columns("plain")),
+        ]
+        self.transformer = ColumnTransformer([p for p in parts if p[2]]).fit(clean)
+        full = [str(name) for name in self.transformer.get_feature_names_out()]  # with the part: numeric__area
+        short = [name.partition("__")[2] for name in full]
+        self.feature_names = short if len(set(short)) == len(short) else full
+        return self
+
+    def apply(self, inputs: pd.DataFrame) -> Tensor:
+        """(n, features) float64.
+
+        Raises:
+            Mistake: a column that the run was trained on is missing.
+        """
+        for column in self.kinds:
+            if self.kinds[column] != "ignore" and column not in inputs.columns:
+                raise Mistake(f"data: column '{column}' is missing{did_you_mean(column, inputs.columns)}")
+        features = np.asarray(self.transformer.transform(self._clean(inputs)), dtype=np.float64)
+        return torch.from_numpy(np.ascontiguousarray(features))
+
+    def inputs_of(self, given: pd.DataFrame | np.ndarray) -> pd.DataFrame:
+        """A table, or an array (n, columns) in the order of the table's columns.
+
+        Raises:
+            Mistake: an array with another number of columns.
+        """
+        if isinstance(given, pd.DataFrame):
+            return given
+        used = [column for column, kind in self.kinds.items() if kind != "ignore"]
+        if np.ndim(given) != 2 or np.shape(given)[1] != len(used):
+            raise Mistake(
+                f"input: an array of {len(used)} columns is needed ({', '.join(used)}), not {np.shape(given)}"
+            )
+        return pd.DataFrame(np.asarray(given), columns=used)
+
+    def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+        """The rows of a table, or of an array in a .npy file, some thousands at a time."""
+        for frame in read_rows(path, self.inputs_of):
+            yield frame, as_values(frame)
+
+    def surprises(self, inputs: pd.DataFrame) -> dict[str, int]:
+        """By column, how many values are there but of no use: no number, no date, or a category never trained on."""
+        clean, found = self._clean(inputs), {}
+        known = dict(zip(self._columns("category"), self._categories(), strict=True))
+        for column, kind in self.kinds.items():
+            if kind == "ignore" or column not in inputs:
+                continue
+            if kind == "category":
+                odd = inputs[column].notna() & ~clean[column].isin(known[column])
+            else:
+                odd = inputs[column].notna() & clean[f"{column} year" if kind == "date" else column].isna()
+            if odd.any():
+                found[column] = int(odd.sum())
+        return found
+
+    def describe(self) -> dict:
+        """What `preprocessing.json` records; the fitted transformer goes into `preprocessing.skops`."""
+        return {
+            "kind": "table",
+            "columns": self.kinds,
+            "max_categories": self.max_categories,
+            "date_formats": self.date_formats,
+            "scale": self.scale,
+            "polynomial": self.polynomial,
+            "features": self.feature_names,
+        }
+
+    def fitted(self) -> bytes:
+        """The fitted ColumnTransformer, as skops writes it (no pickle)."""
+        import skops.io
+
+        return skops.io.dumps(self.transformer)
+
+    @classmethod
+    def restore(cls, described: dict, transformer) -> TablePreprocessing:
+        """As it was fitted: from what `describe` gave, and the transformer of `fitted`."""
+        found = cls(described["columns"], described["max_categories"], described["scale"], described["polynomial"])
+        found.date_formats, found.feature_names = described["date_formats"], described["features"]
+        found.transformer = transformer
+        return found
+
+    def _categories(self) -> list[np.ndarray]:
+        """The categories that were trained on, by category column."""
+        if not self._columns("category"):
+            return []
+        return self.transformer.named_transformers_["category"][-1].categories_
+
+    def _columns(self, kind: str) -> list[str]:
+        return [column for column in self.kinds if self.kinds[column] == kind]
+
+    def _clean(self, inputs: pd.DataFrame) -> pd.DataFrame:
+        """One float column per number, object columns of text (None where missing) for categories."""
+        divisors = self.scale if isinstance(self.scale, dict) else {}
+        columns = []
+        for column, kind in self.kinds.items():
+            if kind == "category":
+                columns.append(category_texts(inputs[column]))
+            elif kind == "plain":
+                columns.append(pd.to_numeric(inputs[column], errors="coerce"))
+            elif kind != "ignore":
+                found = numbers_of(inputs[column], kind, self.date_formats.get(column))
+                columns.append(found / divisors.get(column, 1))
+        return pd.concat(columns, axis=1)
+
+
+def check_divisor(column: str, divisor: object) -> None:
+    """Refuse, by a Mistake, to divide a column by what is no number, or 0."""
+    if isinstance(divisor, bool) or not isinstance(divisor, int | float) or not divisor:
+        raise Mistake(f"data.scale.{column} is {divisor}: it must be a number other than 0")
+
+
+def _is_datetime(column: pd.Series) -> bool:
+    return pd.api.types.is_datetime64_any_dtype(column)

@@ -1,0 +1,176 @@
+"""Texts: bags of words, TF-IDF, counts of patterns, or sequences of token ids."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from dlrun.data.reading.tables import read_rows
+from dlrun.data.transforms import as_float, as_tokens
+from dlrun.errors import Mistake, choose, did_you_mean, one_line
+
+PUNCTUATION = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))  # what Keras's Tokenizer drops
+PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
+
+
+def tokenize(text: str) -> list[str]:
+    """Words in lower case, without punctuation."""
+    return text.lower().translate(PUNCTUATION).split()
+
+
+class TextPreprocessing:
+    """Texts to features or to token ids. The vocabulary is that of the training rows.
+
+    Args:
+        column: that the texts stand in, where they come from a table.
+        represent: `bag` (counts of words) or `tfidf`, by scikit-learn's vectorizers, `patterns` (how often each of the
+            patterns is found), or `tokens`: ids in order, 0 for padding, 1 for unknown words, then the words, the most
+            frequent first.
+        patterns: regular expressions by the name of the feature: {digits: "[0-9]"}; for `patterns`.
+        words: the largest vocabulary.
+        stop_words: `english` leaves the commonest words out of bag and tfidf.
+        length: tokens in a row, the last ones of longer texts; None: the longest of the training rows.
+        pad: where shorter texts are padded: `front` or `behind`.
+
+    Raises:
+        Mistake: an unknown representation or place, a number below 1, or a pattern that is no regular expression.
+    """
+
+    fits_all_rows = False
+
+    def __init__(
+        self,
+        column: str,
+        represent: str,
+        words: int,
+        stop_words: str | None,
+        length: int | None,
+        pad: str,
+        patterns: dict[str, str] | None = None,
+    ):
+        choose(represent, dict.fromkeys(("bag", "tfidf", "tokens", "patterns")), "data.represent")
+        if (represent == "patterns") != bool(patterns):
+            raise Mistake("data.patterns: goes with data.represent=patterns: {digits: '[0-9]'}")
+        for name, pattern in (patterns or {}).items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise Mistake(f"data.patterns.{name}: '{pattern}' is no regular expression ({error})") from error
+        choose(pad, dict.fromkeys(("front", "behind")), "data.pad")
+        if stop_words not in (None, "english"):
+            raise Mistake(f"data.stop_words: '{stop_words}' is neither english nor null")
+        for name, value in (("words", words), ("length", length)):
+            if value is not None and value < 1:
+                raise Mistake(f"data.{name} is {value}: it must be at least 1")
+        self.column, self.patterns = column, patterns or {}
+        self.represent, self.words, self.stop_words, self.length, self.pad = represent, words, stop_words, length, pad
+        self.vectorizer = None
+        self.ids: dict[str, int] = {}
+        self.feature_names: list[str] = list(self.patterns)
+        self.vocabulary: int | None = None
+        self.transform = as_tokens if represent == "tokens" else as_float
+
+    def fit(self, inputs: np.ndarray) -> TextPreprocessing:
+        """Learn the vocabulary from the training texts.
+
+        Raises:
+            Mistake: there is not one word.
+        """
+        if self.represent == "tokens":
+            counts = Counter(word for text in inputs for word in tokenize(text))
+            ordered = sorted(counts, key=lambda word: (-counts[word], word))[: self.words]
+            self.ids = {word: i for i, word in enumerate(ordered, FIRST_WORD)}
+            self.vocabulary = FIRST_WORD + len(ordered)
+            self.length = self.length or max(1, max(len(tokenize(text)) for text in inputs))
+            return self
+        if self.represent == "patterns":
+            return self
+        from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+
+        vectorizer = CountVectorizer if self.represent == "bag" else TfidfVectorizer
+        try:
+            self.vectorizer = vectorizer(max_features=self.words, stop_words=self.stop_words).fit(inputs)
+        except ValueError as error:
+            raise Mistake(f"data.text: {one_line(error)}") from error
+        self.feature_names = [str(name) for name in self.vectorizer.get_feature_names_out()]
+        return self
+
+    def apply(self, inputs: np.ndarray) -> Tensor:
+        """(n, words) float32 for bag and tfidf, (n, patterns) likewise, (n, length) int64 for tokens."""
+        if self.represent == "patterns":
+            texts = pd.Series(inputs, dtype=object)
+            counts = [texts.str.count(pattern) for pattern in self.patterns.values()]
+            return torch.from_numpy(np.stack(counts, axis=1).astype(np.float32))
+        if self.represent != "tokens":
+            return torch.from_numpy(self.vectorizer.transform(inputs).astype(np.float32).toarray())
+        rows = torch.full((len(inputs), self.length), PADDING, dtype=torch.int64)
+        for row, text in zip(rows, inputs, strict=True):
+            found = [self.ids.get(word, UNKNOWN) for word in tokenize(text)][-self.length :]
+            if found:
+                place = slice(0, len(found)) if self.pad == "behind" else slice(self.length - len(found), None)
+                row[place] = torch.tensor(found)
+        return rows
+
+    def inputs_of(self, given: pd.DataFrame | np.ndarray) -> np.ndarray:
+        """Texts, or a table with the column that the run was trained on.
+
+        Raises:
+            Mistake: the table lacks it.
+        """
+        if not isinstance(given, pd.DataFrame):
+            return np.asarray(given, dtype=object)
+        if self.column not in given.columns:
+            raise Mistake(f"input: there is no column '{self.column}'{did_you_mean(self.column, given.columns)}")
+        return given[self.column].astype(object).fillna("").astype(str).to_numpy(dtype=object)
+
+    def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+        """The rows of a table, or the lines of a .txt file, some thousands at a time."""
+        if path.suffix == ".txt":
+            lines = path.read_text(encoding="utf-8").splitlines()
+            yield pd.DataFrame({self.column: lines}), np.array(lines, dtype=object)
+            return
+        for frame in read_rows(path):
+            yield frame, self.inputs_of(frame)
+
+    def describe(self) -> dict:
+        """What `preprocessing.json` records; a fitted vectorizer goes into `preprocessing.skops`."""
+        return {
+            "kind": "text",
+            "column": self.column,
+            "represent": self.represent,
+            "words": list(self.ids),
+            "patterns": self.patterns,
+            "length": self.length,
+            "pad": self.pad,
+        }
+
+    @classmethod
+    def restore(cls, described: dict, vectorizer) -> TextPreprocessing:
+        """As it was fitted: from what `describe` gave, and the vectorizer of `fitted`, if any."""
+        words = described["words"]
+        found = cls(described["column"], described["represent"], len(words) or 1, None, described["length"],
+                    described["pad"], described.get("patterns"))  # fmt: skip
+        found.vectorizer = vectorizer
+        if found.represent == "patterns":
+            return found
+        if vectorizer is None:
+            found.ids = {word: i for i, word in enumerate(words, FIRST_WORD)}
+            found.vocabulary = FIRST_WORD + len(words)
+        else:
+            found.feature_names = [str(name) for name in vectorizer.get_feature_names_out()]
+        return found
+
+    def fitted(self) -> bytes | None:
+        """The fitted vectorizer, as skops writes it (no pickle); None for tokens and patterns."""
+        if self.vectorizer is None:
+            return None
+        import skops.io
+
+        return skops.io.dumps(self.vectorizer)

@@ -1,0 +1,1 @@
+"""Files: tables, columns, arrays, images, downloads, and the cache of what has been decoded."""

@@ -1,0 +1,123 @@
+"""What travels between the data room and the others: the source as decoded, the splits, and the spec of both."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dlrun.data.source import Preprocessing
+from dlrun.data.transforms import as_float
+from dlrun.errors import Mistake
+from dlrun.tensors import Spec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dlrun.data.reading.image_files import ImageFiles
+
+
+@dataclass
+class Split:
+    """Rows to learn from or to be judged by.
+
+    Attributes:
+        inputs: (n, *input_shape), as stored (bytes for images), or in their files, where they do not fit in memory.
+        targets: (n,) int64 for multiclass, (n, 1) 0/1 for binary, (n, k) otherwise.
+        row_numbers: (n,) each row's number in its source.
+        truth: regression: (n, k) targets as the source has them, in their own units and float64.
+        transform: what turns a batch of stored inputs into what the network reads: `transform(inputs, dtype)`.
+        naive: series: the scores (n, outputs) of the forecast "as the last value".
+        augment: training rows: what distorts a batch that is ready for the network, batch by batch; or None.
+        raw: tables and texts that are not too long: the rows as they were before preprocessing, for pictures.
+        times: series with times: that of each row's target.
+    """
+
+    inputs: Tensor | ImageFiles
+    targets: Tensor
+    row_numbers: np.ndarray
+    truth: np.ndarray | None = None
+    transform: Callable[[Tensor, torch.dtype], Tensor] = as_float
+    augment: Callable[[Tensor], Tensor] | None = None
+    naive: Tensor | None = None
+    raw: pd.DataFrame | np.ndarray | None = None
+    times: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def to(self, device: torch.device) -> Split:
+        """The same rows on `device`; inputs in files stay there."""
+        naive = None if self.naive is None else self.naive.to(device)
+        inputs = self.inputs.to(device) if self.in_memory else self.inputs
+        return replace(self, inputs=inputs, targets=self.targets.to(device), naive=naive)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the inputs are a tensor, and not in files."""
+        return isinstance(self.inputs, Tensor)
+
+    def read(self, groups: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Inputs as stored, of each group of rows in turn, on the device of the targets."""
+        if self.in_memory:  # index_select is several times as fast as [group]
+            return (self.inputs.index_select(0, group) for group in groups)
+        return (images.to(self.targets.device) for images in self.inputs.batches(groups))
+
+    def chunks(self, at_once: int) -> Iterator[Tensor]:
+        """Inputs as stored, of all rows in their order, `at_once` at a time."""
+        return iter(self.inputs.split(at_once)) if self.in_memory else self.read(torch.arange(len(self)).split(at_once))
+
+    def stored(self) -> Tensor:
+        """Inputs as stored, of all rows at once.
+
+        Raises:
+            Mistake: they are not in memory.
+        """
+        if not self.in_memory:
+            raise Mistake("data.in_memory: this model needs all rows at once; set it to true, or take a network")
+        return self.inputs
+
+
+@dataclass
+class Data:
+    """A data set, ready to train on. `valid` and `test` are None where there are no such rows.
+
+    `preprocessing` is what was fitted on the training rows; it is saved with the run and applied by `predict`.
+    """
+
+    spec: Spec
+    train: Split
+    valid: Split | None
+    test: Split | None
+    preprocessing: Preprocessing
+    notes: list[str] = field(default_factory=list)
+
+    def splits(self) -> dict[str, Split]:
+        """The splits that there are, by name, in the order train, valid, test."""
+        named = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: split for name, split in named.items() if split is not None}
+
+    def to(self, device: torch.device) -> Data:
+        """The same data with every split on `device`."""
+        moved = {name: split.to(device) for name, split in self.splits().items()}
+        return replace(self, **moved)
+
+    @property
+    def validates_on_test(self) -> bool:
+        """Whether the validation rows are the test rows (`data.split.valid.by=test`)."""
+        both = self.valid is not None and self.test is not None
+        return both and self.valid.row_numbers is self.test.row_numbers  # one split, on whatever device
+
+    def checksum(self) -> str:
+        """sha256 of all inputs and targets, as split and preprocessed: whether two runs saw the same data."""
+        digest = hashlib.sha256()
+        for rows in self.splits().values():
+            stored = rows.inputs if rows.in_memory else torch.from_numpy(rows.inputs.checksums)
+            for tensor in (stored, rows.targets):
+                digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()

@@ -1,0 +1,38 @@
+"""From stored inputs to what a network reads, batch by batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def as_float(inputs: Tensor, dtype: torch.dtype) -> Tensor:
+    """Inputs that are features already, in the network's arithmetic."""
+    return inputs.to(dtype)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Bytes to floats, batch by batch: pixel / scale, or (pixel − mean) / deviation, pixel by pixel.
+
+    Attributes:
+        scale: the largest value of a pixel, for floats in [0, 1]; 1 leaves the values as they are.
+        mean, deviation: (channels, height, width), in place of the scale; None: not standardised.
+    """
+
+    scale: float
+    mean: Tensor | None = None
+    deviation: Tensor | None = None
+
+    def __call__(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
+        if self.mean is None:
+            return inputs.to(dtype).div_(self.scale)
+        mean, deviation = (t.to(inputs.device, dtype, non_blocking=True) for t in (self.mean, self.deviation))
+        return inputs.to(dtype).sub_(mean).div_(deviation)
+
+
+def as_tokens(inputs: Tensor, dtype: torch.dtype) -> Tensor:
+    """Token ids are no quantities: they stay whole numbers in any arithmetic."""
+    return inputs

@@ -1,0 +1,57 @@
+"""What settings and rows do to a figure: learning curves over rows, and swept values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dlrun.plots import axes as draw
+
+
+def learning_curve(table: pd.DataFrame, metric: str, baseline: float | None) -> Figure:
+    """A metric of training, validation and test rows against the number of training rows.
+
+    Args:
+        table: with `rows`, `<split>/<metric>` and `<split>/<metric>_deviation`.
+        metric: loss, accuracy or r2.
+        baseline: of the test rows, drawn as a line.
+    """
+    figure, axes = draw.one(f"{metric} by number of training rows", "training rows", metric)
+    for split in ("train_eval", "valid", "test"):
+        name = f"{split}/{metric}"
+        if name in table:
+            spread = pd.to_numeric(table[f"{name}_deviation"]).fillna(0)
+            axes.errorbar(table["rows"], table[name], yerr=spread, marker="o", capsize=3, label=draw.NAMES[split])
+    draw.baseline(axes, baseline, "baseline (test)")
+    axes.legend()
+    return figure
+
+
+def swept_line(values: list[float], means: list[float], deviations: list[float], key: str, figure_name: str) -> Figure:
+    """A figure against one swept number, on a logarithmic axis where the numbers span a hundredfold."""
+    figure, axes = draw.one(f"{figure_name} by {key}", key, figure_name)
+    order = np.argsort(values)
+    axes.errorbar(
+        np.array(values)[order], np.array(means)[order], yerr=np.array(deviations)[order], marker="o", capsize=3
+    )
+    if min(values) > 0 and max(values) >= 100 * min(values):
+        draw.logarithmic(axes, "x")
+    return figure
+
+
+def swept_map(table: pd.DataFrame, figure_name: str) -> Figure:
+    """A figure for every pair of two swept values: rows and columns of `table`, whose index and columns have names."""
+    figure, axes = draw.one(
+        f"{figure_name} by {table.index.name} and {table.columns.name}", table.columns.name, table.index.name
+    )
+    values = table.to_numpy(dtype=float)
+    image = axes.imshow(values, aspect="auto", cmap="viridis")
+    draw.ticks(axes, [str(c) for c in table.columns], [str(i) for i in table.index])
+    middle = (np.nanmin(values) + np.nanmax(values)) / 2
+    if values.size <= 144:
+        for (i, j), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                axes.text(j, i, f"{value:.3g}", ha="center", va="center", color="black" if value > middle else "white")
+    figure.colorbar(image, label=figure_name)
+    return figure

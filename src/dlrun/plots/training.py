@@ -1,0 +1,101 @@
+"""How training went: loss and metric by epoch, and the learning rate."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dlrun.plots import axes as draw
+
+
+def curves(history: pd.DataFrame, metric: str) -> Figure:
+    """A metric over the epochs, with a band of one standard deviation where several runs were averaged.
+
+    Args:
+        history: with `epoch`, `train/<metric>`, `valid/<metric>`, and perhaps the same with `_deviation`.
+        metric: loss, accuracy or r2.
+    """
+    figure, axes = draw.one(f"{metric} by epoch", "epoch", metric)
+    _lines(axes, history, metric)
+    axes.legend()
+    return figure
+
+
+def learning_curves(
+    history: pd.DataFrame, metrics: list[str], best_epoch: int | None, baselines: dict[str, float]
+) -> Figure:
+    """Loss and metric over the epochs, side by side, with the baseline of the last split that was logged.
+
+    Args:
+        history: with `epoch`, `train/<metric>` and perhaps `valid/<metric>`.
+        metrics: those to draw.
+        best_epoch: the epoch whose weights were kept, if not the last.
+        baselines: by metric.
+    """
+    figure, grid = draw.several("Learning curves", 1, len(metrics), (max(draw.WIDTH, 5 * len(metrics)), draw.HEIGHT))
+    for axes, metric in zip(grid[0], metrics, strict=True):
+        axes.set(xlabel="epoch", ylabel=metric)
+        _lines(axes, history, metric)
+        draw.baseline(axes, baselines.get(metric))
+        if best_epoch is not None:
+            axes.axvline(best_epoch, color="black", linestyle=":", linewidth=1, label=f"best epoch {best_epoch}")
+        _limit(axes, history, metric)
+        axes.legend(fontsize=8)
+    return figure
+
+
+def runs_beside(histories: dict[str, pd.DataFrame], metrics: list[str]) -> Figure:
+    """Loss and metric of several runs by epoch: solid on validation rows, dotted on training rows.
+
+    Args:
+        histories: by the name of the run.
+        metrics: those to draw, a panel each.
+    """
+    figure, grid = draw.several("", 1, len(metrics), (max(draw.WIDTH, 5 * len(metrics)), draw.HEIGHT))
+    for axes, metric in zip(grid[0], metrics, strict=True):
+        axes.set(xlabel="epoch", ylabel=metric)
+        for number, history in enumerate(histories.values()):
+            for split, style in (("train", ":"), ("valid", "-")):
+                if f"{split}/{metric}" in history:
+                    axes.plot(history["epoch"], history[f"{split}/{metric}"], style, color=f"C{number % 10}")
+        draw.whole_numbers(axes.xaxis)
+        _limit(axes, pd.concat(histories.values()), metric)
+    handles = [Line2D([], [], color=f"C{i % 10}", label=draw.shortened(name, 60)) for i, name in enumerate(histories)]
+    kinds = [Line2D([], [], color="black", linestyle=s, label=n) for s, n in ((":", "training"), ("-", "validation"))]
+    figure.legend(handles=[*handles, *kinds], loc="outside lower center", fontsize=8, ncols=2)
+    return figure
+
+
+def learning_rate(history: pd.DataFrame) -> Figure:
+    """The learning rate at the end of each epoch."""
+    figure, axes = draw.one("Learning rate by epoch", "epoch", "learning rate")
+    axes.plot(history["epoch"], history["lr"], marker="." * (len(history) < 40))
+    if history["lr"].min() > 0 and history["lr"].max() > 50 * history["lr"].min():
+        draw.logarithmic(axes, "y")
+    draw.whole_numbers(axes.xaxis)
+    return figure
+
+
+def _lines(axes: Axes, history: pd.DataFrame, metric: str) -> None:
+    for split in ("train", "valid"):
+        name = f"{split}/{metric}"
+        if name in history:
+            marker = "." * (len(history) < 40)
+            line = axes.plot(history["epoch"], history[name], marker=marker, label=draw.NAMES[split])[0]
+            if f"{name}_deviation" in history:
+                spread = history[f"{name}_deviation"].fillna(0)
+                low, high = history[name] - spread, history[name] + spread
+                axes.fill_between(history["epoch"], low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    draw.whole_numbers(axes.xaxis)
+
+
+def _limit(axes: Axes, history: pd.DataFrame, metric: str) -> None:
+    """Keep the part of the axis that can be read: a logarithm for a loss that fell far, no R² far below 0."""
+    values = history[[name for name in history if name in (f"train/{metric}", f"valid/{metric}")]]
+    low, high = values.min().min(), values.max().max()
+    if metric == "loss" and low > 0 and high > 50 * low:
+        draw.logarithmic(axes, "y")
+    elif metric == "r2" and low < -1 < high:
+        axes.set_ylim(bottom=-1)

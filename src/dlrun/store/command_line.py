@@ -1,0 +1,65 @@
+"""The command line that a run folder holds, as far as it may be trusted."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from dlrun.config.grammar import quote_literal
+from dlrun.errors import Mistake
+from dlrun.store.folder import RunFolder
+from dlrun.sweeps.plan import settings_of
+
+NEVER_FROM_A_FOLDER = ("allow_targets", "output_dir", "sweep_dir")
+SETTINGS_OF_SEARCHES = ("trials", "objective", "space", "seed", "sampler", "pruner", "startup_trials")
+
+
+def stored_overrides(folder: RunFolder) -> list[str]:
+    """The overrides of the run, without those that only the person at the shell may give.
+
+    Raises:
+        Mistake: overrides.yaml is no list of overrides, or wants to change Hydra itself or what is downloaded.
+    """
+    where = folder.path / "overrides.yaml"
+    stored = folder.read_yaml("overrides.yaml")
+    if not isinstance(stored, list) or not all(isinstance(override, str) for override in stored):
+        raise Mistake(f"{where}: is damaged (no list of overrides)")
+    return [override for override in stored if _may_come_from_a_folder(override, where)]
+
+
+def _may_come_from_a_folder(text: str, where: Path) -> bool:
+    """Whether an override is kept; False for what is the business of the person at the shell.
+
+    Raises:
+        Mistake: it is none, or wants to change what only that person may change.
+    """
+    try:
+        parsed = OverridesParser.create().parse_override(quote_literal(text))
+    except HydraException as error:
+        raise Mistake(f"{where}: is damaged ('{text}' is no override)") from error
+    key = parsed.key_or_group
+    first, _, rest = key.partition(".")
+    first = re.split(r"[/@\[]", first)[0]
+    refused = first == "hydra" or key.startswith("data.file") or (key == "data" and not _chooses(parsed))
+    if first == "sweeper" and rest:
+        refused |= rest not in SETTINGS_OF_SEARCHES
+    if (first == "sweep" and rest) or (key == "sweeper" and isinstance(parsed.value(), dict)):
+        refused = True
+    if refused:
+        raise Mistake(f"{where}: {text} may not come from a run folder")
+    inner = settings_of(parsed.value()) if key == "sweep" else [parsed.value()] if key == "sweeper.space" else []
+    for name, value in (pair for settings in inner if isinstance(settings, dict) for pair in settings.items()):
+        if not _may_come_from_a_folder(f"{name}={value}", where) or str(name).lstrip("+~").startswith("sweep"):
+            raise Mistake(f"{where}: {name} may not come from a run folder")
+    return first not in NEVER_FROM_A_FOLDER
+
+
+def _chooses(override: Override) -> bool:
+    """Whether `data=…` names data sets, one or, in a sweep, several."""
+    value = override.value()
+    named = list(override.sweep_string_iterator()) if override.is_sweep_override() else [value]
+    return all(isinstance(name, str) for name in named) and not isinstance(value, dict)

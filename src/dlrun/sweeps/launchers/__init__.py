@@ -1,0 +1,1 @@
+"""Launchers: where the parts of a larger run are run."""

@@ -1,0 +1,1 @@
+"""Searchers: which settings a sweep tries next."""

@@ -1,0 +1,191 @@
+"""Texts become bags of words, TF-IDF or token ids, with the vocabulary of the training rows."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from conftest import DATA
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from dlrun.data.preprocessing.text import TextPreprocessing, tokenize
+from dlrun.data.reading.download import UNVERIFIED, File
+from dlrun.data.sources.corpora import imdb, reuters
+from dlrun.errors import Mistake
+from dlrun.models.recurrent import GRU, LSTM, padding_behind
+
+needs_texts = pytest.mark.skipif(not (DATA / "sms_spam.csv").is_file(), reason="the courses' texts are not at hand")
+TRAIN = np.array(["the cat sat on the mat", "The dog, the cat!", "a mat"], dtype=object)
+COURSE_SPLIT = ("data.split_seed=0", "data.split.test.fraction=0.25", "data.split.test.stratify=false",
+                "data.split.valid=null")  # fmt: skip
+
+
+def tokens(**settings) -> TextPreprocessing:
+    defaults = {
+        "column": "text",
+        "represent": "tokens",
+        "words": 100,
+        "stop_words": None,
+        "length": None,
+        "pad": "front",
+    }
+    return TextPreprocessing(**{**defaults, **settings}).fit(TRAIN)
+
+
+def test_token_ids_go_by_frequency_after_padding_and_unknown():
+    found = tokens()
+    assert list(found.ids.items())[:3] == [("the", 2), ("cat", 3), ("mat", 4)]
+    assert found.length == 6 and found.vocabulary == 2 + 7
+    assert found.apply(np.array(["the CAT; flew"], dtype=object)).tolist() == [[0, 0, 0, 2, 3, 1]]
+
+
+def test_padding_stands_in_front_or_behind_and_long_texts_keep_their_end():
+    assert tokens(pad="behind", length=3).apply(TRAIN[2:]).tolist()[0][-1] == 0
+    short = tokens(length=2).apply(TRAIN[:1]).tolist()
+    assert short == [[2, 4]]
+
+
+def test_the_vocabulary_is_cut_to_its_size():
+    assert tokens(words=2).vocabulary == 4
+
+
+def test_tfidf_is_scikit_learns_with_the_training_vocabulary():
+    fitted = TextPreprocessing("text", "tfidf", 100, None, None, "front").fit(TRAIN)
+    texts = np.array(["the unheard of cat"], dtype=object)
+    expected = TfidfVectorizer().fit(TRAIN).transform(texts).toarray()
+    assert fitted.apply(texts).numpy() == pytest.approx(expected, rel=1e-6)
+
+
+def test_words_are_lower_case_without_punctuation():
+    assert tokenize("Hello, World! it's 3.5") == ["hello", "world", "it's", "3", "5"]
+
+
+@pytest.mark.parametrize("cell", [LSTM, GRU])
+def test_masked_padding_does_not_matter_wherever_it_stands(cell):
+    torch.manual_seed(0)
+    model = cell((6,), 2, [4], vocabulary=9, embedding=3, mask=True).eval()
+    plain = cell((3,), 2, [4], vocabulary=9, embedding=3).eval()
+    plain.load_state_dict(model.state_dict())
+    front, behind = torch.tensor([[0, 0, 0, 5, 2, 7]]), torch.tensor([[5, 2, 7, 0, 0, 0]])
+    expected = plain(torch.tensor([[5, 2, 7]]))
+    torch.testing.assert_close(model(front), expected)
+    torch.testing.assert_close(model(behind), expected)
+
+
+def test_padding_is_moved_behind_in_order():
+    moved, lengths = padding_behind(torch.tensor([[0, 3, 0, 4], [0, 0, 0, 0]]))
+    assert moved.tolist() == [[3, 4, 0, 0], [0, 0, 0, 0]] and lengths.tolist() == [2, 1]
+
+
+@pytest.fixture
+def mails(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(200):
+        filler = rng.choice(["please", "today", "meeting", "lunch", "report"], 4)
+        rows.append(f'"{" ".join(filler)}{" win money" if i % 2 else ", thanks"}",{"spam" if i % 2 else "ham"}\n')
+    (tmp_path / "mails.csv").write_text("message,kind\n" + "".join(rows))
+
+
+MAILS = ("data=text", "data.path=mails.csv", "data.text=message", "data.target=kind", "optimizer.lr=0.01")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["data.represent=bag", "model=logistic"],
+        ["data.represent=tfidf", "model=mlp"],
+        ["data.represent=tfidf", "model=sklearn/linear_svc"],
+        ["data.represent=tokens", "model=lstm"],
+        ["data.represent=tokens", "model=gru", "model.mask=true", "data.pad=behind", "model.embedding=4"],
+    ],
+)
+def test_a_users_own_texts_are_learned(dlrun, mails, settings):
+    ended = dlrun(*MAILS, *settings, "trainer.epochs=10")
+    assert ended.exit_code == 0, ended.err
+    assert ended.metrics["test"]["accuracy"] == 1.0
+
+
+def test_a_network_that_reads_no_tokens_says_so(dlrun, mails):
+    ended = dlrun(*MAILS, "data.represent=tokens", "model=mlp")
+    assert ended.exit_code == 2 and ended.err.count("\n") == 1 and "model=lstm" in ended.err
+
+
+@needs_texts
+def test_the_courses_messages_have_their_rows_vocabulary_and_majority(dlrun):
+    ended = dlrun("data=sms_spam", "data.represent=bag", *COURSE_SPLIT, "model=logistic", "trainer.epochs=0")
+    assert "5,572 rows" in ended.out and "inputs 7150" in ended.out
+    assert ended.metrics["baseline"]["test"]["accuracy"] == pytest.approx(0.8622, abs=5e-5)
+
+
+@needs_texts
+def test_the_courses_reviews_have_their_rows_length_and_majority(dlrun):
+    ended = dlrun("data=movie_reviews", "data.represent=tokens", *COURSE_SPLIT, "data.length=49", "model=lstm",
+                  "trainer.epochs=0")  # fmt: skip
+    assert "14,049 rows" in ended.out and "inputs 49" in ended.out
+    assert ended.metrics["baseline"]["test"]["accuracy"] == pytest.approx(0.6046, abs=5e-5)
+
+
+@needs_texts
+def test_the_courses_names_are_windows_of_28_characters(dlrun):
+    ended = dlrun("data=names", "model=lstm", "model.hidden=[8]", "model.embedding=5", "trainer.epochs=3",
+                  "optimizer.lr=0.01", "trainer.batch_size=256")  # fmt: skip
+    assert "32,016 rows" in ended.out and "inputs 3, 28 classes" in ended.out
+    assert ended.metrics["test"]["accuracy"] > ended.metrics["baseline"]["test"]["accuracy"]
+
+
+def tar_of(path, members: dict[str, str], encoding: str) -> File:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, text in members.items():
+            content = text.encode(encoding)
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return File(path.name, None, UNVERIFIED)
+
+
+def test_film_reviews_are_read_from_their_archive_and_keep_their_test_rows(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    members = {
+        f"aclImdb/{part}/{opinion}/{i}_{7 if opinion == 'pos' else 2}.txt": f"{part} {opinion} {i}<br />café"
+        for part in ("train", "test") for opinion in ("pos", "neg") for i in range(5)
+    }  # fmt: skip
+    members |= {"aclImdb/train/unsup/1_0.txt": "no opinion", "aclImdb/README": "read me"}
+    file = tar_of(tmp_path / "reviews.tar.gz", members, "utf-8")
+    for _ in range(2):  # decoded, then from the cache
+        source = imdb(file, data_dir=str(tmp_path))
+        tested = np.isin(np.arange(20), source.given["test"])
+        for text, label, test in zip(source.inputs, source.targets, tested, strict=True):
+            assert text.split()[:2] == ["test" if test else "train", "pos" if label else "neg"]
+            assert text.split()[-1] == "café" and "<br" not in text
+        assert tested.sum() == 10 and len(source) == 20
+
+
+def test_newswires_are_read_from_their_archive_with_their_first_topic(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    wire = '<REUTERS TOPICS="YES" LEWISSPLIT="TRAIN">\n<TOPICS>{}</TOPICS>\n<TITLE>{}</TITLE>\n<BODY>a &lt;b> {}</BODY>'
+    topics = ["earn"] * 4 + ["acq"] * 3 + ["cocoa"]
+    wires = [wire.format(f"<D>{topic}</D><D>other</D>", topic, i) + "\n</REUTERS>" for i, topic in enumerate(topics)]
+    wires.append(wire.format("", "no topic", 9) + "\n</REUTERS>")
+    file = tar_of(tmp_path / "wires.tar.gz", {"reut2-000.sgm": "\n".join(wires), "lewis.dtd": "<D>"}, "latin-1")
+    source = reuters(file, topics=2, data_dir=str(tmp_path))
+    assert source.class_names == ["acq", "earn"] and len(source) == 7
+    assert [source.class_names[label] for label in source.targets] == [text.split()[0] for text in source.inputs]
+    assert source.inputs[0].split()[1:] == ["a", "<b>", "0"]
+
+
+@pytest.mark.parametrize("load", [imdb, reuters])
+def test_an_archive_without_texts_or_that_is_none_is_a_mistake(tmp_path, monkeypatch, load):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(Mistake, match="holds no"):
+        load(tar_of(tmp_path / "empty.tar.gz", {"x": "y"}, "utf-8"), data_dir=str(tmp_path))
+    (tmp_path / "broken.tar").write_bytes(b"not an archive")
+    with pytest.raises(Mistake, match="cannot be read as an archive"):
+        load(File("broken.tar", None, UNVERIFIED), data_dir=str(tmp_path))
+
+
+def test_the_data_sets_of_texts_to_be_downloaded_compose(dlrun):
+    for name in ("imdb", "reuters"):
+        ended = dlrun(f"data={name}", "data.file.url=null", "++data.file.mirror=null")
+        assert ended.exit_code == 2 and "cannot be downloaded" in ended.err

@@ -1,0 +1,168 @@
+"""Random and Optuna searches: settings from the space, resumed, pruned, shared by their journal."""
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from dlrun.sweeps.searchers.base import Domain
+from dlrun.sweeps.searchers.random import Random
+
+JOB = ("-m", "data=moons", "trainer.epochs=4", "model.hidden=[8]")
+SPACE = (
+    "optimizer.lr=tag(log, interval(1e-4, 1e-1))",
+    "trainer.batch_size=range(16,65,16)",
+    "model.activation=relu,tanh",
+)
+
+
+def trials(ended) -> pd.DataFrame:
+    assert ended.exit_code == 0, ended.err
+    return pd.read_csv(next(ended.outputs.glob("sweeps/*")) / "sweep.csv")
+
+
+@pytest.mark.parametrize("sweeper", ["random", "optuna"])
+def test_trials_are_drawn_from_the_space(dlrun, sweeper):
+    if sweeper == "optuna":
+        pytest.importorskip("optuna")
+    found = trials(dlrun(*JOB, f"sweeper={sweeper}", "sweeper.trials=6", *SPACE))
+    assert len(found) == 6 and found["optimizer.lr"].between(1e-4, 1e-1).all() and found["optimizer.lr"].nunique() == 6
+    assert set(found["trainer.batch_size"]) <= {16, 32, 48, 64} and set(found["model.activation"]) <= {"relu", "tanh"}
+
+
+def test_a_logarithmic_interval_is_drawn_evenly_by_order_of_magnitude():
+    search = Random(trials=4000)
+    search.begin(None, {"x": Domain(low=1e-4, high=1.0, log=True), "n": Domain(low=1, high=3, whole=True)}, "", False)
+    drawn = [values for _, values in search.proposals()]
+    decades = pd.Series([math.floor(math.log10(float(values["x"]))) for values in drawn]).value_counts(normalize=True)
+    assert decades.reindex([-4, -3, -2, -1]).between(0.22, 0.28).all()
+    assert pd.Series([values["n"] for values in drawn]).value_counts(normalize=True).between(0.3, 0.37).all()
+
+
+def test_a_random_search_is_the_same_again_and_goes_on_with_more_trials(dlrun):
+    first = trials(dlrun(*JOB, "sweeper=random", "sweeper.trials=3", *SPACE))
+    more = dlrun("resume=latest", "sweeper.trials=5")
+    assert more.out.count("finished before") == 3
+    found = trials(more)
+    assert len(found) == 5
+    pd.testing.assert_frame_equal(found[:3], first)
+    again = trials(dlrun(*JOB, "sweeper=random", "sweeper.trials=5", *SPACE, into="again"))
+    pd.testing.assert_frame_equal(found.drop(columns="fit_seconds"), again.drop(columns="fit_seconds"))
+
+
+def test_the_space_may_stand_in_an_experiment(dlrun, tmp_path):
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "search.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /data: moons\n  - override /sweeper: random\n"
+        "trainer: {epochs: 2}\n"
+        "sweeper: {trials: 3, objective: valid/accuracy, space: {optimizer.lr: 'interval(0.1, 0.2)'}}\n"
+    )
+    ended = dlrun("--config-dir", "conf", "-m", "experiment=search")
+    assert trials(ended)["optimizer.lr"].between(0.1, 0.2).all() and "ranked by valid/accuracy" in ended.out
+
+
+def test_a_search_averages_over_folds(dlrun):
+    ended = dlrun(*JOB, "sweeper=random", "sweeper.trials=2", "optimizer.lr=interval(0.01,0.02)", "cv.folds=2")
+    assert len(trials(ended)) == 4 and "±" in ended.out
+
+
+def test_optuna_prunes_and_says_what_matters_and_goes_on(dlrun):
+    optuna = pytest.importorskip("optuna")
+    job = (*JOB, "sweeper=optuna", "optimizer.lr=tag(log, interval(1e-6, 1e-1))", "trainer.epochs=8")
+    ended = dlrun(*job, "sweeper.trials=12", "sweeper.startup_trials=4", "model.activation=relu,tanh")
+    found = trials(ended)
+    assert (found["status"] == "pruned").any() and (found["status"] == "finished").sum() >= 5
+    assert found[found["status"] == "pruned"]["epochs"].max() < 8
+    assert "importance: optimizer.lr" in ended.out
+    folder = next(ended.outputs.glob("sweeps/*"))
+    shutil.rmtree(folder / "11")
+    more = dlrun("resume=latest", "sweeper.trials=14")
+    assert more.exit_code == 0 and len(pd.read_csv(folder / "sweep.csv")) == 14
+    study = optuna.load_study(
+        study_name="dlrun",
+        storage=optuna.storages.JournalStorage(
+            optuna.storages.journal.JournalFileBackend(str(folder / "study.journal"))
+        ),
+    )
+    assert len(study.trials) == 14
+    best = found[found["status"] == "finished"].sort_values("valid/loss").iloc[0]
+    assert min(t.value for t in study.trials[:12] if t.value is not None) == pytest.approx(best["valid/loss"])
+
+
+def test_an_interrupted_trial_of_optunas_goes_on_in_its_folder(dlrun):
+    pytest.importorskip("optuna")
+    ended = dlrun(*JOB, "sweeper=optuna", "sweeper.trials=2", "optimizer.lr=interval(0.01, 0.02)")
+    folder = next(ended.outputs.glob("sweeps/*"))
+    metrics = json.loads((folder / "1" / "metrics.json").read_text())
+    (folder / "1" / "metrics.json").write_text(json.dumps({**metrics, "status": "interrupted"}))
+    lines = (folder / "study.journal").read_text().splitlines()
+    last = max(i for i, line in enumerate(lines) if json.loads(line).get("trial_id") == 1)
+    (folder / "study.journal").write_text("\n".join(lines[:last]) + "\n")
+    again = dlrun("resume=latest")
+    assert again.exit_code == 0, again.err
+    config = json.loads((folder / "1" / "metrics.json").read_text())["config"]
+    assert config["optimizer.lr"] == metrics["config"]["optimizer.lr"] and not (folder / "2").exists()
+
+
+def test_an_objective_that_no_run_has_stops_the_search(dlrun):
+    ended = dlrun(*JOB, "sweeper=random", "sweeper.objective=valid/acuracy", "optimizer.lr=interval(0.1,1)")
+    assert ended.exit_code == 2 and ended.err.count("\n") == 1 and "did you mean 'valid/accuracy'" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        (["sweeper=random"], "nothing to search"),
+        (["sweeper=random", "sweeper.trials=0", "optimizer.lr=interval(0.1,1)"], "sweeper.trials"),
+        (["sweeper=random", "optimizer.lr=interval(1,0.1)"], "rise"),
+        (["sweeper=random", "optimizer.lr=tag(log, interval(0,1))"], "above 0"),
+        (["sweeper=optuna", "sweeper.sampler=grid", "optimizer.lr=interval(0.1,1)"], "tpe"),
+        (["sweeper=optuna", "sweeper.pruner=all", "optimizer.lr=interval(0.1,1)"], "median"),
+        (["sweeper=optuna", "optimizr.lr=interval(0.1,1)"], "optimizer"),
+        (["sweeper=random", "trainer.batch_size=-5,0"], "trainer.batch_size"),
+        (["sweeper=bayes", "optimizer.lr=interval(0.1,1)"], "sweeper"),
+        (["sweeper._target_=os.system"], "os"),
+        (["optimizer.lr=interval(0.1,1)"], "interval"),
+    ],
+)
+def test_a_search_that_cannot_be_is_one_line_and_leaves_nothing(dlrun, settings, word):
+    ended = dlrun("-m", "data=moons", "trainer.epochs=1", *settings)
+    assert ended.exit_code == 2 and ended.err.count("\n") == 1 and word in ended.err, ended.err
+    assert not ended.outputs.exists()
+
+
+def test_a_search_whose_trials_all_diverge_ends(dlrun):
+    pytest.importorskip("optuna")
+    ended = dlrun("-m", "data=diabetes", "data.scale_target=false", "model=linear", "optimizer=sgd", "trainer.epochs=9",
+                  "sweeper=optuna", "sweeper.trials=3", "optimizer.lr=interval(1e4, 1e5)")  # fmt: skip
+    assert ended.exit_code == 3 and len(pd.read_csv(next(ended.outputs.glob("sweeps/*")) / "sweep.csv")) == 3
+
+
+def test_a_search_for_something_else_does_not_go_on_in_the_same_folder(dlrun):
+    pytest.importorskip("optuna")
+    job = (*JOB, "sweeper=optuna", "sweeper.trials=2", "sweep_dir=mine")
+    assert dlrun(*job, "optimizer.lr=interval(0.01, 0.02)").exit_code == 0
+    other = dlrun(*job, "optimizer.lr=interval(0.1, 0.2)")
+    assert other.exit_code == 2 and other.err.count("\n") == 1 and "something else" in other.err
+
+
+def test_two_processes_share_a_search(dlrun, tmp_path):
+    pytest.importorskip("optuna")
+    job = [*JOB[1:], "sweeper=optuna", "sweeper.trials=10", "optimizer.lr=interval(0.01, 0.1)", "sweep_dir=mine"]
+    command = [sys.executable, "-m", "dlrun", "-m", *job, "trainer.epochs=30", "trainer.early_stopping=null"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    first = subprocess.Popen(command, cwd=tmp_path, **quiet)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "mine" / "0" / "metrics.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    second = subprocess.Popen(command, cwd=tmp_path, **quiet)
+    errors = [process.communicate(timeout=120)[1] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), errors
+    runs = [file.parent.name for file in (tmp_path / "mine").glob("*/model.safetensors")]
+    assert sorted(runs, key=int) == [str(number) for number in range(10)]
+    assert len(pd.read_csv(tmp_path / "mine" / "sweep.csv")) == 10
