@@ -94,22 +94,9 @@ def _dispatch(options: argparse.Namespace) -> int:
         from dlrun.sweeps.sweep import sweep
 
         return sweep(options.overrides, options.config_dir)
-    from dlrun.config.compose import compose
+    from dlrun.commands.run import run
 
-    config, choices = compose(options.overrides, options.config_dir)
-    from dlrun.runs.recipe import Job
-    from dlrun.runs.run import run
-    from dlrun.sweeps.plan import check_alone, check_plan, has_parts
-
-    job = Job(config, choices, options.overrides)
-    check_plan(config)
-    check_alone(config)
-    if has_parts(config):
-        from dlrun.sweeps.sweep import run_parts
-
-        ended = run_parts(job, options.config_dir)
-    else:
-        ended = run(job)
+    ended = run(options.overrides, options.config_dir)
     return ended.exit_code if ended else 0
 
 

@@ -6,7 +6,7 @@ import hashlib
 
 from dlrun.config.compose import compose
 from dlrun.errors import Mistake
-from dlrun.runs.recipe import Job
+from dlrun.runs.recipe import Job, read_recipe
 from dlrun.runs.run import run
 from dlrun.store.command_line import stored_overrides
 from dlrun.store.folder import RunFolder
@@ -34,7 +34,7 @@ def repeat(path: str, changes: list[str], config_dir: str | None) -> int:
     config, choices = compose(overrides, config_dir)
     if has_parts(config):
         raise Mistake("run=: repeats one run; parts (repeats, cv.folds, learning_curve, sweep) go without it")
-    ended = run(Job(config, choices, overrides))
+    ended = run(read_recipe(Job(config, choices, overrides)))
     if ended is not None and not config.quiet:
         print("\n".join(compare(before, RunFolder(ended.folder), changes)))
     return ended.exit_code if ended else 0

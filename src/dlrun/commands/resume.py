@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dlrun.config.build import resolve
 from dlrun.config.compose import compose
 from dlrun.errors import Mistake
-from dlrun.runs.conclude import plain
-from dlrun.runs.recipe import Job
+from dlrun.runs.recipe import Job, plain, read_recipe
 from dlrun.runs.run import run
 from dlrun.store.command_line import stored_overrides
 from dlrun.store.files import flatten
 from dlrun.store.folder import RunFolder
-from dlrun.training.trainer import Trainer
 
 CHANGEABLE = ("trainer.epochs", "trainer.max_minutes", "device", "quiet", "debug", "allow_targets")
 CHANGEABLE_OF_WHOLES = ("jobs", "launcher", "sweeper.trials", *CHANGEABLE[1:])
@@ -35,13 +32,15 @@ def resume(path: str, changes: list[str], config_dir: str | None) -> int:
     if "whole" in folder.read_json("metrics.json"):
         return _resume_whole(folder, changes, config_dir)
     _refuse_changes(changes, CHANGEABLE, "a run is resumed")
-    config, choices = compose(stored_overrides(folder) + changes, config_dir)
+    overrides = stored_overrides(folder) + changes
+    config, choices = compose(overrides, config_dir)
     stored = folder.read_yaml("config.yaml")
     if not isinstance(stored, dict):
         raise Mistake(f"{folder.path / 'config.yaml'}: is damaged (no config)")
     before, now = dict(flatten(stored)), dict(flatten(plain(config)))
     status = folder.read_json("metrics.json").get("status")
-    resumes = resolve(config.trainer, "trainer", Trainer, tuple(config.allow_targets)).resumes
+    recipe = read_recipe(Job(config, choices, overrides))
+    resumes = recipe.fitter.checkpoint_every is not None
     longer = resumes and now["trainer.epochs"] > before.get("trainer.epochs", 0)
     if longer and _schedule_depends_on_length(before):
         raise Mistake("trainer.epochs: cannot change when this run is resumed, for its schedule's length depends on it")
@@ -49,10 +48,9 @@ def resume(path: str, changes: list[str], config_dir: str | None) -> int:
     if status == "diverged" or (status == "finished" and not longer):
         print(f"{folder}: this run has {status}; there is nothing to resume")
         return 0
-    overrides = [o for o in stored_overrides(folder) + changes if not o.startswith("allow_targets=")]
-    folder.update(overrides, plain(config))
-    ended = run(Job(config, choices, overrides), folder, resumes=True)
-    return ended.exit_code
+    folder.update([o for o in overrides if not o.startswith("allow_targets=")], plain(config))
+    ended = run(recipe, folder, resumes=True)
+    return ended.exit_code if ended else 0
 
 
 def _resume_whole(folder: RunFolder, changes: list[str], config_dir: str | None) -> int:

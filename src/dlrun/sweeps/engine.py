@@ -11,11 +11,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dlrun import runtime as environment
 from dlrun.config.build import resolve
 from dlrun.errors import Mistake, did_you_mean
-from dlrun.runs.conclude import plain
-from dlrun.runs.recipe import Job
+from dlrun.runs.recipe import Job, plain, read_recipe
+from dlrun.runtime import describe
 from dlrun.store.files import finite, flatten
 from dlrun.store.folder import RunFolder
 from dlrun.sweeps.display import choose_display
@@ -55,8 +54,7 @@ class Sweep:
         self.searcher: Searcher | None = None
         self.open: dict[str, list[str]] = {}  # of each trial, its parts
         self.launch = resolve(first.config.launcher, "launcher", is_launcher)
-        device = environment.choose_device(first.config.device)
-        folder.begin(overrides, plain(first.config), environment.describe(first.config, device))
+        folder.begin(overrides, plain(first.config), describe(read_recipe(first).runtime()))
         self._write_status("running")
         self.folder.write_text("sweep.csv", "")
 

@@ -13,9 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from dlrun.ranking.averages import average
-from dlrun.runs.conclude import plain
-from dlrun.runs.load import spec_of
-from dlrun.runs.recipe import Job
+from dlrun.runs.load import task_of
+from dlrun.runs.recipe import Job, plain
 from dlrun.runs.tables import number
 from dlrun.store.files import flatten
 from dlrun.store.folder import RunFolder
@@ -98,7 +97,7 @@ class Setting:
             folder.write_table("learning_curve.csv", [_curve_row(rows, found) for rows, found in self.curve()])
         folder.write_json("metrics.json", metrics)
         if self.whole.config.plots and finished:
-            draw_setting(folder, metrics, spec_of(next(iter(finished.values()))).class_names)
+            draw_setting(folder, metrics, list(task_of(next(iter(finished.values()))).class_names))
 
 
 def row_of(part: Part, outcome: Outcome) -> dict[str, object]:

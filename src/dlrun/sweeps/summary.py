@@ -6,10 +6,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from dlrun.runs.load import spec_of
+from dlrun.runs.load import read_predictions, task_of
 from dlrun.store.folder import RunFolder
-from dlrun.tasks.metrics import compute
-from dlrun.tasks.predictions import from_frame, read_csv
 
 
 def average_history(folders: Iterable[RunFolder]) -> pd.DataFrame:
@@ -27,7 +25,9 @@ def average_history(folders: Iterable[RunFolder]) -> pd.DataFrame:
 
 def test_predictions(folders: dict[str, RunFolder]) -> pd.DataFrame:
     """The test rows of all parts, with the name of each part; text as it stands in the files."""
-    frames = [read_csv(folder, spec_of(folder), "test")[0].assign(part=part) for part, folder in folders.items()]
+    frames = [
+        read_predictions(folder, task_of(folder), "test")[0].assign(part=part) for part, folder in folders.items()
+    ]
     return pd.concat(frames, ignore_index=True)
 
 
@@ -38,5 +38,5 @@ def out_of_fold(folder: RunFolder, said: pd.DataFrame) -> dict[str, object]:
         folder: of any of the folds.
         said: from `test_predictions`.
     """
-    spec = spec_of(folder)
-    return compute(spec, from_frame(spec, said)).values
+    task = task_of(folder)
+    return task.figures(task.read_csv(said)).values

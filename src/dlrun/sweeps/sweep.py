@@ -17,8 +17,7 @@ from dlrun.config.explain import explained
 from dlrun.config.grammar import quote_literal
 from dlrun.config.groups import config_folder
 from dlrun.errors import Mistake, did_you_mean
-from dlrun.runs.assemble import check_parts
-from dlrun.runs.recipe import Job, Run, names_of
+from dlrun.runs.recipe import Job, Run, names_of, read_recipe
 from dlrun.runs.run import run
 from dlrun.store.folder import RunFolder
 from dlrun.sweeps.engine import Sweep
@@ -54,7 +53,7 @@ def sweep(overrides: list[str], config_dir: str | None, folder: RunFolder | None
     ahead = _first_jobs(composer, combinations, any("glob(" in override for override in overrides))
     if ahead[0].config.dry_run:
         for combination in combinations:
-            run(Job(*composer.compose(combination), combination))
+            run(read_recipe(Job(*composer.compose(combination), combination)))
         return 0
     root = folder or _root_of(ahead[0], several=True)
     engine = Sweep(root, ahead[0], overrides, several=True)
@@ -103,7 +102,7 @@ def run_parts(job: Job, config_dir: str | None, folder: RunFolder | None = None)
         _check(part.job)
     if job.config.dry_run:
         for part in parts:
-            run(part.job)
+            run(read_recipe(part.job))
         return None
     engine = Sweep(folder or _root_of(job, several=False), job, job.overrides, several=False)
     exit_code = engine.run(iter(parts), len(parts))
@@ -151,7 +150,7 @@ def _search(
 def _check(job: Job) -> None:
     """Refuse what can be seen to be wrong before anything is run or written."""
     check_plan(job.config)
-    check_parts(job.config, tuple(job.config.allow_targets))
+    read_recipe(job)
     resolve(job.config.launcher, "launcher", is_launcher)
 
 

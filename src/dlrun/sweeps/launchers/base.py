@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dlrun.data.source import Source
 from dlrun.errors import Mistake
-from dlrun.runs.recipe import Job
+from dlrun.runs.recipe import Job, read_recipe
 from dlrun.runs.run import run
 from dlrun.store.files import writing
 from dlrun.store.folder import RunFolder
@@ -77,7 +77,9 @@ def run_task(task: Task) -> Outcome:
             raise Mistake(f"{task.folder}: is a link, which may lead out of the folder of the whole")
         with writing(task.folder):
             task.folder.mkdir(parents=True, exist_ok=True)
-        ended = run(task.job, folder, resumes=task.resumes, alone=False, sources=_SOURCES, pruning=task.pruning)
+        ended = run(
+            read_recipe(task.job), folder, resumes=task.resumes, alone=False, sources=_SOURCES, pruning=task.pruning
+        )
         metrics = {name: value for name, value in ended.metrics.items() if name != "config"}
         return Outcome(task.path, metrics, ended.exit_code)
     except Mistake as mistake:
