@@ -337,7 +337,7 @@ def test_a_signal_stops_the_whole_sweep_and_it_can_go_on(dlrun, tmp_path, number
         (["jobs=0"], "jobs"),
         (["sweep=3"], "sweep"),
         (["sweep={optimzer.lr: [1]}"], "optimizer"),
-        (["sweep={model: [mlp, cnnn]}"], "cnn"),
+        (["sweep={initializer: [zeros, one]}"], "ones"),
         (["repeats=2", "launcher._target_=os.system"], "os"),
         (["repeats=2", "launcher._target_=dlrun.cli.main"], "launcher"),
     ],

@@ -92,10 +92,13 @@ def build_model(
     return model, summarize(model, data.train.transform(rows, dtype), data.spec.outputs)
 
 
-def begin_training(config: DictConfig, trainer: Trainer, model: nn.Module, data: Data) -> Training:
+def begin_training(
+    config: DictConfig, trainer: Trainer, model: nn.Module, data: Data, judged: str | None = None
+) -> Training:
     """Loss, optimizer, schedule and early stopping, checked against what will be logged.
 
-    Early stopping on valid/loss, which is the default, is off where there are no validation rows.
+    Early stopping on valid/loss, which is the default, is off where there are no validation rows. `judged` is the
+    objective of a search, which its pruning looks at after each epoch.
     """
     stopping = trainer.early_stopping
     if stopping and stopping.monitor == "valid/loss" and data.valid is None:
@@ -114,7 +117,7 @@ def begin_training(config: DictConfig, trainer: Trainer, model: nn.Module, data:
     monitored = [("trainer.early_stopping.monitor", stopping.monitor)] if stopping else []
     if config.scheduler.get("monitor"):
         monitored.append(("scheduler.monitor", config.scheduler.monitor))
-    epoch_metrics = EpochMetrics(data.spec, monitored, data.valid is not None)
+    epoch_metrics = EpochMetrics(data.spec, monitored, data.valid is not None, judged)
     allowed, loss_of = tuple(config.allow_targets), partial(build_loss, config.loss, data.spec)
     if trainer.model_class is not nn.Module:
         refuse_network_settings(config)

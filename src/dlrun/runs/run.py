@@ -65,7 +65,7 @@ def run(
     with memory_explained("while building the model", "take a smaller one (model.…)"):
         model, layers = build_model(config, trainer, data, device, allowed)
     torch.set_num_threads(environment.choose_threads(config.threads, sum(n.work for n in layers) * trainer.batch_size))
-    training = begin_training(config, trainer, model, data)
+    training = begin_training(config, trainer, model, data, judged=pruning.objective if pruning else None)
     trainer.check(training, data)
     if not config.dry_run:
         folder = folder or RunFolder.create(config.output_dir, *names_of(job))

@@ -17,12 +17,16 @@ class EpochMetrics:
         spec: of the data.
         monitored: logged values that early stopping or a schedule looks at, such as `valid/f1`.
         validated: whether there are validation rows.
+        judged: the objective of a search, computed beside them where it is a metric of validation rows.
+
+    Attributes:
+        judged_only: the logged value that only the pruning of a search looks at, and no file keeps; None: there is none.
 
     Raises:
         Mistake: something is monitored that nothing logs.
     """
 
-    def __init__(self, spec: Spec, monitored: list[tuple[str, str]], validated: bool):
+    def __init__(self, spec: Spec, monitored: list[tuple[str, str]], validated: bool, judged: str | None = None):
         self.spec = spec
         self.name = EPOCH_METRIC[spec.task]
         logged = logged_names(spec, validated)
@@ -30,7 +34,11 @@ class EpochMetrics:
             if value not in logged:
                 raise Mistake(f"{key}: '{value}' is not logged{did_you_mean(value, logged)} ({', '.join(logged)})")
         suite = {value.partition("/")[2] for _, value in monitored if value.startswith("valid/")}
-        self.from_suite = sorted(suite - {"loss", self.name})
+        suite -= {"loss", self.name}
+        metric = (judged or "").partition("/")[2]
+        only = judged in logged and judged.startswith("valid/") and metric not in suite | {"loss", self.name}
+        self.judged_only = judged if only else None
+        self.from_suite = sorted(suite | ({metric} if only else set()))
 
     def __call__(self, scores: Tensor, targets: Tensor, split: str) -> dict[str, float]:
         """Metrics of (n, outputs) scores against targets, by name."""
