@@ -20,7 +20,7 @@ class EpochMetrics:
         judged: the objective of a search, computed beside them where it is a metric of validation rows.
 
     Attributes:
-        judged_only: the logged value that only the pruning of a search looks at, and no file keeps; None: there is none.
+        judged_only: the logged value that only the pruning of a search looks at, and no file keeps; None: no such.
 
     Raises:
         Mistake: something is monitored that nothing logs.
