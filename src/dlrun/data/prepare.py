@@ -192,7 +192,11 @@ def _divided(
             raise Mistake(f"data.split.valid.by=test: {why}; leave it out")
         notes.append("the test rows are the validation rows too (data.split.valid.by=test): they are not untouched")
     rows = {name: chosen[indices] for name, indices in parts.items()}
+    available = len(rows["train"])
     rows["train"] = fewer_rows(rows["train"], settings.train_rows, settings.split, settings.split_seed, ordered)
+    if settings.train_rows is not None:
+        taken = f"{len(rows['train']):,} of {available:,} training rows (data.train_rows={settings.train_rows})"
+        notes.append(taken + ("; all of them: data.train_rows=1.0" if taken.startswith("1 of") else ""))
     if ordered:
         rows = keep_apart(source, rows, [] if folded else list(given), notes)
     return rows, on_test

@@ -53,13 +53,16 @@ class Assembled:
         return self.recipe.fitter
 
 
-def assemble(recipe: Recipe, runtime: Runtime, sources: dict[str, Source] | None = None) -> Assembled:
+def assemble(
+    recipe: Recipe, runtime: Runtime, sources: dict[str, Source] | None = None, objective: str | None = None
+) -> Assembled:
     """Load the data, and build the model and all that trains it.
 
     Args:
         recipe: what is to be run.
         runtime: entered already.
         sources: what has been decoded before, by its settings, for runs that share their data; added to.
+        objective: the figure that the pruning of a search looks at after each epoch.
 
     Raises:
         Mistake: anything in the recipe or the data that cannot be.
@@ -68,7 +71,7 @@ def assemble(recipe: Recipe, runtime: Runtime, sources: dict[str, Source] | None
         data = load_data(recipe, sources).to(runtime.device)
     with memory_explained("while building the model", "take a smaller one (model.…)"):
         if recipe.fitter.trains_networks:
-            training, layers = _network(recipe, data, runtime)
+            training, layers = _network(recipe, data, runtime, objective)
         else:
             training, layers = _estimator(recipe, data), []
     batch_size = getattr(recipe.fitter, "batch_size", len(data.train))
@@ -95,7 +98,9 @@ def load_data(recipe: Recipe, sources: dict[str, Source] | None = None) -> Data:
     return data
 
 
-def _network(recipe: Recipe, data: Data, runtime: Runtime) -> tuple[Training, list[Layer]]:
+def _network(
+    recipe: Recipe, data: Data, runtime: Runtime, objective: str | None
+) -> tuple[Training, list[Layer]]:  # fmt: skip
     """Return the training of a network, initialised and on the device, and its layers, seen by passing two rows."""
     torch.manual_seed(recipe.seed)
     if data.inputs.vocabulary is not None and not recipe.model.takes("vocabulary"):
@@ -113,6 +118,7 @@ def _network(recipe: Recipe, data: Data, runtime: Runtime) -> tuple[Training, li
     layers = summarize(model, data.train.transform(rows, runtime.dtype), data.task.width)
     stopping = _early_stopping(fitter, data)
     watched = _watched(recipe, data, stopping)
+    unlogged = _unlogged(data.task, objective, watched)
     optimizers = build_optimizers(recipe.optimizer, model)
     total_steps = fitter.epochs * fitter.steps(len(data.train))
     schedule = recipe.schedule
@@ -132,7 +138,9 @@ def _network(recipe: Recipe, data: Data, runtime: Runtime) -> tuple[Training, li
     stopper = None
     if stopping is not None:
         stopper = Stopper(stopping, stopping.maximizes(_more_is_better(data.task, stopping.monitor)))
-    return Training(learner, data.task.running(), stopper=stopper, watched=watched), layers
+    watched += (unlogged.partition("/")[2],) if unlogged else ()
+    running = data.task.running()
+    return Training(learner, running, stopper=stopper, watched=watched, unlogged=unlogged), layers
 
 
 def _estimator(recipe: Recipe, data: Data) -> Training:
@@ -168,6 +176,13 @@ def _watched(recipe: Recipe, data: Data, stopping: EarlyStopping | None) -> tupl
     names = {value.partition("/")[2] for _, value in monitored if value.startswith("valid/")}
     names |= {metric.name for metric in task.chosen_metrics}
     return tuple(sorted(names - {"loss", task.quick_metric}))
+
+
+def _unlogged(task: Task, objective: str | None, watched: tuple[str, ...]) -> str | None:
+    """Return the objective of a search, where it is a metric of validation rows that is not logged anyway."""
+    split, _, metric = (objective or "").partition("/")
+    known = split == "valid" and metric in task.metrics
+    return objective if known and metric not in (*watched, "loss", task.quick_metric) else None
 
 
 def _more_is_better(task: Task, logged: str) -> bool:

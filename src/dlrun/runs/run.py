@@ -49,7 +49,7 @@ def run(
     """
     console = Console(quiet=recipe.output.quiet or not alone, highlight=False, soft_wrap=True)
     with recipe.runtime() as runtime:
-        assembled = assemble(recipe, runtime, sources)
+        assembled = assemble(recipe, runtime, sources, pruning.objective if pruning else None)
         introduce(console, assembled)
         if recipe.output.dry_run:
             return None

@@ -19,7 +19,7 @@ from dlrun.runs.tables import number
 from dlrun.store.files import flatten
 from dlrun.store.folder import RunFolder
 from dlrun.sweeps.draw import draw_setting
-from dlrun.sweeps.launchers.base import Outcome
+from dlrun.sweeps.launchers.base import Outcome, figure_of
 from dlrun.sweeps.plan import Part, short
 from dlrun.sweeps.summary import average_history, out_of_fold, test_predictions
 from dlrun.tasks.metrics import higher_is_better
@@ -195,8 +195,7 @@ def _print_curve(console: Console, curve: list[tuple[int, dict]]) -> None:
 
 
 def _of(figures: dict, name: str) -> float | None:
-    split, _, metric = name.partition("/")
-    return figures.get(split, {}).get(metric)
+    return figure_of(figures, name)
 
 
 def _table(title: str) -> Table:

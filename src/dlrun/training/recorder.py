@@ -17,7 +17,13 @@ from dlrun.training.timetable import Timetable
 
 
 class Pruning(Protocol):
-    """What judges a run while it trains."""
+    """What judges a run while it trains.
+
+    Attributes:
+        objective: the figure that it judges by.
+    """
+
+    objective: str
 
     def hopeless(self, epoch: int, logged: Mapping[str, float]) -> bool:
         """Whether to stop after this epoch, of which these values were logged."""
@@ -75,7 +81,8 @@ class Recorder:
 
     def on_epoch(self, training: Training, logged: Mapping[str, float]) -> str | None:
         """After every epoch: write its values. The status to stop with, if any."""
-        progress = training.progress
+        progress, judged = training.progress, logged
+        logged = {name: value for name, value in judged.items() if name != training.unlogged}
         self.folder.append_row("history.csv", logged)
         seconds, self.seconds_before = progress.seconds - self.seconds_before, progress.seconds
         self.folder.append_row("timing.csv", {"epoch": progress.epoch, "seconds": round(seconds, 6)})
@@ -84,7 +91,7 @@ class Recorder:
         self.display.on_epoch(progress, logged)
         if self.timetable and self.timetable.due(progress):
             self.save(training)
-        return "pruned" if self.pruning and self.pruning.hopeless(progress.epoch, logged) else None
+        return "pruned" if self.pruning and self.pruning.hopeless(progress.epoch, judged) else None
 
     def save(self, training: Training) -> None:
         """Save all that a resume needs, the events before it."""

@@ -123,6 +123,7 @@ class Training:
         stopper: the counters of early stopping, or None.
         best: the best weights so far; empty where the last are kept.
         watched: metrics that are computed on the validation rows after every epoch, besides loss and accuracy (R²).
+        unlogged: the logged value that only the pruning of a search looks at, and no file keeps; None: no such.
     """
 
     learner: Any
@@ -131,6 +132,7 @@ class Training:
     stopper: Stopper | None = None
     best: Weights = field(default_factory=dict)
     watched: tuple[str, ...] = ()
+    unlogged: str | None = None
 
     def restore_best(self) -> None:
         """Put the best weights into the learner, where they were kept."""
