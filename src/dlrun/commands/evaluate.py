@@ -28,7 +28,7 @@ from dlrun.runs.evaluation import evaluate as judge
 from dlrun.runs.importance import permutation_importance
 from dlrun.runs.load import load
 from dlrun.runs.tables import print_results
-from dlrun.store.command_line import stored_overrides
+from dlrun.store.command_line import trusted_overrides
 from dlrun.store.files import writing
 from dlrun.tasks.predictions import read_csv
 from dlrun.tensors import Spec
@@ -87,7 +87,7 @@ def evaluate(
     check_threshold(threshold, trained.spec)
     others = [override for override in overrides if not override.startswith("data_dir=")]
     single = [f"data.{name}=null" for name in FILES_BESIDE if name in trained.config.data] if others else []
-    config, choices = compose([*stored_overrides(trained.folder), *single, *overrides], config_dir)
+    config, choices = compose([*trusted_overrides(trained.folder), *single, *overrides], config_dir)
     allowed = tuple(config.allow_targets) + tuple(allow_targets or ())
     weights = None
     if others:
@@ -138,7 +138,7 @@ def draw_importance(trained: Trained, table: pd.DataFrame) -> None:
     figure = importance(
         list(table["column"]), table["importance"].to_numpy(), table["deviation"].to_numpy(), table.attrs["what"]
     )
-    trained.folder.write_bytes("plots/importance.png", as_png(figure))
+    trained.folder.write_picture("importance", as_png(figure))
 
 
 def own_data(trained: Trained, config: DictConfig, allowed: tuple[str, ...]) -> Data:
@@ -148,7 +148,7 @@ def own_data(trained: Trained, config: DictConfig, allowed: tuple[str, ...]) -> 
         Mistake: they have changed since.
     """
     data = load_data(config, allowed)
-    if data.checksum() != trained.folder.read_json("environment.json").get("data"):
+    if data.checksum() != trained.folder.environment().get("data"):
         raise Mistake(
             f"{trained.folder}: the data have changed since this run was trained; name the ones to judge it by "
             "(data.path=…)"

@@ -9,7 +9,7 @@ from dlrun.config.compose import compose
 from dlrun.errors import Mistake
 from dlrun.plots.draw import check_plots, draw
 from dlrun.runs.load import load
-from dlrun.store.command_line import stored_overrides
+from dlrun.store.command_line import trusted_overrides
 from dlrun.tasks.predictions import from_scores
 
 
@@ -35,10 +35,10 @@ def plot(
     wanted = plots or ["all"]
     check_plots(wanted)
     trained = load(run, device, tuple(allow_targets or ()))
-    metrics = trained.folder.read_json("metrics.json")
-    if "baseline" not in metrics or metrics["status"] == "diverged":
-        raise Mistake(f"plot: {trained.folder} has no figures to draw (status {metrics['status']})")
-    config, _ = compose(stored_overrides(trained.folder), config_dir)
+    record = trained.folder.record()
+    if not record.figures or record.status == "diverged":
+        raise Mistake(f"plot: {trained.folder} has no figures to draw (status {record.status})")
+    config, _ = compose(trusted_overrides(trained.folder), config_dir)
     data = own_data(trained, config, tuple(config.allow_targets) + tuple(allow_targets or ()))
     splits = data.splits()
     predictions = {
@@ -46,6 +46,6 @@ def plot(
         for name, scores in trained.scores(splits).items()
     }
     console = Console(highlight=False, soft_wrap=True)
-    draw(console, trained, data, predictions, metrics, wanted)
-    console.print(f"{trained.folder.path / 'plots'}", markup=False)
+    draw(console, trained, data, predictions, record.to_json(), wanted)
+    console.print(f"{trained.folder.plots}", markup=False)
     return 0

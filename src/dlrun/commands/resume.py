@@ -8,9 +8,11 @@ from dlrun.errors import Mistake
 from dlrun.runs.conclude import plain
 from dlrun.runs.recipe import Job
 from dlrun.runs.run import run
-from dlrun.store.command_line import stored_overrides
+from dlrun.store.command_line import trusted_overrides
 from dlrun.store.files import flatten
+from dlrun.store.finding import open_run
 from dlrun.store.folder import RunFolder
+from dlrun.store.record import Kind
 from dlrun.training.trainer import Trainer
 
 CHANGEABLE = ("trainer.epochs", "trainer.max_minutes", "device", "quiet", "debug", "allow_targets")
@@ -31,31 +33,28 @@ def resume(path: str, changes: list[str], config_dir: str | None) -> int:
     Raises:
         Mistake: no run folder, a setting that may not change, or data or config that are not what they were.
     """
-    folder = RunFolder.open(path)
-    if "whole" in folder.read_json("metrics.json"):
-        return _resume_whole(folder, changes, config_dir)
+    folder = open_run(path)
+    record = folder.record()
+    if record.kind != "run":
+        return _resume_several(folder, record.kind, changes, config_dir)
     _refuse_changes(changes, CHANGEABLE, "a run is resumed")
-    config, choices = compose(stored_overrides(folder) + changes, config_dir)
-    stored = folder.read_yaml("config.yaml")
-    if not isinstance(stored, dict):
-        raise Mistake(f"{folder.path / 'config.yaml'}: is damaged (no config)")
-    before, now = dict(flatten(stored)), dict(flatten(plain(config)))
-    status = folder.read_json("metrics.json").get("status")
+    config, choices = compose(trusted_overrides(folder) + changes, config_dir)
+    before, now = dict(flatten(folder.config())), dict(flatten(plain(config)))
     resumes = resolve(config.trainer, "trainer", Trainer, tuple(config.allow_targets)).resumes
     longer = resumes and now["trainer.epochs"] > before.get("trainer.epochs", 0)
     if longer and _schedule_depends_on_length(before):
         raise Mistake("trainer.epochs: cannot change when this run is resumed, for its schedule's length depends on it")
     _refuse_other_config(folder, before, now)
-    if status == "diverged" or (status == "finished" and not longer):
-        print(f"{folder}: this run has {status}; there is nothing to resume")
+    if record.status == "diverged" or (record.status == "finished" and not longer):
+        print(f"{folder}: this run has {record.status}; there is nothing to resume")
         return 0
-    overrides = [o for o in stored_overrides(folder) + changes if not o.startswith("allow_targets=")]
+    overrides = [o for o in trusted_overrides(folder) + changes if not o.startswith("allow_targets=")]
     folder.update(overrides, plain(config))
     ended = run(Job(config, choices, overrides), folder, resumes=True)
     return ended.exit_code
 
 
-def _resume_whole(folder: RunFolder, changes: list[str], config_dir: str | None) -> int:
+def _resume_several(folder: RunFolder, kind: Kind, changes: list[str], config_dir: str | None) -> int:
     """Go on with a sweep or with the parts of a run: what is missing, failed or was interrupted is run.
 
     Raises:
@@ -64,8 +63,7 @@ def _resume_whole(folder: RunFolder, changes: list[str], config_dir: str | None)
     from dlrun.sweeps.sweep import run_whole
 
     _refuse_changes(changes, CHANGEABLE_OF_WHOLES, "parts are resumed")
-    several = bool(folder.read_json("metrics.json").get("several"))
-    return run_whole([*stored_overrides(folder), *changes], several, config_dir, folder)
+    return run_whole([*trusted_overrides(folder), *changes], kind == "sweep", config_dir, folder)
 
 
 def _refuse_changes(changes: list[str], allowed: tuple[str, ...], when: str) -> None:

@@ -10,25 +10,29 @@ from dlrun.runs.evaluation import Evaluation
 from dlrun.runs.recipe import Job, Run
 from dlrun.store.files import flatten
 from dlrun.store.folder import RunFolder
+from dlrun.store.record import SPLITS, Record
 from dlrun.tasks.predictions import to_csv
 from dlrun.training.state import Progress
 
 LEARNING_PARTS = ("model", "optimizer", "scheduler", "trainer", "seed", "precision")
 
 
-def summary(progress: Progress, evaluation: Evaluation, data: Data, parameters: int | None, job: Job) -> dict:
-    """What `metrics.json` holds."""
-    return {
-        "status": progress.status,
-        **evaluation.as_json(),
-        "rows": {name: len(rows) for name, rows in data.splits().items()},
-        "parameters": parameters,
+def summary(progress: Progress, evaluation: Evaluation, data: Data, parameters: int | None, job: Job) -> Record:
+    """Returns the record of a training that has come to its end."""
+    judged = evaluation.as_json()
+    return Record(
+        status=progress.status,
+        figures={split: judged[split] for split in SPLITS if split in judged},
+        baseline=judged["baseline"],
+        undefined=judged["undefined"],
+        rows={name: len(rows) for name, rows in data.splits().items()},
+        parameters=parameters,
         **course(progress, job),
-    }
+    )
 
 
 def course(progress: Progress, job: Job) -> dict:
-    """What `metrics.json` holds of any training, whether it came to its end or not."""
+    """Returns what a record holds of any training, whether it came to its end or not."""
     return {
         "best_epoch": progress.best_epoch,
         "epochs": progress.epochs,
@@ -46,24 +50,23 @@ def hyperparameters(metrics: dict) -> dict[str, object]:
 
 
 def save_results(
-    folder: RunFolder, weights: tuple[str, bytes], data: Data, evaluation: Evaluation, metrics: dict
+    folder: RunFolder, weights: tuple[str, bytes], data: Data, evaluation: Evaluation, record: Record
 ) -> None:
-    """Write weights (file name and content), predictions and preprocessing, and the figures last."""
-    folder.write_bytes(*weights)
+    """Write weights (format and content), predictions and preprocessing, and the record last."""
+    folder.write_weights(*weights)
     numbers = {name: rows.row_numbers for name, rows in data.splits().items()}
-    folder.write_bytes("predictions.csv", to_csv(data.spec, evaluation.predictions, numbers))
-    folder.write_json("preprocessing.json", {"spec": vars(data.spec), "inputs": data.preprocessing.describe()})
-    if fitted := data.preprocessing.fitted():
-        folder.write_bytes("preprocessing.skops", fitted)
-    folder.write_json("metrics.json", metrics)
+    folder.write_predictions(to_csv(data.spec, evaluation.predictions, numbers))
+    described = {"spec": vars(data.spec), "inputs": data.preprocessing.describe()}
+    folder.write_preprocessing(described, data.preprocessing.fitted())
+    folder.write_record(record)
 
 
 def interrupted(folder: RunFolder, progress: Progress, job: Job, console: Console, exit_code: int) -> Run:
     """Leave the folder of an interrupted run so that a person finds out what became of it."""
-    metrics = {"status": "interrupted", **course(progress, job)}
-    folder.write_json("metrics.json", metrics)
+    record = Record(status="interrupted", **course(progress, job))
+    folder.write_record(record)
     console.print(f"interrupted in epoch {progress.epoch}; to go on: dlrun resume={folder}", markup=False)
-    return Run(folder.path, metrics, exit_code)
+    return Run(folder.path, record.to_json(), exit_code)
 
 
 def plain(config: DictConfig) -> dict:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import safetensors.torch
 import torch
 from omegaconf import DictConfig, OmegaConf
-from safetensors import SafetensorError
 from torch import nn
 
 from dlrun import runtime as environment
@@ -19,9 +17,9 @@ from dlrun.data.preprocessing.series import SeriesPreprocessing
 from dlrun.data.preprocessing.table import TablePreprocessing
 from dlrun.data.preprocessing.text import TextPreprocessing
 from dlrun.data.source import Preprocessing
-from dlrun.errors import Mistake, choose, one_line
-from dlrun.store import skops_objects as trusted
-from dlrun.store.folder import RunFolder
+from dlrun.errors import Mistake, choose
+from dlrun.store.finding import open_run
+from dlrun.store.folder import CONFIG, RunFolder
 from dlrun.tensors import Spec
 from dlrun.training.trainer import Trainer
 
@@ -49,14 +47,15 @@ def load(run: str, device: str = "auto", allow_targets: tuple[str, ...] = ()) ->
     Raises:
         Mistake: no run folder, one without results, or one that is damaged or not to be trusted.
     """
-    folder = RunFolder.open(run)
-    if not folder.has("preprocessing.json"):
-        metrics = folder.read_json("metrics.json")
-        status = metrics.get("status")
-        if metrics.get("whole"):
-            inner = sorted(str(file.parent) for file in folder.path.rglob("preprocessing.json"))
-            raise Mistake(f"{folder}: holds several runs; name one of them: {', '.join(inner[:3])}, …")
-        raise Mistake(f"{folder}: this run has no results yet (status {status}); dlrun resume={folder} goes on with it")
+    folder = open_run(run)
+    if not folder.is_trained:
+        record = folder.record()
+        if record.kind != "run":
+            inner = ", ".join(map(str, folder.trained_below()[:3]))
+            raise Mistake(f"{folder}: holds several runs; name one of them: {inner}, …")
+        raise Mistake(
+            f"{folder}: this run has no results yet (status {record.status}); dlrun resume={folder} goes on with it"
+        )
     config = stored_config(folder)
     chosen = environment.choose_device(device)
     environment.keep_freed_memory()
@@ -76,9 +75,9 @@ def stored_config(folder: RunFolder) -> DictConfig:
     Raises:
         Mistake: it is damaged, or refers to what lies outside itself.
     """
-    where = folder.path / "config.yaml"
-    stored = folder.read_yaml("config.yaml")
-    if not isinstance(stored, dict) or not all(isinstance(stored.get(key), dict) for key in ("model", "trainer")):
+    where = folder.path / CONFIG
+    stored = folder.config()
+    if not all(isinstance(stored.get(key), dict) for key in ("model", "trainer")):
         raise Mistake(f"{where}: is damaged (no config of a run)")
     if "${" in json.dumps(stored, default=str):
         raise Mistake(f"{where}: is no config of a run, which refers to nothing outside (it has ${{…}})")
@@ -90,7 +89,7 @@ def stored_config(folder: RunFolder) -> DictConfig:
 
 def _threads_of(folder: RunFolder) -> int:
     """The threads that the run used: with as many, the figures are the same to the last bit."""
-    threads = folder.read_json("environment.json").get("threads")
+    threads = folder.environment().get("threads")
     return threads if isinstance(threads, int) and 1 <= threads <= 1024 else 1
 
 
@@ -100,13 +99,12 @@ def spec_of(folder: RunFolder) -> Spec:
     Raises:
         Mistake: preprocessing.json is damaged.
     """
-    where = folder.path / "preprocessing.json"
-    described = folder.read_json("preprocessing.json").get("spec")
+    described = folder.preprocessing().get("spec")
     try:
         values = check_types(_SPEC_TYPES, described, "spec")
         return Spec(**{**values, "input_shape": tuple(int(size) for size in values["input_shape"])})
     except (Mistake, TypeError, ValueError, KeyError, AttributeError) as error:
-        raise Mistake(f"{where}: is damaged ({one_line(error)})") from error
+        raise folder.damaged_preprocessing(error) from error
 
 
 _SPEC_TYPES = {
@@ -116,15 +114,11 @@ _SPEC_TYPES = {
 
 
 def _preprocessing_of(folder: RunFolder) -> Preprocessing:
-    where = folder.path / "preprocessing.json"
-    described = folder.read_json("preprocessing.json").get("inputs")
-    fitted = None
-    if folder.has("preprocessing.skops"):
-        fitted = trusted.loads(folder.read_bytes("preprocessing.skops"), str(folder.path / "preprocessing.skops"))
+    described, fitted = folder.preprocessing().get("inputs"), folder.fitted_preprocessing()
     try:
         return choose(described["kind"], PREPROCESSINGS, "kind").restore(described, fitted)
     except (Mistake, TypeError, ValueError, KeyError, AttributeError) as error:
-        raise Mistake(f"{where}: is damaged ({type(error).__name__}: {one_line(error)})") from error
+        raise folder.damaged_preprocessing(f"{type(error).__name__}: {error}") from error
 
 
 def _model_of(
@@ -136,17 +130,11 @@ def _model_of(
     allowed: tuple[str, ...],
 ) -> nn.Module | BaseEstimator:
     if trainer.model_class is not nn.Module:
-        estimator = trusted.loads(folder.read_bytes("model.skops"), str(folder.path / "model.skops"))
-        if not isinstance(estimator, trainer.model_class):
-            raise Mistake(f"{folder.path / 'model.skops'}: holds no {trainer.model_class.__name__}")
-        return estimator
+        return folder.estimator(trainer.model_class)
     model = build(config.model, "model", nn.Module, allowed, **spec.supplied())
     model.to(device=device, dtype=environment.dtype_of_precision(config.precision))
     try:
-        weights = safetensors.torch.load(folder.read_bytes("model.safetensors"))
-        model.load_state_dict(weights)
-    except (SafetensorError, RuntimeError) as error:
-        raise Mistake(
-            f"{folder.path / 'model.safetensors'}: are not this model's weights ({one_line(error)})"
-        ) from error
+        model.load_state_dict(folder.tensors())
+    except RuntimeError as error:
+        raise folder.foreign_weights(error) from error
     return model.eval()

@@ -19,6 +19,7 @@ from dlrun.runs.conclude import hyperparameters, interrupted, plain, save_result
 from dlrun.runs.evaluation import evaluate
 from dlrun.runs.recipe import Job, Run, names_of
 from dlrun.runs.tables import introduce, report
+from dlrun.store.finding import new_run
 from dlrun.store.folder import RunFolder
 from dlrun.training.checkpoints import restore
 from dlrun.training.interruption import Interruption
@@ -68,16 +69,16 @@ def run(
     training = begin_training(config, trainer, model, data)
     trainer.check(training, data)
     if not config.dry_run:
-        folder = folder or RunFolder.create(config.output_dir, *names_of(job))
+        folder = folder or new_run(config.output_dir, *names_of(job))
     introduce(console, job, data, model, layers, training, trainer)
     if config.dry_run:
         return None
 
-    record = environment.describe(config, device) | {"data": data.checksum()}
+    surroundings = environment.describe(config, device) | {"data": data.checksum()}
     if resumes:
-        take_up(folder, training, trainer, record, device)
+        take_up(folder, training, trainer, surroundings, device)
     else:
-        folder.begin(job.overrides, plain(config), record)
+        folder.begin(job.overrides, plain(config), surroundings)
     steps = trainer.steps(len(data.train))
     display = choose_display(config.quiet or not alone, trainer.epochs, steps, training.progress)
     with (
@@ -106,8 +107,9 @@ def run(
             evaluation = evaluate(
                 data.spec, data.splits(), training.learner.loss, scores, data.train.targets, brief=brief
             )
-            metrics = summary(progress, evaluation, data, trainer.parameters(model), job)
-            save_results(folder, trainer.weights(model), data, evaluation, metrics)
+            record = summary(progress, evaluation, data, trainer.parameters(model), job)
+            save_results(folder, trainer.weights(model), data, evaluation, record)
+            metrics = record.to_json()
             recorder.write_final(hyperparameters(metrics), dict(evaluation.numbers()))
     if exit_code:
         return interrupted(folder, progress, job, console, exit_code)
@@ -132,23 +134,22 @@ def set_up(config: DictConfig) -> torch.device:
     return device
 
 
-def take_up(folder: RunFolder, training: Training, trainer: Trainer, record: dict, device: torch.device) -> None:
+def take_up(folder: RunFolder, training: Training, trainer: Trainer, surroundings: dict, device: torch.device) -> None:
     """Put `training` where the run in `folder` stopped, and clear away what was written after that.
 
     Raises:
         Mistake: the data have changed since, or the checkpoint cannot be used.
     """
-    if folder.read_json("environment.json").get("data") != record["data"]:
+    if folder.environment().get("data") != surroundings["data"]:
         raise Mistake(f"{folder}: the data have changed since this run began; it cannot be resumed")
-    if folder.has("checkpoints/last.pt"):
-        restore(training, folder.read_bytes("checkpoints/last.pt"), device)
+    if (checkpoint := folder.checkpoint()) is not None:
+        restore(training, checkpoint, device)
     progress = training.progress
     stopped_early = training.stopper is not None and training.stopper.stops
     if progress.status == "interrupted" or (progress.epochs < trainer.epochs and not stopped_early):
         progress.status = "running"
     folder.tidy()
-    for name in ("history.csv", "timing.csv"):
-        folder.keep_rows(name, progress.epochs)
+    folder.keep_epochs(progress.epochs)
 
 
 @contextmanager

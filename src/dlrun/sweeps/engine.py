@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,15 +15,17 @@ from rich.console import Console
 from dlrun import runtime as environment
 from dlrun.config.build import resolve
 from dlrun.errors import Mistake, did_you_mean
+from dlrun.ranking.ranking import Ranking, choose_ranking
 from dlrun.runs.conclude import plain
 from dlrun.runs.recipe import Job
 from dlrun.store.files import finite, flatten
 from dlrun.store.folder import RunFolder
+from dlrun.store.record import Record
 from dlrun.sweeps.display import choose_display
 from dlrun.sweeps.draw import draw_sweep
 from dlrun.sweeps.launchers.base import Outcome, Task, is_launcher
 from dlrun.sweeps.plan import Part
-from dlrun.sweeps.results import Setting, ranked_by, report, row_of
+from dlrun.sweeps.results import Setting, report, row_of
 from dlrun.sweeps.searchers.base import Searcher
 from dlrun.training.recorder import Pruning
 
@@ -51,14 +54,14 @@ class Sweep:
         self.known = _runs_in(folder.path)
         self.taken = set(self.known.values())
         self.kept = bool(self.known)
-        self.ranking: tuple[str, bool] | None = None  # by what, and whether more of it is better
+        self.ranking: Ranking | None = None
         self.searcher: Searcher | None = None
         self.open: dict[str, list[str]] = {}  # of each trial, its parts
         self.launch = resolve(first.config.launcher, "launcher", is_launcher)
         device = environment.choose_device(first.config.device)
         folder.begin(overrides, plain(first.config), environment.describe(first.config, device))
         self._write_status("running")
-        self.folder.write_text("sweep.csv", "")
+        self.folder.begin_jobs()
 
     def run(self, parts: Iterator[Part], jobs: int) -> int:
         """Run what is missing of `parts`, of so many jobs.
@@ -106,11 +109,11 @@ class Sweep:
                 before = self.known.get(_identity(part.job))
             place = before or self._free_place(part.path)
             if before is not None:
-                metrics = RunFolder(self.folder.path / before).read_json("metrics.json")
-                if metrics.get("status") in ("finished", "diverged", "pruned"):
-                    found = {name: value for name, value in metrics.items() if name != "config"}
+                record = RunFolder(self.folder.path / before).record()
+                if record.status in ("finished", "diverged", "pruned"):
                     self.places[part.path] = before
-                    self._take(Outcome(part.path, found, 3 if metrics["status"] == "diverged" else 0), again=True)
+                    metrics = replace(record, config={}).to_json()
+                    self._take(Outcome(part.path, metrics, 3 if record.status == "diverged" else 0), again=True)
                     continue
             self.places[part.path] = place
             self.display.on_start(part.label)
@@ -123,7 +126,7 @@ class Sweep:
         trial = part.path.split("/")[0]
         if self.searcher is None or len(self.open[trial]) > 1:
             return None
-        return self.searcher.pruning(self.folder.path.resolve(), int(trial), self.ranking[0])
+        return self.searcher.pruning(self.folder.path.resolve(), int(trial), self.ranking.name)
 
     def _free_place(self, path: str) -> str:
         """The folder of a new part: its own, or where a run of other settings lies there, the next number that is free.
@@ -146,16 +149,16 @@ class Sweep:
     def _take(self, outcome: Outcome, again: bool = False) -> None:
         """Keep and show an outcome."""
         self.outcomes[outcome.path] = outcome
-        if self.ranking is None and outcome.metrics:
-            self.ranking = ranked_by(self.first.config, outcome.value)
         part = self.parts.get(outcome.path)
+        if self.ranking is None and part is not None and outcome.metrics:
+            self.ranking = choose_ranking([Setting("", {}, part.whole, [(part, outcome, self.folder)])])
         if part is not None:
-            self.folder.append_row("sweep.csv", row_of(part, outcome))
+            self.folder.append_job(row_of(part, outcome))
         if outcome.crash:
             print(outcome.crash, file=sys.stderr)
         if outcome.failure:
             print(f"dlrun: job {outcome.path}: {outcome.failure}", file=sys.stderr)
-        self.display.on_outcome(part.label if part else outcome.path, outcome, self.ranking or ("", False), again)
+        self.display.on_outcome(part.label if part else outcome.path, outcome, self.ranking or Ranking(""), again)
         if self.searcher is not None and outcome.exit_code not in (130, 143):
             self._tell(outcome.path.split("/")[0])
 
@@ -165,10 +168,10 @@ class Sweep:
         if len(ended) < len(self.open.get(trial, [trial])):
             return
         known = [f"{split}/{m}" for split in ("valid", "test", "train_eval") for m in ended[0].metrics.get(split, {})]
-        if known and self.ranking[0] not in known:
-            near = did_you_mean(self.ranking[0], known)
-            raise Mistake(f"sweeper.objective: these runs have no figure '{self.ranking[0]}'{near}")
-        values = [outcome.value(self.ranking[0]) for outcome in ended if outcome.counts]
+        if known and self.ranking.name not in known:
+            near = did_you_mean(self.ranking.name, known)
+            raise Mistake(f"sweeper.objective: these runs have no figure '{self.ranking.name}'{near}")
+        values = [outcome.value(self.ranking.name) for outcome in ended if outcome.counts]
         hopeless = any(outcome.status in ("pruned", "diverged") for outcome in ended)
         complete = len(values) == len(ended) and None not in values
         self.searcher.tell(int(trial), sum(values) / len(values) if complete else None, hopeless)
@@ -187,8 +190,9 @@ class Sweep:
             found.parts.append((part, self.outcomes[path], RunFolder(self.folder.path / self.places[path])))
         if self.several or len(settings) > 1 or not any(setting.has_parts for setting in settings.values()):
             self._write_status("failed" if self.exit_code() == 1 else "finished")
-        self.ranking = self.ranking or ("train_eval/loss", False)
-        report(self.console, list(settings.values()), *self.ranking)
+        if self.searcher is None:
+            self.ranking = choose_ranking(list(settings.values()))
+        report(self.console, list(settings.values()), self.ranking)
         for line in self.searcher.lines() if self.searcher is not None else []:
             self.console.print(line, markup=False)
         self.console.print(str(self.folder), markup=False)
@@ -196,13 +200,13 @@ class Sweep:
             if setting.has_parts:
                 setting.write(RunFolder(self.folder.path / self._place_of(setting)))
         if self.first.config.plots:
-            draw_sweep(self.folder, list(settings.values()), self.ranking[0])
+            draw_sweep(self.folder, list(settings.values()), self.ranking.name)
         return self.exit_code()
 
     def _write_table(self) -> None:
-        """Write sweep.csv anew, in the order of the parts."""
+        """Write the table of jobs anew, in the order of the parts."""
         rows = [row_of(part, self.outcomes[path]) for path, part in self.parts.items() if path in self.outcomes]
-        self.folder.write_table("sweep.csv", rows)
+        self.folder.write_jobs(rows)
 
     def _place_of(self, setting: Setting) -> str:
         """The folder of a setting: that of its parts, less what they add to it."""
@@ -212,18 +216,14 @@ class Sweep:
 
     def _write_status(self, status: str) -> None:
         config = dict(flatten(plain(self.first.config)))
-        kind = {"several": self.several, "choices": self.first.choices, "config": config}
-        self.folder.write_json("metrics.json", {"status": status, "whole": True, **kind})
+        kind = "sweep" if self.several else "parts"
+        self.folder.write_record(Record(status, kind, config=config, choices=self.first.choices))
 
 
 def _runs_in(root: Path) -> dict[str, str]:
-    """The runs below `root`, by what identifies their configs: their places."""
-    found = {}
-    for file in sorted(root.rglob("metrics.json")):
-        metrics = RunFolder(file.parent).read_json("metrics.json")
-        if "whole" not in metrics and isinstance(metrics.get("config"), dict):
-            found[_key(metrics["config"])] = str(file.parent.relative_to(root))
-    return found
+    """Returns the places of the runs below `root`, by what identifies their configs."""
+    records = {folder.path: folder.record() for folder in RunFolder(root).runs_below()}
+    return {_key(r.config): str(path.relative_to(root)) for path, r in records.items() if r.kind == "run"}
 
 
 def _identity(job: Job) -> str:

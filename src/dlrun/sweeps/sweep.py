@@ -17,17 +17,19 @@ from dlrun.config.explain import explained
 from dlrun.config.grammar import quote_literal
 from dlrun.config.groups import config_folder
 from dlrun.errors import Mistake, did_you_mean
+from dlrun.ranking.ranking import searched_ranking
 from dlrun.runs.assemble import check_parts
+from dlrun.runs.conclude import plain
 from dlrun.runs.recipe import Job, Run, names_of
 from dlrun.runs.run import run
+from dlrun.store.files import flatten
+from dlrun.store.finding import new_run, new_sweep, own_folder
 from dlrun.store.folder import RunFolder
 from dlrun.sweeps.engine import Sweep
 from dlrun.sweeps.launchers.base import is_launcher
 from dlrun.sweeps.plan import Part, check_plan, parts_of
-from dlrun.sweeps.results import candidates
 from dlrun.sweeps.searchers.base import Domain, Searcher, example_of, is_searcher, space_of
 from dlrun.sweeps.searchers.grid import Grid
-from dlrun.tasks.metrics import higher_is_better
 
 CHECKED_AHEAD = 50  # jobs that are composed and checked before the first one starts
 
@@ -107,7 +109,7 @@ def run_parts(job: Job, config_dir: str | None, folder: RunFolder | None = None)
         return None
     engine = Sweep(folder or _root_of(job, several=False), job, job.overrides, several=False)
     exit_code = engine.run(iter(parts), len(parts))
-    metrics = engine.folder.read_json("metrics.json") if engine.folder.has("metrics.json") else {}
+    metrics = engine.folder.record().to_json() if engine.folder.has_record else {}
     return Run(engine.folder.path, metrics, exit_code)
 
 
@@ -141,10 +143,9 @@ def _search(
     if first.config.dry_run:
         raise Mistake("dry_run: shows one run; leave the sweeper out")
     engine = Sweep(folder or _root_of(first, several=True), first, overrides, several=True)
-    objective = asked.sweeper.objective or candidates(first.config)[0]
-    engine.ranking = (objective, higher_is_better(objective.partition("/")[2]))
+    engine.ranking = searched_ranking(asked.sweeper.objective, dict(flatten(plain(first.config))))
     engine.searcher = searcher
-    searcher.begin(engine.folder.path, space, *engine.ranking)
+    searcher.begin(engine.folder.path, space, engine.ranking.name, engine.ranking.maximizes)
     return engine.run(_trials(engine, composer, searcher, own), searcher.trials)
 
 
@@ -239,5 +240,5 @@ def _root_of(job: Job, several: bool) -> RunFolder:
     """The folder of the whole: `sweep_dir`, or a new one."""
     config = job.config
     if config.sweep_dir is not None:
-        return RunFolder.make(config.sweep_dir)
-    return RunFolder.create_sweep(config.output_dir) if several else RunFolder.create(config.output_dir, *names_of(job))
+        return own_folder(config.sweep_dir)
+    return new_sweep(config.output_dir) if several else new_run(config.output_dir, *names_of(job))

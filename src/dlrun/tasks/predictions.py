@@ -12,7 +12,6 @@ import orjson
 import torch
 from torch import Tensor
 
-from dlrun.errors import Mistake, one_line
 from dlrun.tensors import Spec
 
 if TYPE_CHECKING:
@@ -82,15 +81,14 @@ def read_csv(folder: RunFolder, spec: Spec, split: str) -> tuple[pd.DataFrame, P
     Raises:
         Mistake: it is not what a run of such data writes.
     """
-    frame = folder.read_table("predictions.csv", dtype=str, keep_default_na=False)
-    where = folder.path / "predictions.csv"
+    frame = folder.predictions()
     if lacking := [name for name in columns_of(spec) if name not in frame]:
-        raise Mistake(f"{where}: is damaged (it has no column {lacking[0]})")
+        raise folder.damaged_predictions(f"it has no column {lacking[0]}")
     rows = frame[frame["split"] == split]
     try:
         return rows, from_frame(spec, rows)
     except ValueError as error:
-        raise Mistake(f"{where}: is damaged ({one_line(error)})") from error
+        raise folder.damaged_predictions(error) from error
 
 
 def from_frame(spec: Spec, frame: pd.DataFrame) -> Predictions:

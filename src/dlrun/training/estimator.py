@@ -87,8 +87,8 @@ class EstimatorTrainer(Trainer):
         return torch.device("cpu")
 
     def weights(self, model: BaseEstimator) -> tuple[str, bytes]:
-        """The name and content of the file that holds the fitted estimator (no pickle)."""
-        return "model.skops", skops.io.dumps(model)
+        """The format and content of the file that holds the fitted estimator (no pickle)."""
+        return "skops", skops.io.dumps(model)
 
     def parameters(self, model: BaseEstimator) -> int | None:
         """Fitted coefficients and intercepts; None for estimators that have none."""

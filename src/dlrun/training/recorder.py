@@ -79,9 +79,8 @@ class Recorder:
     def on_epoch(self, training: Training, logged: dict[str, float]) -> str | None:
         """After every epoch: write its values. The status to stop with, if any."""
         progress = training.progress
-        self.folder.append_row("history.csv", logged)
         seconds, self.seconds_before = progress.seconds - self.seconds_before, progress.seconds
-        self.folder.append_row("timing.csv", {"epoch": progress.epoch, "seconds": round(seconds, 6)})
+        self.folder.append_epoch(logged, progress.epoch, seconds)
         with writing(self.folder.path):
             self.board.on_epoch(logged)
         self.display.on_epoch(progress, logged)
@@ -95,7 +94,7 @@ class Recorder:
             return
         with writing(self.folder.path):
             self.board.flush()
-        self.folder.write_bytes("checkpoints/last.pt", to_bytes(training))
+        self.folder.write_checkpoint(to_bytes(training))
         self.timetable.saved()
 
     def write_final(self, settings: dict[str, object], metrics: dict[str, float]) -> None:

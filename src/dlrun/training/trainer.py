@@ -246,9 +246,9 @@ class Trainer:
         return chosen
 
     def weights(self, model: nn.Module) -> tuple[str, bytes]:
-        """The name and content of the file that holds the weights."""
+        """The format and content of the file that holds the weights."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-        return "model.safetensors", safetensors.torch.save(tensors)
+        return "safetensors", safetensors.torch.save(tensors)
 
     def parameters(self, model: nn.Module) -> int:
         """Trainable parameters."""

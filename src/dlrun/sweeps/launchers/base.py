@@ -13,6 +13,7 @@ from dlrun.runs.recipe import Job
 from dlrun.runs.run import run
 from dlrun.store.files import writing
 from dlrun.store.folder import RunFolder
+from dlrun.store.record import Record
 from dlrun.training.recorder import Pruning
 
 _SOURCES: dict[str, Source] = {}  # what this process has decoded last, for parts that share their data
@@ -58,10 +59,14 @@ class Outcome:
         """Whether its figures count: it finished, or was stopped by trainer.max_minutes and evaluated."""
         return self.status == "finished" or (self.status == "interrupted" and self.exit_code == 0)
 
+    @property
+    def record(self) -> Record:
+        """What became of the run."""
+        return Record.read(self.metrics, self.path)
+
     def value(self, name: str) -> float | None:
         """A figure by `<split>/<metric>`, or None."""
-        split, _, metric = name.partition("/")
-        return self.metrics.get(split, {}).get(metric)
+        return self.record.figure(name) if self.metrics else None
 
 
 def is_launcher(target: object) -> bool:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlrun.errors import Mistake, choose
+from dlrun.store.folder import RunFolder
 from dlrun.sweeps.searchers.base import Domain, _text
 from dlrun.sweeps.searchers.random import Random
-
-JOURNAL = "study.journal"
 
 
 @dataclass
@@ -189,7 +188,7 @@ def storage_in(folder: Path):
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+    return JournalStorage(JournalFileBackend(str(RunFolder(folder).journal())))
 
 
 def _distribution(domain: Domain):
