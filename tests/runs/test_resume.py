@@ -62,7 +62,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew_in_its_folder(dlru
     (killed.folder / "checkpoints" / "last.pt").unlink()
     torn = killed.folder / "checkpoints" / ".last.pt.0a1b2c.part"
     torn.write_bytes(b"half")
-    (killed.folder / "metrics.json").write_text('{"status": "running"}')
+    (killed.folder / "metrics.json").write_text('{"status": "running", "kind": "run"}')
     assert dlrun("resume=latest", into="killed").exit_code == 0
     assert not torn.exists()
     assert kills.digests(killed.folder) == kills.digests(whole.folder)

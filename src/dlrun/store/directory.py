@@ -94,7 +94,7 @@ class Directory:
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write a file whole or not at all: under a temporary name first, then renamed."""
-        target = self._inside(name, new=True)
+        target = self._inside(name)
         with writing(self.path):
             target.parent.mkdir(exist_ok=True)
             write_whole(target, content)
@@ -149,20 +149,19 @@ class Directory:
         for part in self.path.rglob(".*.part"):
             part.unlink(missing_ok=True)
 
-    def _inside(self, name: str, new: bool = False) -> Path:
+    def _inside(self, name: str) -> Path:
         """Returns the path of a file of this directory.
 
         Args:
             name: may lie in a folder of it: `plots/roc.png`.
-            new: whether the file is to be replaced, so that only the folders above it count.
 
         Raises:
             Mistake: it, or a folder between, is a link.
         """
-        target, pieces = self.path, PurePosixPath(name).parts
-        for number, piece in enumerate(pieces):
+        target = self.path
+        for piece in PurePosixPath(name).parts:
             target = target / piece
-            if target.is_symlink() and not (new and number == len(pieces) - 1):
+            if target.is_symlink():
                 raise Mistake(f"{target}: is a link, and links in a run folder are not followed")
         return target
 

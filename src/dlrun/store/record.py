@@ -116,7 +116,7 @@ def _is_number(value: object) -> bool:
 
 def _choice(value: object, name: str, choices: tuple[str, ...]) -> Any:
     if value is None:
-        raise _Damage(f"it has no {name}")
+        raise _Damage(f"it has no {name}" + ", as none of dlrun 0.1 has" * (name == "kind"))
     if value not in choices:
         raise _Damage(f"{name} is '{str(value)[:20]}', not one of {', '.join(choices)}{did_you_mean(value, choices)}")
     return value
@@ -158,8 +158,8 @@ def _number(value: object, name: str) -> float:
     return value  # type: ignore[return-value]
 
 
-def _count(value: object, name: str) -> int:
-    _require(_is_number(value) and isinstance(value, int) and value >= 0, name, value, "a count")
+def _count(value: object, name: str, least: int = 0) -> int:
+    _require(_is_number(value) and isinstance(value, int) and value >= least, name, value, "a count")
     return value  # type: ignore[return-value]
 
 
@@ -182,7 +182,7 @@ _CHECKS: dict[str, Callable[[object, str], Any]] = {  # in the order in which th
     "undefined": lambda value, name: _table(value, name, lambda v, n: _table(v, n, _text)),
     "deviation": _splits,
     "out_of_fold": _figures,
-    "parts": _count_or_none,
+    "parts": lambda value, name: None if value is None else _count(value, name, least=1),
     "rows": lambda value, name: _table(value, name, _count),
     "parameters": _count_or_none,
     "best_epoch": _number,
