@@ -9,6 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
     from dlrun.fitted import Fitted
     from dlrun.runs.recipe import Run
 
@@ -44,3 +48,37 @@ def load(run: str = "latest", device: str = "auto", allow_targets: tuple[str, ..
     from dlrun.runs.load import load as load_run
 
     return load_run(str(run), device, allow_targets)
+
+
+def compare(
+    *folders: str | Path,
+    sort: str | None = None,
+    filter: str | None = None,  # noqa: A002 (the name on the command line)
+    group_by: list[str] | str | None = None,
+) -> pd.DataFrame:
+    """One table of runs, the best first, as `dlrun compare` prints it.
+
+    A run folder that cannot be read is left out, with a warning that names it.
+
+    Args:
+        folders: run folders, sweeps, or folders that hold them; none: outputs/.
+        sort: what to rank by, such as `test.accuracy`; None: as the command does. `attrs["ranked_by"]` of the table
+            says by what it is.
+        filter: only runs for which this holds, such as `test.accuracy>0.9`.
+        group_by: choices or config keys: runs that agree in them are averaged.
+
+    Returns:
+        A line a run: what differs between the runs, their figures, parameters and seconds; deviations of averages
+        stand in columns called `<figure>_deviation`.
+
+    Raises:
+        dlrun.errors.Mistake: no run there, or an argument that makes no sense, in one line.
+    """
+    import warnings
+
+    from dlrun.ranking.runs_table import runs_table
+
+    table = runs_table(folders, sort, filter, group_by)
+    for line in table.unreadable:
+        warnings.warn(f"left out: {line}", stacklevel=2)
+    return table.frame()

@@ -340,7 +340,7 @@ def test_folds_go_on_where_they_stopped(dlrun):
     ended = dlrun(*IRIS, "cv.folds=3")
     folder, before = whole(ended), read(whole(ended))
     shutil.rmtree(folder / "fold_2")
-    (folder / "metrics.json").write_text(json.dumps({"status": "interrupted", "whole": True, "several": False}))
+    (folder / "metrics.json").write_text(json.dumps({"status": "interrupted", "kind": "parts"}))
     again = dlrun("resume=latest")
     assert again.exit_code == 0, again.err
     after = read(folder)

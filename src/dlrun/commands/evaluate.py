@@ -27,7 +27,7 @@ from dlrun.runs.importance import permutation_importance
 from dlrun.runs.load import load, read_predictions, stored_config
 from dlrun.runs.recipe import Job, Recipe, read_recipe
 from dlrun.runs.tables import print_results
-from dlrun.store.command_line import stored_overrides
+from dlrun.store.command_line import trusted_overrides
 from dlrun.store.files import writing
 from dlrun.tasks.base import Task
 from dlrun.tasks.chosen_metrics import read_metrics
@@ -127,7 +127,7 @@ def draw_importance(fitted: Fitted, table: pd.DataFrame) -> None:
     figure = importance(
         list(table["column"]), table["importance"].to_numpy(), table["deviation"].to_numpy(), table.attrs["what"]
     )
-    fitted.folder.write_bytes("plots/importance.png", as_png(figure))
+    fitted.folder.write_picture("importance", as_png(figure))
 
 
 def recipe_of(
@@ -139,7 +139,7 @@ def recipe_of(
         Mistake: what is stored of its command line cannot be composed, or may not be.
     """
     allowed = [f"allow_targets=[{','.join(allow_targets)}]"] if allow_targets else []
-    overrides = [*stored_overrides(fitted.folder), *changes, *allowed]
+    overrides = [*trusted_overrides(fitted.folder), *changes, *allowed]
     return read_recipe(Job(*compose(overrides, config_dir), overrides))
 
 
@@ -150,7 +150,7 @@ def own_data(fitted: Fitted, recipe: Recipe) -> Data:
         Mistake: they have changed since.
     """
     data = load_data(recipe)
-    if data.checksum() != fitted.folder.read_json("environment.json").get("data"):
+    if data.checksum() != fitted.folder.environment().get("data"):
         raise Mistake(
             f"{fitted.folder}: the data have changed since this run was trained; name the ones to judge it by "
             "(data.path=…)"

@@ -32,9 +32,9 @@ def plot(
     wanted = plots or ["all"]
     check_plots(wanted)
     fitted = load(run, device, tuple(allow_targets or ()))
-    metrics = fitted.folder.read_json("metrics.json")
-    if "baseline" not in metrics or metrics["status"] == "diverged":
-        raise Mistake(f"plot: {fitted.folder} has no figures to draw (status {metrics['status']})")
+    record = fitted.folder.record()
+    if not record.figures or record.status == "diverged":
+        raise Mistake(f"plot: {fitted.folder} has no figures to draw (status {record.status})")
     data = own_data(fitted, recipe_of(fitted, [], config_dir, allow_targets))
     splits = data.splits()
     predictions = {
@@ -42,6 +42,6 @@ def plot(
         for name, scores in fitted.scores(splits).items()
     }
     console = Console(highlight=False, soft_wrap=True)
-    draw(console, fitted, data, predictions, metrics, wanted)
-    console.print(f"{fitted.folder.path / 'plots'}", markup=False)
+    draw(console, fitted, data, predictions, record.to_json(), wanted)
+    console.print(f"{fitted.folder.plots}", markup=False)
     return 0

@@ -52,19 +52,17 @@ def draw(
         fitted, data, predictions, metrics: see Finished.
         wanted: names, or `all`; see `check_plots`.
     """
-    import pandas as pd
-
     from dlrun.plots import run as pictures
     from dlrun.training.loggers.tensorboard import add_pictures
 
     folder = fitted.folder
-    history = folder.read_table("history.csv") if folder.has("history.csv") else pd.DataFrame({"epoch": []})
+    history = folder.history()
     run = pictures.Finished(fitted, data, predictions, metrics, history)
     names = [name for name in PICTURES if name in wanted or "all" in wanted]
     drawn = {name: getattr(pictures, name)(run) for name in names}
     contents = {name: as_png(figure) for name, figure in drawn.items() if figure is not None}
     for name, content in contents.items():
-        folder.write_bytes(f"plots/{name}.png", content)
+        folder.write_picture(name, content)
     if contents:
         add_pictures(folder.path, contents, metrics["epochs"])
     for name in names:

@@ -14,6 +14,7 @@ from dlrun.runs.recipe import Recipe, Run
 from dlrun.runs.tables import report
 from dlrun.store.files import flatten
 from dlrun.store.folder import RunFolder
+from dlrun.store.record import SPLITS, Record
 from dlrun.tasks.predictions_csv import to_csv
 from dlrun.training.loggers.tensorboard import add_hyperparameters
 from dlrun.training.state import Fitter, Learner, Progress
@@ -42,8 +43,9 @@ def conclude(assembled: Assembled, folder: RunFolder, console: Console, alone: b
         training.progress.status = "diverged"
     brief = () if alone else ("train",)
     evaluation = evaluate(data.task, data.splits(), training.learner, scores, data.train.targets, brief=brief)
-    metrics = summary(assembled, evaluation)
-    save_results(assembled, folder, evaluation, metrics)
+    record = summary(assembled, evaluation)
+    save_results(assembled, folder, evaluation, record)
+    metrics = record.to_json()
     add_hyperparameters(folder.path, hyperparameters(metrics), dict(evaluation.numbers()))
     report(console, folder, metrics)
     if wanted := [name for name in recipe.output.plots if alone or name != "all"]:
@@ -56,26 +58,28 @@ def conclude(assembled: Assembled, folder: RunFolder, console: Console, alone: b
 def interrupted(assembled: Assembled, folder: RunFolder, console: Console, exit_code: int) -> Run:
     """Leave the folder of an interrupted run so that a person finds out what became of it."""
     progress = assembled.training.progress
-    metrics = {"status": "interrupted", **course(progress, assembled.recipe)}
-    folder.write_json("metrics.json", metrics)
+    record = Record(status="interrupted", **course(progress, assembled.recipe))
+    folder.write_record(record)
     console.print(f"interrupted in epoch {progress.epoch}; to go on: dlrun resume={folder}", markup=False)
-    return Run(folder.path, metrics, exit_code)
+    return Run(folder.path, record.to_json(), exit_code)
 
 
-def summary(assembled: Assembled, evaluation: Evaluation) -> dict[str, Any]:
-    """Return what `metrics.json` holds."""
-    data, training = assembled.data, assembled.training
-    return {
-        "status": training.progress.status,
-        **evaluation.as_json(),
-        "rows": {name: len(rows) for name, rows in data.splits().items()},
-        "parameters": training.learner.parameters,
+def summary(assembled: Assembled, evaluation: Evaluation) -> Record:
+    """Return the record of a training that has come to its end."""
+    data, training, judged = assembled.data, assembled.training, evaluation.as_json()
+    return Record(
+        status=training.progress.status,
+        figures={split: judged[split] for split in SPLITS if split in judged},
+        baseline=judged["baseline"],
+        undefined=judged["undefined"],
+        rows={name: len(rows) for name, rows in data.splits().items()},
+        parameters=training.learner.parameters,
         **course(training.progress, assembled.recipe),
-    }
+    )
 
 
 def course(progress: Progress, recipe: Recipe) -> dict[str, Any]:
-    """Return what `metrics.json` holds of any training, whether it came to its end or not."""
+    """Return what a record holds of any training, whether it came to its end or not."""
     return {
         "best_epoch": progress.best_epoch,
         "epochs": progress.epochs,
@@ -92,13 +96,12 @@ def hyperparameters(metrics: dict[str, Any]) -> dict[str, object]:
     return choices | settings
 
 
-def save_results(assembled: Assembled, folder: RunFolder, evaluation: Evaluation, metrics: dict[str, Any]) -> None:
-    """Write weights, predictions and preprocessing, and the figures last."""
+def save_results(assembled: Assembled, folder: RunFolder, evaluation: Evaluation, record: Record) -> None:
+    """Write weights, predictions and preprocessing, and the record last."""
     data, learner = assembled.data, assembled.training.learner
-    name = "model.safetensors" if assembled.fitter.trains_networks else "model.skops"
-    folder.write_bytes(name, learner.weights_file())
+    folder.write_weights("safetensors" if assembled.fitter.trains_networks else "skops", learner.weights_file())
     numbers = {name: rows.row_numbers for name, rows in data.splits().items()}
-    folder.write_bytes("predictions.csv", to_csv(data.task, evaluation.predictions, numbers))
+    folder.write_predictions(to_csv(data.task, evaluation.predictions, numbers))
     inputs = data.inputs
     described = {
         "task": data.task.describe(),
@@ -109,10 +112,8 @@ def save_results(assembled: Assembled, folder: RunFolder, evaluation: Evaluation
         },
         "inputs": {"_target_": _path_of(type(data.preprocessing)), **data.preprocessing.describe()},
     }
-    folder.write_json("preprocessing.json", described)
-    if fitted := data.preprocessing.fitted():
-        folder.write_bytes("preprocessing.skops", fitted)
-    folder.write_json("metrics.json", metrics)
+    folder.write_preprocessing(described, data.preprocessing.fitted())
+    folder.write_record(record)
 
 
 def _path_of(kind: type) -> str:

@@ -5,26 +5,24 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import safetensors.torch
-from safetensors import SafetensorError
 from torch import nn
 
 from dlrun.config.build import component, resolve
 from dlrun.config.schema import Precision
 from dlrun.data.source import Preprocessing
-from dlrun.errors import Mistake, choose, one_line
+from dlrun.errors import Mistake, choose
 from dlrun.fitted import Fitted
 from dlrun.models.arguments import SUPPLIED, arguments
 from dlrun.runs.recipe import read_fitter
 from dlrun.runtime import Runtime, choose_device
-from dlrun.store import skops_objects
-from dlrun.store.folder import RunFolder
+from dlrun.store.finding import open_run
+from dlrun.store.folder import CONFIG, RunFolder
 from dlrun.tasks.base import Task
 from dlrun.tasks.choose import restore as restore_task
 from dlrun.tasks.predictions import Predictions
 from dlrun.tasks.predictions_csv import header
 from dlrun.tensors import InputSpec
-from dlrun.training.estimator import Estimator, is_estimator
+from dlrun.training.estimator import Estimator
 from dlrun.training.network import Network
 
 if TYPE_CHECKING:
@@ -44,8 +42,8 @@ def load(run: str, device: str = "auto", allow_targets: tuple[str, ...] = ()) ->
     Raises:
         Mistake: no run folder, one without results, or one that is damaged or not to be trusted.
     """
-    folder = RunFolder.open(run)
-    if not folder.has("preprocessing.json"):
+    folder = open_run(run)
+    if not folder.is_trained:
         raise Mistake(_why_not_finished(folder))
     config = stored_config(folder)
     fitter = read_fitter(config["trainer"], allow_targets)
@@ -66,10 +64,10 @@ def stored_config(folder: RunFolder) -> dict[str, Any]:
     Raises:
         Mistake: it is damaged, or refers to what lies outside itself.
     """
-    where = folder.path / "config.yaml"
-    stored = folder.read_yaml("config.yaml")
+    where = folder.path / CONFIG
+    stored = folder.config()
     groups = ("data", "model", "trainer")
-    if not isinstance(stored, dict) or not all(isinstance(stored.get(key), dict) for key in groups):
+    if not all(isinstance(stored.get(key), dict) for key in groups):
         raise Mistake(f"{where}: is damaged (no config of a run)")
     if "${" in json.dumps(stored, default=str):
         raise Mistake(f"{where}: is no config of a run, which refers to nothing outside (it has ${{…}})")
@@ -85,9 +83,9 @@ def task_of(folder: RunFolder) -> Task:
         Mistake: preprocessing.json is damaged.
     """
     try:
-        return restore_task(folder.read_json("preprocessing.json")["task"])
+        return restore_task(folder.preprocessing()["task"])
     except UNREADABLE as error:
-        raise Mistake(f"{folder.path / 'preprocessing.json'}: is damaged ({one_line(error)})") from error
+        raise folder.damaged_preprocessing(error) from error
 
 
 def inputs_of(folder: RunFolder) -> InputSpec:
@@ -97,12 +95,12 @@ def inputs_of(folder: RunFolder) -> InputSpec:
         Mistake: preprocessing.json is damaged.
     """
     try:
-        described = folder.read_json("preprocessing.json")["rows"]
+        described = folder.preprocessing()["rows"]
         shape, vocabulary = tuple(int(size) for size in described["shape"]), described["vocabulary"]
         names = tuple(str(name) for name in described["feature_names"])
         return InputSpec(shape, vocabulary=None if vocabulary is None else int(vocabulary), feature_names=names)
     except UNREADABLE as error:
-        raise Mistake(f"{folder.path / 'preprocessing.json'}: is damaged ({one_line(error)})") from error
+        raise folder.damaged_preprocessing(error) from error
 
 
 def read_predictions(folder: RunFolder, task: Task, split: str) -> tuple[pd.DataFrame, Predictions]:
@@ -111,29 +109,27 @@ def read_predictions(folder: RunFolder, task: Task, split: str) -> tuple[pd.Data
     Raises:
         Mistake: it is not what a run of this task writes.
     """
-    frame = folder.read_table("predictions.csv", dtype=str, keep_default_na=False)
-    where = folder.path / "predictions.csv"
+    frame = folder.predictions()
     if lacking := [name for name in header(task) if name not in frame]:
-        raise Mistake(f"{where}: is damaged (it has no column {lacking[0]})")
+        raise folder.damaged_predictions(f"it has no column {lacking[0]}")
     rows = frame[frame["split"] == split]
     try:
         return rows, task.read_csv(rows)
     except ValueError as error:
-        raise Mistake(f"{where}: is damaged ({one_line(error)})") from error
+        raise folder.damaged_predictions(error) from error
 
 
 def _why_not_finished(folder: RunFolder) -> str:
-    metrics = folder.read_json("metrics.json")
-    if metrics.get("whole"):
-        inner = sorted(str(file.parent) for file in folder.path.rglob("preprocessing.json"))
-        return f"{folder}: holds several runs; name one of them: {', '.join(inner[:3])}, …"
-    status = metrics.get("status")
-    return f"{folder}: this run has no results yet (status {status}); dlrun resume={folder} goes on with it"
+    record = folder.record()
+    if record.kind != "run":
+        inner = ", ".join(map(str, folder.trained_below()[:3]))
+        return f"{folder}: holds several runs; name one of them: {inner}, …"
+    return f"{folder}: this run has no results yet (status {record.status}); dlrun resume={folder} goes on with it"
 
 
 def _threads_of(folder: RunFolder) -> int:
     """Return the threads that the run used: with as many, the figures are the same to the last bit."""
-    threads = folder.read_json("environment.json").get("threads")
+    threads = folder.environment().get("threads")
     return threads if isinstance(threads, int) and 1 <= threads <= 1024 else 1
 
 
@@ -144,26 +140,18 @@ def is_preprocessing(target: object) -> bool:
 
 
 def _preprocessing(folder: RunFolder, allowed: tuple[str, ...]) -> Preprocessing:
-    where = folder.path / "preprocessing.json"
-    described = folder.read_json("preprocessing.json").get("inputs")
-    target = resolve(described, f"{where}: inputs", is_preprocessing, allowed)
-    fitted = None
-    if folder.has("preprocessing.skops"):
-        fitted = skops_objects.loads(
-            folder.read_bytes("preprocessing.skops"), str(folder.path / "preprocessing.skops")
-        )  # fmt: skip
+    described, fitted = folder.preprocessing().get("inputs"), folder.fitted_preprocessing()
+    target = resolve(described, f"{folder}: preprocessing", is_preprocessing, allowed)
     try:
         return target.restore(described, fitted)
     except UNREADABLE as error:
-        raise Mistake(f"{where}: is damaged ({type(error).__name__}: {one_line(error)})") from error
+        raise folder.damaged_preprocessing(f"{type(error).__name__}: {error}") from error
 
 
 def _estimator(folder: RunFolder, task: Task) -> Estimator:
-    where = folder.path / "model.skops"
-    model = skops_objects.loads(folder.read_bytes("model.skops"), str(where))
-    if not is_estimator(type(model)):
-        raise Mistake(f"{where}: holds no estimator of scikit-learn")
-    return Estimator(model, task, task.loss())
+    from sklearn.base import BaseEstimator
+
+    return Estimator(folder.estimator(BaseEstimator), task, task.loss())
 
 
 def _network(
@@ -177,10 +165,9 @@ def _network(
     model = component(config["model"], "model", nn.Module, allowed, SUPPLIED).build(**arguments(inputs, task))
     model.to(device=runtime.device, dtype=runtime.dtype)
     try:
-        model.load_state_dict(safetensors.torch.load(folder.read_bytes("model.safetensors")))
-    except (SafetensorError, RuntimeError) as error:
-        where = folder.path / "model.safetensors"
-        raise Mistake(f"{where}: are not this model's weights ({one_line(error)})") from error
+        model.load_state_dict(folder.tensors())
+    except RuntimeError as error:
+        raise folder.foreign_weights(error) from error
     trainer = config["trainer"]
     batch_size = trainer.get("batch_size", 32)
     return Network(

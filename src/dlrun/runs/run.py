@@ -15,6 +15,7 @@ from dlrun.runs.conclude import conclude, interrupted, memory_of
 from dlrun.runs.recipe import Recipe, Run
 from dlrun.runs.tables import introduce
 from dlrun.runtime import describe
+from dlrun.store.finding import new_run
 from dlrun.store.folder import RunFolder
 from dlrun.training.checkpoints import restore
 from dlrun.training.interruption import Interruption
@@ -53,7 +54,7 @@ def run(
         introduce(console, assembled)
         if recipe.output.dry_run:
             return None
-        folder = folder or RunFolder.create(recipe.output.output_dir, *recipe.names)
+        folder = folder or new_run(recipe.output.output_dir, *recipe.names)
         with nothing_left_of_mistakes(folder, assembled.training, resumes):
             begin(assembled, folder, resumes)
             if exit_code := fit(assembled, folder, alone, pruning):
@@ -101,17 +102,16 @@ def take_up(assembled: Assembled, folder: RunFolder, surroundings: dict) -> None
         Mistake: the data have changed since, or the checkpoint cannot be used.
     """
     training, fitter = assembled.training, assembled.fitter
-    if folder.read_json("environment.json").get("data") != surroundings["data"]:
+    if folder.environment().get("data") != surroundings["data"]:
         raise Mistake(f"{folder}: the data have changed since this run began; it cannot be resumed")
-    if folder.has("checkpoints/last.pt"):
-        restore(training, folder.read_bytes("checkpoints/last.pt"), assembled.runtime.device)
+    if (checkpoint := folder.checkpoint()) is not None:
+        restore(training, checkpoint, assembled.runtime.device)
     progress = training.progress
     stopped_early = training.stopper is not None and training.stopper.stops
     if progress.status == "interrupted" or (progress.epochs < fitter.epochs and not stopped_early):
         progress.status = "running"
     folder.tidy()
-    for name in ("history.csv", "timing.csv"):
-        folder.keep_rows(name, progress.epochs)
+    folder.keep_epochs(progress.epochs)
 
 
 @contextmanager

@@ -11,24 +11,21 @@ from hydra.errors import HydraException
 
 from dlrun.config.grammar import quote_literal
 from dlrun.errors import Mistake
-from dlrun.store.folder import RunFolder
+from dlrun.store.folder import OVERRIDES, RunFolder
 from dlrun.sweeps.plan import settings_of
 
 NEVER_FROM_A_FOLDER = ("allow_targets", "output_dir", "sweep_dir")
 SETTINGS_OF_SEARCHES = ("trials", "objective", "space", "seed", "sampler", "pruner", "startup_trials")
 
 
-def stored_overrides(folder: RunFolder) -> list[str]:
+def trusted_overrides(folder: RunFolder) -> list[str]:
     """The overrides of the run, without those that only the person at the shell may give.
 
     Raises:
         Mistake: overrides.yaml is no list of overrides, or wants to change Hydra itself or what is downloaded.
     """
-    where = folder.path / "overrides.yaml"
-    stored = folder.read_yaml("overrides.yaml")
-    if not isinstance(stored, list) or not all(isinstance(override, str) for override in stored):
-        raise Mistake(f"{where}: is damaged (no list of overrides)")
-    return [override for override in stored if _may_come_from_a_folder(override, where)]
+    where = folder.path / OVERRIDES
+    return [override for override in folder.overrides() if _may_come_from_a_folder(override, where)]
 
 
 def _may_come_from_a_folder(text: str, where: Path) -> bool:

@@ -12,27 +12,26 @@ from dlrun.store.folder import RunFolder
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from dlrun.store.record import Record
     from dlrun.sweeps.results import Setting
 
 LARGEST_MAP = 40  # values along an axis
 
 
-def draw_setting(folder: RunFolder, metrics: dict, class_names: list[str]) -> None:
+def draw_setting(folder: RunFolder, record: Record, class_names: list[str]) -> None:
     """The pictures of the parts of one setting, from the files in its folder."""
     from dlrun.plots import classes, sweeps, training
 
-    if folder.has("history.csv"):
-        history = folder.read_table("history.csv")
-        for metric in ("loss", "accuracy", "r2"):
-            if f"train/{metric}" in history:
-                _save(folder, f"{metric}_by_epoch", training.curves(history, metric))
-    if folder.has("learning_curve.csv"):
-        table = folder.read_table("learning_curve.csv")
+    history = folder.history()
+    for metric in ("loss", "accuracy", "r2"):
+        if f"train/{metric}" in history:
+            _save(folder, f"{metric}_by_epoch", training.curves(history, metric))
+    if (table := folder.learning_curve()) is not None:
         for metric in ("loss", "accuracy", "r2"):
             if f"train_eval/{metric}" in table:
-                baseline = metrics.get("baseline", {}).get("test", {}).get(metric)
+                baseline = record.figure(f"baseline/test/{metric}")
                 _save(folder, f"{metric}_by_rows", sweeps.learning_curve(table, metric, baseline))
-    counts = metrics.get("out_of_fold", {}).get("confusion_matrix")
+    counts = record.out_of_fold.get("confusion_matrix")
     if counts:
         _save(folder, "confusion_matrix", classes.confusion_matrix(counts, class_names, "out-of-fold predictions"))
 
@@ -58,7 +57,7 @@ def draw_sweep(folder: RunFolder, settings: list[Setting], name: str) -> None:
 
 
 def _save(folder: RunFolder, name: str, figure: Figure) -> None:
-    folder.write_bytes(f"plots/{name}.png", as_png(figure))
+    folder.write_picture(name, as_png(figure))
 
 
 def _number(text: str) -> float | None:

@@ -7,28 +7,26 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
+from dlrun.config.schema import key_of
 from dlrun.errors import Mistake, did_you_mean
-from dlrun.ranking.averages import SPLITS
+from dlrun.ranking.ranking import Ranking, choose_ranking
 from dlrun.runs.recipe import Job as RunJob
 from dlrun.runs.recipe import plain, read_recipe
 from dlrun.runtime import describe
 from dlrun.store.files import finite, flatten
 from dlrun.store.folder import RunFolder
+from dlrun.store.record import SPLITS, Record
 from dlrun.sweeps.display import choose_display
 from dlrun.sweeps.draw import draw_sweep
 from dlrun.sweeps.launchers.base import Job, Launcher, Outcome
 from dlrun.sweeps.plan import Part
-from dlrun.sweeps.results import Setting, ranked_by, report, row_of
+from dlrun.sweeps.results import Setting, report, row_of
 from dlrun.sweeps.searchers.base import Searcher
-
-MAY_DIFFER = (  # between the config of a part and that of the same part before
-    "jobs", "quiet", "debug", "plots", "device", "sweep_dir", "output_dir", "trainer.max_minutes",
-    "data_dir", "data.data_dir", "workers", "data.workers", "data.in_memory", "name", "note", "allow_targets",
-)  # fmt: skip
 
 
 class Sweep:
@@ -58,17 +56,17 @@ class Sweep:
         self.parts: dict[str, Part] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.folders: dict[str, str] = {}  # of each part, below that of the whole
-        self.before = Before(folder.path)
+        self.before = Before(folder)
         self.taken = set(self.before.configs)
         self.goes_on = bool(self.taken)
-        self.ranking: tuple[str, bool] | None = None  # by what, and whether more of it is better
+        self.ranking: Ranking | None = None
         self.searcher: Searcher | None = None
         self.open: dict[str, list[str]] = {}  # of each trial, its parts
         record = describe(read_recipe(first).runtime())
         record["threads"] = first.config.threads  # `auto` chooses them for each part, whose own record says how many
         folder.begin(overrides, plain(first.config), record)
         self._write_status("running")
-        self.folder.write_text("sweep.csv", "")
+        self.folder.begin_jobs()
 
     def run(self, parts: Iterator[Part], jobs: int) -> int:
         """Run what is missing of `parts`, of so many jobs.
@@ -112,7 +110,7 @@ class Sweep:
             self.parts[part.path] = part
             before = self.before.folder_of(part)
             if before is None and self.searcher is not None:  # another process may have run it meanwhile
-                self.before = Before(self.folder.path)
+                self.before = Before(self.folder)
                 before = self.before.folder_of(part)
             if before is not None and (outcome := self._outcome_before(part, before)) is not None:
                 self.folders[part.path] = before
@@ -132,18 +130,18 @@ class Sweep:
 
     def _outcome_before(self, part: Part, folder: str) -> Outcome | None:
         """Returns what became of a part in `folder`, where it has come to its end."""
-        metrics = RunFolder(self.folder.path / folder).read_json("metrics.json")
-        if metrics.get("status") not in ("finished", "diverged", "pruned"):
+        record = RunFolder(self.folder.path / folder).record()
+        if record.status not in ("finished", "diverged", "pruned"):
             return None
-        figures = {name: value for name, value in metrics.items() if name != "config"}
-        return Outcome(part.path, figures, 3 if metrics["status"] == "diverged" else 0)
+        metrics = replace(record, config={}).to_json()
+        return Outcome(part.path, metrics, 3 if record.status == "diverged" else 0)
 
     def _pruning(self, part: Part) -> Mapping[str, object] | None:
         """Returns what may stop the part early: only a trial in one part is."""
         trial = part.path.split("/")[0]
         if self.searcher is None or len(self.open[trial]) > 1:
             return None
-        return self.searcher.pruning(self.folder.path.resolve(), int(trial), self.ranking[0])
+        return self.searcher.pruning(self.folder.path.resolve(), int(trial), self.ranking.name)
 
     def _free_folder(self, path: str) -> str:
         """Returns the folder of a new part: its own, or where other settings lie there, the next free number.
@@ -166,16 +164,16 @@ class Sweep:
     def _take(self, outcome: Outcome, again: bool = False) -> None:
         """Keep and show an outcome."""
         self.outcomes[outcome.path] = outcome
-        if self.ranking is None and outcome.metrics:
-            self.ranking = ranked_by(self.first.config, outcome.value)
         part = self.parts.get(outcome.path)
+        if self.ranking is None and part is not None and outcome.metrics:
+            self.ranking = choose_ranking([Setting("", {}, part.whole, [(part, outcome, self.folder)])])
         if part is not None:
-            self.folder.append_row("sweep.csv", row_of(part, outcome))
+            self.folder.append_job(row_of(part, outcome))
         if outcome.crash:
             print(outcome.crash, file=sys.stderr)
         if outcome.failure:
             print(f"dlrun: job {outcome.path}: {outcome.failure}", file=sys.stderr)
-        self.display.on_outcome(part.label if part else outcome.path, outcome, self.ranking or ("", False), again)
+        self.display.on_outcome(part.label if part else outcome.path, outcome, self.ranking or Ranking(""), again)
         if self.searcher is not None and outcome.exit_code not in (130, 143):
             self._tell(outcome.path.split("/")[0])
 
@@ -185,10 +183,10 @@ class Sweep:
         if len(ended) < len(self.open.get(trial, [trial])):
             return
         figures = _figures(ended[0].metrics)
-        if figures and self.ranking[0] not in figures:
-            near = did_you_mean(self.ranking[0], figures)
-            raise Mistake(f"sweeper.objective: these runs have no figure '{self.ranking[0]}'{near}")
-        values = [outcome.value(self.ranking[0]) for outcome in ended if outcome.counts]
+        if figures and self.ranking.name not in figures:
+            near = did_you_mean(self.ranking.name, figures)
+            raise Mistake(f"sweeper.objective: these runs have no figure '{self.ranking.name}'{near}")
+        values = [outcome.value(self.ranking.name) for outcome in ended if outcome.counts]
         hopeless = any(outcome.status in ("pruned", "diverged") for outcome in ended)
         complete = len(values) == len(ended) and None not in values
         self.searcher.tell(int(trial), sum(values) / len(values) if complete else None, hopeless)
@@ -207,8 +205,9 @@ class Sweep:
             setting.parts.append((part, self.outcomes[path], RunFolder(self.folder.path / self.folders[path])))
         if self.several or len(settings) > 1 or not any(setting.has_parts for setting in settings.values()):
             self._write_status("failed" if self.exit_code() == 1 else "finished")
-        self.ranking = self.ranking or ("train_eval/loss", False)
-        report(self.console, list(settings.values()), *self.ranking)
+        if self.searcher is None:
+            self.ranking = choose_ranking(list(settings.values()))
+        report(self.console, list(settings.values()), self.ranking)
         for line in self.searcher.lines() if self.searcher is not None else []:
             self.console.print(line, markup=False)
         self.console.print(str(self.folder), markup=False)
@@ -216,13 +215,13 @@ class Sweep:
             if setting.has_parts:
                 setting.write(RunFolder(self.folder.path / self._folder_of(setting)))
         if self.first.config.plots:
-            draw_sweep(self.folder, list(settings.values()), self.ranking[0])
+            draw_sweep(self.folder, list(settings.values()), self.ranking.name)
         return self.exit_code()
 
     def _write_table(self) -> None:
-        """Write sweep.csv anew, in the order of the parts."""
+        """Write the table of jobs anew, in the order of the parts."""
         rows = [row_of(part, self.outcomes[path]) for path, part in self.parts.items() if path in self.outcomes]
-        self.folder.write_table("sweep.csv", rows)
+        self.folder.write_jobs(rows)
 
     def _folder_of(self, setting: Setting) -> str:
         """Returns the folder of a setting: that of its parts, less what they add to it."""
@@ -232,8 +231,8 @@ class Sweep:
 
     def _write_status(self, status: str) -> None:
         config = dict(flatten(plain(self.first.config)))
-        kind = {"several": self.several, "choices": self.first.choices, "config": config}
-        self.folder.write_json("metrics.json", {"status": status, "whole": True, **kind})
+        kind = "sweep" if self.several else "parts"
+        self.folder.write_record(Record(status, kind, config=config, choices=self.first.choices))
 
 
 class Before:
@@ -243,12 +242,9 @@ class Before:
         root: the folder.
     """
 
-    def __init__(self, root: Path):
-        self.configs: dict[str, dict] = {}
-        for file in sorted(root.rglob("metrics.json")):
-            metrics = RunFolder(file.parent).read_json("metrics.json")
-            if "whole" not in metrics and isinstance(metrics.get("config"), dict):
-                self.configs[str(file.parent.relative_to(root))] = metrics["config"]
+    def __init__(self, root: RunFolder):
+        records = {str(folder.path.relative_to(root.path)): folder.record() for folder in root.runs_below()}
+        self.configs = {place: dict(record.config) for place, record in records.items() if record.kind == "run"}
         self._folders: dict[frozenset[str], dict[str, str]] = {}  # by the keys that count, then by identity
 
     def folder_of(self, part: Part) -> str | None:
@@ -256,7 +252,7 @@ class Before:
 
         What is varied tells runs apart, even where it may differ else.
         """
-        counting = frozenset(part.varied).intersection(MAY_DIFFER)
+        counting = frozenset(key for key in part.varied if key_of(key).changes != "bits")
         if counting not in self._folders:
             self._folders[counting] = {_identity(config, counting): at for at, config in self.configs.items()}
         return self._folders[counting].get(_identity(dict(flatten(plain(part.job.config))), counting))
@@ -264,12 +260,8 @@ class Before:
 
 def _identity(config: dict, counting: frozenset[str]) -> str:
     """Returns what tells the config of one run from another's, as text."""
-    telling = {key: value for key, value in config.items() if _tells(key) or key in counting}
+    telling = {key: value for key, value in config.items() if key_of(key).changes == "bits" or key in counting}
     return json.dumps(finite(telling), sort_keys=True)
-
-
-def _tells(key: str) -> bool:
-    return key not in MAY_DIFFER and not key.startswith("launcher.")
 
 
 def _figures(metrics: dict) -> list[str]:

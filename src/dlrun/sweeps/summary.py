@@ -12,7 +12,7 @@ from dlrun.store.folder import RunFolder
 
 def average_history(folders: Iterable[RunFolder]) -> pd.DataFrame:
     """By epoch: how many of the runs trained it, and mean and deviation of everything that they logged."""
-    frames = [f.read_table("history.csv") for f in folders if f.has("history.csv")]
+    frames = [history for history in (folder.history() for folder in folders) if len(history)]
     if not frames:
         return pd.DataFrame()
     grouped = pd.concat(frames).groupby("epoch")
@@ -31,12 +31,12 @@ def test_predictions(folders: dict[str, RunFolder]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def out_of_fold(folder: RunFolder, said: pd.DataFrame) -> dict[str, object]:
+def out_of_fold(folder: RunFolder, predictions: pd.DataFrame) -> dict[str, object]:
     """The figures of the test rows of all folds taken together.
 
     Args:
         folder: of any of the folds.
-        said: from `test_predictions`.
+        predictions: from `test_predictions`.
     """
     task = task_of(folder)
-    return task.figures(task.read_csv(said)).values
+    return task.figures(task.read_csv(predictions)).values

@@ -17,15 +17,17 @@ from dlrun.config.explain import explained
 from dlrun.config.grammar import quote_literal
 from dlrun.config.groups import config_folder
 from dlrun.errors import Mistake, did_you_mean
+from dlrun.ranking.ranking import searched_ranking
 from dlrun.runs.recipe import Job as RunJob
-from dlrun.runs.recipe import Run, read_recipe
+from dlrun.runs.recipe import Run, plain, read_recipe
 from dlrun.runs.run import run
+from dlrun.store.files import flatten
+from dlrun.store.finding import new_run, new_sweep, own_folder
 from dlrun.store.folder import RunFolder
 from dlrun.sweeps.composing import composer_for
 from dlrun.sweeps.engine import Sweep
 from dlrun.sweeps.launchers.base import Launcher, gpus_of, launcher_of
 from dlrun.sweeps.plan import Part, check_plan, has_parts, notes_on, obeyed, parts_of
-from dlrun.sweeps.results import candidates
 from dlrun.sweeps.searchers.base import (
     Domain,
     Searcher,
@@ -37,7 +39,6 @@ from dlrun.sweeps.searchers.base import (
     whole_intervals,
 )
 from dlrun.sweeps.searchers.grid import Grid
-from dlrun.tasks.metrics import higher_is_better
 
 CHECKED_AHEAD = 50  # jobs that are composed and checked before the first one starts
 
@@ -125,7 +126,7 @@ def run_parts(job: RunJob, config_dir: str | None, folder: RunFolder | None = No
     root = folder or _root_of(job, several=False)
     engine = Sweep(root, job, job.overrides, False, launcher, config_dir)
     exit_code = engine.run(iter(parts), len(parts))
-    metrics = engine.folder.read_json("metrics.json") if engine.folder.has("metrics.json") else {}
+    metrics = engine.folder.record().to_json() if engine.folder.has_record else {}
     return Run(engine.folder.path, metrics, exit_code)
 
 
@@ -160,10 +161,9 @@ def _search(
     if first.config.dry_run:
         raise Mistake("dry_run: shows one run; leave the sweeper out")
     engine = Sweep(folder or _root_of(first, several=True), first, overrides, True, launcher, config_dir)
-    objective = asked.sweeper.get("objective") or candidates(first.config)[0]
-    engine.ranking = (objective, "/" in objective and higher_is_better(objective.rpartition("/")[2]))
+    engine.ranking = searched_ranking(asked.sweeper.get("objective"), dict(flatten(plain(first.config))))
     engine.searcher = searcher
-    searcher.begin(engine.folder.path, space, *engine.ranking)
+    searcher.begin(engine.folder.path, space, engine.ranking.name, engine.ranking.maximizes)
     return engine.run(_trials(engine, composer, searcher, space, own), searcher.trials)
 
 
@@ -302,9 +302,7 @@ def _root_of(job: RunJob, several: bool) -> RunFolder:
     """The folder of the whole: `sweep_dir`, or a new one."""
     config = job.config
     if config.sweep_dir is not None:
-        return RunFolder.make(config.sweep_dir)
-    return (
-        RunFolder.create_sweep(config.output_dir)
-        if several
-        else RunFolder.create(config.output_dir, job.choices["data"], job.choices["model"])
-    )
+        return own_folder(config.sweep_dir)
+    if several:
+        return new_sweep(config.output_dir)
+    return new_run(config.output_dir, job.choices["data"], job.choices["model"])

@@ -83,9 +83,8 @@ class Recorder:
         """After every epoch: write its values. The status to stop with, if any."""
         progress, judged = training.progress, logged
         logged = {name: value for name, value in judged.items() if name != training.unlogged}
-        self.folder.append_row("history.csv", logged)
         seconds, self.seconds_before = progress.seconds - self.seconds_before, progress.seconds
-        self.folder.append_row("timing.csv", {"epoch": progress.epoch, "seconds": round(seconds, 6)})
+        self.folder.append_epoch(logged, progress.epoch, seconds)
         with writing(self.folder.path):
             self.board.on_epoch(logged)
         self.display.on_epoch(progress, logged)
@@ -99,5 +98,5 @@ class Recorder:
             return
         with writing(self.folder.path):
             self.board.flush()
-        self.folder.write_bytes("checkpoints/last.pt", to_bytes(training))
+        self.folder.write_checkpoint(to_bytes(training))
         self.timetable.saved()

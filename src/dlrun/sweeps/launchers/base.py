@@ -21,6 +21,7 @@ from dlrun.runs.recipe import read_recipe
 from dlrun.runs.run import run
 from dlrun.store.files import writing
 from dlrun.store.folder import RunFolder
+from dlrun.store.record import Record
 from dlrun.sweeps.composing import composer_for
 from dlrun.training.recorder import Pruning
 
@@ -131,6 +132,11 @@ class Outcome:
     def counts(self) -> bool:
         """Returns whether its figures count: it finished, or was stopped by trainer.max_minutes and evaluated."""
         return self.status == "finished" or (self.status == "interrupted" and self.exit_code == 0)
+
+    @property
+    def record(self) -> Record:
+        """What became of the run."""
+        return Record.read(self.metrics, self.path)
 
     def value(self, name: str) -> float | None:
         """Returns a figure of metrics.json, such as `valid/accuracy` or `fit_seconds`; None where there is none."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlrun.errors import Mistake, choose, one_line
+from dlrun.store.folder import JOURNAL, LOCK
 from dlrun.sweeps.searchers.base import Domain, as_text
 from dlrun.sweeps.searchers.random import Random
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from optuna.storages import JournalStorage
     from optuna.trial import FrozenTrial, Trial
 
-JOURNAL, LOCK, STUDY = "study.journal", "study.lock", "dlrun"
+STUDY = "dlrun"
 
 
 @dataclass
