@@ -10,8 +10,8 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
-import dlrun
 from dlrun.errors import Mistake, did_you_mean
+from dlrun.version import __version__
 
 COMMANDS = {  # by name, the function that does it
     "compare": "dlrun.commands.compare:compare",
@@ -78,7 +78,7 @@ def _dispatch(options: argparse.Namespace) -> int:
     if options.help:
         return _help(options)
     if options.version:
-        print(f"dlrun {dlrun.__version__}")
+        print(f"dlrun {__version__}")
         return 0
     if options.cfg or options.shell_completion:
         from dlrun.commands.completion import complete, show_config

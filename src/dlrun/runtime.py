@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import dlrun
 from dlrun.config.schema import Precision
 from dlrun.errors import Mistake
+from dlrun.version import __version__
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
 SMALL_WORK = 20_000_000  # multiply-adds of a step, below which a second thread costs more than it brings
@@ -233,7 +233,7 @@ def describe(runtime: Runtime) -> dict:
     change a run's bits."""
     device = runtime.device
     record = {
-        "dlrun": dlrun.__version__,
+        "dlrun": __version__,
         "commit": _commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -258,7 +258,7 @@ def describe(runtime: Runtime) -> dict:
 @functools.cache
 def _commit() -> str | None:
     """The commit of dlrun's checkout, or None in an installed package."""
-    root = Path(dlrun.__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:
