@@ -15,7 +15,6 @@ from dlrun.store.folder import RunFolder
 from dlrun.sweeps.plan import settings_of
 
 NEVER_FROM_A_FOLDER = ("allow_targets", "output_dir", "sweep_dir")
-SETTINGS_OF_SEARCHES = ("trials", "objective", "space", "seed", "sampler", "pruner", "startup_trials")
 
 
 def stored_overrides(folder: RunFolder) -> list[str]:
@@ -46,7 +45,7 @@ def _may_come_from_a_folder(text: str, where: Path) -> bool:
     first = re.split(r"[/@\[]", first)[0]
     refused = first == "hydra" or key.startswith("data.file") or (key == "data" and not _chooses(parsed))
     if first == "sweeper" and rest:
-        refused |= rest not in SETTINGS_OF_SEARCHES
+        refused |= not rest.isidentifier() or rest.startswith("_")  # its settings are plain values, its class is not
     if (first == "sweep" and rest) or (key == "sweeper" and isinstance(parsed.value(), dict)):
         refused = True
     if refused:
