@@ -155,7 +155,6 @@ KEYS: dict[str, Key] = {  # those that are anything else than a Key(); what is s
     "quiet": Key("look", resumable=True, resumable_parts=True),
     "sweep_dir": Key("place", literal=True, from_folder="dropped"),
     "sweeper": PLACE,
-    "sweeper._target_": Key("place", from_folder="refused"),
     "sweeper.trials": Key("place", resumable_parts=True),
     "trainer.checkpoint_every": PLACE,
     "trainer.epochs": Key(resumable=True),

@@ -40,6 +40,8 @@ def _may_come_from_a_folder(text: str, where: Path) -> bool:
     first = re.split(r"[/@\[]", first)[0]
     what = key_of(f"{first}.{rest}" if rest else first).from_folder
     refused = what == "refused" or (key == "data" and not _chooses(parsed))
+    if first == "sweeper" and rest:
+        refused |= not rest.isidentifier() or rest.startswith("_")  # its settings are plain values, its class is not
     if (first == "sweep" and rest) or (key == "sweeper" and isinstance(parsed.value(), dict)):
         refused = True
     if refused:
