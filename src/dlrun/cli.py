@@ -9,6 +9,7 @@ import sys
 import traceback
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.version import __version__
@@ -29,7 +30,8 @@ COMMANDS = {  # by name, the function that does it
 class Parser(argparse.ArgumentParser):
     """An argument parser whose mistakes are one line too."""
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
+        """Raise the mistake."""
         raise Mistake(f"{message} (dlrun --help shows what there is)")
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -115,7 +116,7 @@ class Runtime:
         """The type of parameters and inputs: float64 under fp64, else float32."""
         return torch.float64 if self.precision is Precision.fp64 else torch.float32
 
-    def autocast(self) -> AbstractContextManager:
+    def autocast(self) -> AbstractContextManager[Any]:
         """Return bfloat16 autocast on the device under bf16, else a context that does nothing."""
         if self.precision is not Precision.bf16:
             return nullcontext()
@@ -228,9 +229,10 @@ def keep_freed_memory() -> None:
         library.mallopt(M_TRIM_THRESHOLD, 256 * 2**20)
 
 
-def describe(runtime: Runtime) -> dict:
+def describe(runtime: Runtime) -> dict[str, Any]:
     """Return what `environment.json` records: versions, commit, machine, device and threads. Whatever of it differs may
-    change a run's bits."""
+    change a run's bits.
+    """
     device = runtime.device
     record = {
         "dlrun": __version__,

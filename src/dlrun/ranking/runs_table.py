@@ -50,7 +50,8 @@ class Result:
 
     def value(self, name: str) -> Any:
         """Returns a figure (`test/loss` or `test.loss`), a choice (`model`), a config key, or `seconds`, `folder`, …;
-        None where it has none."""
+        None where it has none.
+        """
         if (figure := self.record.figure(figure_name(name))) is not None:
             return figure
         if name in self.record.choices:
