@@ -5,6 +5,7 @@ The keys inside `data`, `model`, `trainer`, … are typed by the signatures of t
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -29,6 +30,10 @@ from dlrun.config.schema import Config
 from dlrun.errors import Mistake, did_you_mean
 
 ConfigStore.instance().store(name="schema", node=Config)
+
+
+LINEAR = ("linear", "logistic")  # models that solver=auto trains to the end
+HOW = {"trainer", "optimizer", "scheduler", "initializer", "loss", "precision"}  # what says how a network is trained
 
 
 @contextmanager
@@ -74,7 +79,16 @@ class Composer:
         self._bases: dict[tuple[str, ...], tuple[DictConfig, dict[str, str]]] = {}
 
     def compose(self, overrides: list[str]) -> tuple[DictConfig, dict[str, str]]:
-        """The config and the choices of one run; see `compose`."""
+        """Return the config and the choices of one run; see `compose`.
+
+        With solver=auto, a linear model whose training nothing is said of is composed with solver=converged.
+        """
+        config, choices = self._composed(overrides)
+        if choices.get("solver") == "auto" and choices.get("model") in LINEAR and not _says_how(overrides, choices):
+            return self._composed([*overrides, "solver=converged"])
+        return config, choices
+
+    def _composed(self, overrides: list[str]) -> tuple[DictConfig, dict[str, str]]:
         with explained(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             quoted = [quote_literal(override) for override in overrides]
@@ -119,6 +133,13 @@ class Composer:
         if missing:
             raise Mistake(f"{missing[0]} is needed and has no default: give it as {missing[0]}=…")
         return config
+
+
+def _says_how(overrides: list[str], choices: dict[str, str]) -> bool:
+    """Return whether an experiment or an override says how the network is to be trained."""
+    roots = [re.split(r"[.=@/]", override.lstrip("+~"))[0] for override in overrides]
+    l2_only = all(o.lstrip("+").startswith("penalty.l2=") for o in overrides if o.lstrip("+").startswith("penalty"))
+    return choices.get("experiment") not in (None, "None") or bool(HOW.intersection(roots)) or not l2_only
 
 
 def _sets_a_value(override: Override) -> bool:
