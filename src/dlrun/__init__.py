@@ -43,11 +43,13 @@ def run(*overrides: str, config_dir: str | None = None) -> Run | None:
     return run_command(list(overrides), config_dir)
 
 
-def load(run: str = "latest", device: str = "auto", allow_targets: tuple[str, ...] = ()) -> Fitted:
+def load(
+    run: str = "latest", device: str = "auto", allow_targets: tuple[str, ...] = (), config_dir: str | None = None
+) -> Fitted:
     """Return the finished run in a folder, to predict with; see `dlrun.runs.load.load`."""
     from dlrun.runs.load import load as load_run
 
-    return load_run(str(run), device, allow_targets)
+    return load_run(str(run), device, allow_targets, config_dir)
 
 
 def compare(
