@@ -9,10 +9,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from dlrun.config.grammar import quote_literal
+from dlrun.config.grammar import quote_literal, settings_of
 from dlrun.errors import Mistake
 from dlrun.store.folder import OVERRIDES, RunFolder
-from dlrun.sweeps.plan import settings_of
 
 NEVER_FROM_A_FOLDER = ("allow_targets", "output_dir", "sweep_dir")
 SETTINGS_OF_SEARCHES = ("trials", "objective", "space", "seed", "sampler", "pruner", "startup_trials")
