@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -19,11 +20,20 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 
-def run(*overrides: str, config_dir: str | None = None) -> Run | None:
+def run(
+    *overrides: str,
+    data: pd.DataFrame | None = None,
+    target: str | Sequence[str] | None = None,
+    config_dir: str | None = None,
+) -> Run | None:
     """Train and evaluate, exactly as `dlrun <overrides>` does on the command line.
 
     Args:
         *overrides: such as `"model=cnn"`, each a text of its own.
+        data: a table to train on, in place of a data set; its columns are read as those of a CSV file are (data=csv),
+            and `data.drop=[…]`, `data.columns={…}` and the like are overrides as there. The index is left out. Runs in
+            parts (folds, repeats, a learning curve) take one after the other.
+        target: the column of `data` to predict, or a list of columns.
         config_dir: a folder with groups of your own (`--config-dir`).
 
     Returns:
@@ -40,7 +50,7 @@ def run(*overrides: str, config_dir: str | None = None) -> Run | None:
             raise Mistake(
                 f"run: {override!r} is no override; give each as a text of its own: run('model=mlp', 'seed=1')"
             )
-    return run_command(list(overrides), config_dir)
+    return run_command(list(overrides), config_dir, data, target)
 
 
 def load(
