@@ -128,10 +128,10 @@ def test_a_table_under_a_preprocessing_of_ones_own_lacks_no_column_and_holds_num
 
 def test_an_optimizer_of_ones_own_trains_and_is_resumed(dlrun, from_docs):
     from_docs("own_optimizer.md")
-    iris = ("data=iris", "model=logistic", "optimizer=mine", "trainer.checkpoint_every=1")
+    iris = ("data=iris", "model=logistic", "optimizer=mine", "trainer.checkpoint_every.epochs=1")
     ended = dlrun(*CONF, *iris, "trainer.epochs=4")
     assert ended.exit_code == 0, ended.err
-    assert ended.metrics["train"]["loss"] < ended.metrics["baseline"]["train"]["loss"]
+    assert ended.metrics["train_eval"]["loss"] < ended.metrics["baseline"]["train_eval"]["loss"]
     assert dlrun(*CONF, "resume=latest", "trainer.epochs=6").exit_code == 0
     assert len(pd.read_csv(ended.folder / "history.csv")) == 6
     wrong = dlrun(*CONF, *iris, "optimizer.lrr=1")
