@@ -33,10 +33,11 @@ def test_the_figures_are_those_of_the_same_table_in_a_file(dlrun, flats, tmp_pat
     flats.to_csv(tmp_path / "flats.csv", index=False)
     ended = dlrun("data=csv", "data.path=flats.csv", "data.target=price, CHF's", "seed=3", *SETTINGS)
     assert ended.exit_code == 0, ended.err
+    judged, folder = figures(ended.metrics), str(ended.folder)
     run = package.run(*SETTINGS, "seed=3", data=flats, target="price, CHF's")
-    assert figures(run.metrics) == figures(ended.metrics) and run.metrics["choices"]["data"] == "frame"
+    assert figures(run.metrics) == judged and run.metrics["choices"]["data"] == "frame"
     said = package.load(str(run.folder)).predict(flats)
-    expected = package.load(str(ended.folder)).predict(flats)
+    expected = package.load(folder).predict(flats)
     pd.testing.assert_frame_equal(said, expected)
     assert said.index.tolist() == flats.index.tolist()
 

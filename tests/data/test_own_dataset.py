@@ -100,6 +100,15 @@ def test_without_trust_a_run_with_a_preprocessing_of_ones_own_is_refused_with_a_
     [
         (("Logarithms(Preprocessing)", "Logarithms"), "no subclass of dlrun.data.preprocessing.base.Preprocessing"),
         (("self.mean = np.log(inputs).mean(axis=0)", "self.mean, self.file = 0, open"), "Logarithms.file"),
+        (("torch.from_numpy(np.log(inputs) - self.mean)", "np.log(inputs)"), "gave a ndarray"),
+        (("torch.from_numpy(np.log(inputs) - self.mean)", "torch.zeros(3, 2)"), "gave 3 rows for"),
+        (
+            (
+                "torch.from_numpy(np.log(inputs) - self.mean)",
+                "{'a': torch.ones(len(inputs)), 'b': torch.ones(len(inputs))}",
+            ),
+            "several branches (a, b)",
+        ),
         (("return Source(", "class Logarithms(Preprocessing): pass\n    return Source("), "inside a function"),
     ],
 )

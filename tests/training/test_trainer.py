@@ -77,7 +77,7 @@ def test_rows_are_evaluated_a_thousand_at_once_and_fewer_where_a_layer_makes_the
         runtime = Runtime(torch.device("cpu"))
         scores = Network(model, nn.CrossEntropyLoss(), runtime).scores({"": rows})[""]
         assert max(map(len, passed)) == at_once and max(output.nbytes for output in passed) <= 2**24
-        torch.testing.assert_close(scores, model.eval()(rows.inputs).detach())
+        torch.testing.assert_close(scores, model.eval()(rows.stored()).detach())
         passed.clear()
 
 

@@ -226,6 +226,8 @@ def _split(
     """Return some rows of a source as a split."""
     raw = take(source.inputs, rows)
     inputs = rows_of(preprocessing.apply(raw)).to(torch.device("cpu"), dtype)
+    if len(inputs) != len(rows):
+        raise Mistake(f"data: the preprocessing's apply gave {len(inputs)} rows for {len(rows)}")
     numbers = source.row_numbers if source.row_numbers is not None else np.arange(len(source))
     shown = (hasattr(raw, "iloc") or raw.ndim == 1) and len(rows) <= RAW_ROWS
     has_naive = source.naive is not None and not task.has_classes

@@ -224,11 +224,18 @@ class FileRows:
 
 
 def rows_of(applied: Inputs | Rows) -> Rows:
-    """Return what `Preprocessing.apply` gave as rows: a tensor, a mapping of tensors by branch, or rows already."""
+    """Return what `Preprocessing.apply` gave as rows: a tensor, a mapping of tensors by branch, or rows already.
+
+    Raises:
+        Mistake: it is nothing of these.
+    """
     if isinstance(applied, Tensor):
         return TensorRows(applied)
     if isinstance(applied, Mapping):
         return BranchRows({name: TensorRows(inputs) for name, inputs in applied.items()})
+    if not hasattr(applied, "specs"):
+        kind = type(applied).__name__
+        raise Mistake(f"data: the preprocessing's apply gave a {kind}; a tensor belongs there (torch.from_numpy)")
     return applied
 
 
