@@ -65,7 +65,6 @@ def settings_of(sweep: Any) -> list[dict[str, str]]:
     )
 
 
-
 def written(value: Any) -> str:
     """A value as it is written in an override."""
     if isinstance(value, bool) or value is None:
@@ -79,7 +78,5 @@ def written(value: Any) -> str:
     return str(value) if str(value).replace("_", "").replace("/", "").isalnum() else "'" + _escaped(str(value)) + "'"
 
 
-
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("'", "\\'")
-

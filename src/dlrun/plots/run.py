@@ -282,7 +282,8 @@ def _title(text: str, kernels: np.ndarray) -> str:
 
 def _against_the_rest(run: Finished) -> tuple[dict, dict, float | None]:
     """By class: truth and probability (n,); the threshold of two classes. Classes without rows of both kinds are left
-    out; empty for quantities and for many classes."""
+    out; empty for quantities and for many classes.
+    """
     task, said = run.task, run.said
     if not task.has_classes or len(task.class_names) > MOST_CLASSES:
         return {}, {}, None

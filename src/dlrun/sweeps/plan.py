@@ -145,10 +145,6 @@ def notes_on(composer: Composer, job: RunJob) -> list[str]:
     return lines
 
 
-
-
-
-
 def _keys_of(override: Override) -> list[str]:
     """Returns the keys that an override sets: `trainer={epochs: 3}` sets trainer.epochs."""
     key, value = override.get_key_element().lstrip("+~"), override.value()
@@ -162,8 +158,6 @@ def _shares(curve: Iterable[int | float]) -> list[int | float]:
     values = list(curve)
     shares = any(isinstance(value, float) for value in values)
     return [1.0 if shares and value == 1 else value for value in values]
-
-
 
 
 def _within(composer: Composer, job: RunJob, path: str, varied: dict[str, str]) -> Iterator[Part]:

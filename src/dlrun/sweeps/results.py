@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from dlrun.config.schema import key_of
 from dlrun.ranking.averages import average
 from dlrun.ranking.ranking import Ranking, position
 from dlrun.runs.load import task_of
@@ -25,7 +26,6 @@ from dlrun.sweeps.launchers.base import Outcome
 from dlrun.sweeps.plan import Part, short
 from dlrun.sweeps.summary import average_history, out_of_fold, test_predictions
 
-NOT_OF_THE_RUN = ("launcher", "jobs", "sweep_dir", "sweeper")
 FIGURES = [f"{split}/{metric}" for split in ("train_eval", "valid", "test") for metric in ("loss", "accuracy", "r2")]
 
 
@@ -139,7 +139,7 @@ def report(console: Console, settings: list[Setting], ranking: Ranking) -> None:
     if ranking.notes:
         console.print(str(ranking), markup=False)
     if ordered[0].status in ("finished", "interrupted"):
-        best = [o for o in ordered[0].whole.overrides if o.partition("=")[0] not in NOT_OF_THE_RUN]
+        best = [o for o in ordered[0].whole.overrides if key_of(o.partition("=")[0]).changes == "bits"]
         console.print(f"best: dlrun {shlex.join(best)}", markup=False)
 
 
