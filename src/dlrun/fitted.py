@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dlrun.data.source import Preprocessing
+from dlrun.data.preprocessing.base import Preprocessing
+from dlrun.data.rows import only_spec, rows_of
 from dlrun.data.split import Split
 from dlrun.errors import Mistake
 from dlrun.runtime import Runtime
@@ -116,10 +117,10 @@ class Fitted:
             Mistake: the inputs are not of the shape that the run was trained on.
         """
         dtype = self.runtime.dtype
-        stored = self.preprocessing.apply(inputs)
-        stored = stored.to(dtype) if isinstance(stored, Tensor) and stored.dtype.is_floating_point else stored
-        if tuple(stored.shape[1:]) != self.inputs.shape:
-            expected, given = ("×".join(map(str, shape)) for shape in (self.inputs.shape, stored.shape[1:]))
+        stored = rows_of(self.preprocessing.apply(inputs)).to(self.runtime.device, dtype)
+        shape = only_spec(stored).shape
+        if shape != self.inputs.shape:
+            expected, given = ("×".join(map(str, own)) for own in (self.inputs.shape, shape))
             raise Mistake(f"input: a row is {given}, and the run was trained on {expected}")
         answers = self.task.placeholder(len(stored), dtype) if targets is None else targets
         numbers = np.arange(len(stored))

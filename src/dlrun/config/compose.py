@@ -41,8 +41,7 @@ def hydra(config_dir: str | None = None) -> Iterator[list[str]]:
     """Hydra, initialised on our groups and, where given, the user's own folder `config_dir`."""
     extra = []
     if config_dir is not None:
-        if not Path(config_dir).is_dir():
-            raise Mistake(f"--config-dir: there is no folder '{config_dir}'")
+        _check_folder(config_dir)
         extra = [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"]
     with explained(), warnings.catch_warnings(), initialize_config_dir(str(config_folder()), version_base="1.3"):
         warnings.simplefilter("ignore")
@@ -147,6 +146,23 @@ def _sets_a_value(override: Override) -> bool:
     key = override.key_or_group
     chooses = "/" in key or "@" in key or (config_folder() / key).is_dir() or key.startswith("hydra")
     return override.type == OverrideType.CHANGE and not chooses and not override.is_sweep_override()
+
+
+def trusted_packages(config_dir: str | None) -> tuple[str, ...]:
+    """Return the packages that the user's folder `config_dir` names and that are trusted; see `own_packages`.
+
+    Raises:
+        Mistake: there is no such folder.
+    """
+    if config_dir is None:
+        return ()
+    _check_folder(config_dir)
+    return tuple(sorted(own_packages(config_dir)))
+
+
+def _check_folder(config_dir: str) -> None:
+    if not Path(config_dir).is_dir():
+        raise Mistake(f"--config-dir: there is no folder '{config_dir}'")
 
 
 def own_packages(config_dir: str) -> set[str]:

@@ -13,8 +13,11 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     import pandas as pd
+from dlrun.data.preprocessing.base import Preprocessing
 from dlrun.data.reading.arrays import load_array
 from dlrun.data.reading.image_files import ImageFiles, decode
+from dlrun.data.rows import FileRows
+from dlrun.data.schema import ImageSchema, InputSchema
 from dlrun.data.transforms import Pixels
 from dlrun.errors import Mistake, choose
 
@@ -23,7 +26,7 @@ VALUES_AT_ONCE = 2**22  # pixels that are summed at once
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 
 
-class ImagePreprocessing:
+class ImagePreprocessing(Preprocessing):
     """Images stay bytes; each batch is turned into floats on its way into the network.
 
     Args:
@@ -34,8 +37,7 @@ class ImagePreprocessing:
         Mistake: an unknown scale.
     """
 
-    fits_all_rows = False
-    vocabulary = None
+    size: tuple[int, int, int] | None = None  # channels, height and width of the training rows
 
     def __init__(self, largest: float, scale: str = "unit"):
         choose(scale, dict.fromkeys(("unit", "standard", "none")), "data.scale")
@@ -44,15 +46,20 @@ class ImagePreprocessing:
         self.feature_names: list[str] = []
 
     def fit(self, inputs: np.ndarray | ImageFiles) -> ImagePreprocessing:
-        """Learn the mean and deviation of each pixel, under `standard`; else nothing is learned."""
+        """Learn the mean and deviation of each pixel, under `standard`; else nothing but the size is learned."""
+        self.size = tuple(inputs.shape[1:])
         if self.scale == "standard":
             mean, deviation = _mean_and_deviation(inputs)
             self.transform = Pixels(1.0, mean, deviation.where(deviation > 0, 1.0))
         return self
 
-    def apply(self, inputs: np.ndarray | ImageFiles) -> Tensor | ImageFiles:
+    def schema(self) -> InputSchema:
+        """Return the size of the images, and the largest value of a pixel."""
+        return InputSchema("images", image=None if self.size is None else ImageSchema(*self.size, self.largest))
+
+    def apply(self, inputs: np.ndarray | ImageFiles) -> Tensor | FileRows:
         """(n, channels, height, width) uint8, unchanged."""
-        return inputs if isinstance(inputs, ImageFiles) else torch.from_numpy(np.ascontiguousarray(inputs))
+        return FileRows(inputs) if isinstance(inputs, ImageFiles) else torch.from_numpy(np.ascontiguousarray(inputs))
 
     def inputs_of(self, given: np.ndarray) -> np.ndarray:
         """Images (n, channels, height, width), or grey ones (n, height, width), of bytes on the run's scale.
@@ -105,7 +112,7 @@ class ImagePreprocessing:
         described = {"kind": "images", "largest": self.largest, "scale": self.scale}
         if self.scale == "standard":
             described |= {"mean": self.transform.mean.tolist(), "deviation": self.transform.deviation.tolist()}
-        return described
+        return described | {"size": self.size}
 
     @classmethod
     def restore(cls, described: dict, _nothing: None) -> ImagePreprocessing:
@@ -116,10 +123,8 @@ class ImagePreprocessing:
         if found.scale == "standard":
             mean, deviation = (torch.tensor(described[n], dtype=torch.float64) for n in ("mean", "deviation"))
             found.transform = Pixels(1.0, mean, deviation)
+        found.size = tuple(described["size"]) if described.get("size") else None
         return found
-
-    def fitted(self) -> None:
-        """There is nothing beyond `describe`."""
 
 
 def _mean_and_deviation(images: np.ndarray | ImageFiles) -> tuple[Tensor, Tensor]:

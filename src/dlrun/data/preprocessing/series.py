@@ -10,18 +10,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from dlrun.data.preprocessing.base import Preprocessing
 from dlrun.data.reading.arrays import load_array
 from dlrun.data.reading.tables import read_rows
-from dlrun.data.transforms import as_float
+from dlrun.data.schema import Column, InputSchema, SeriesSchema
 from dlrun.errors import Mistake, did_you_mean
 
 
-class SeriesPreprocessing:
+class SeriesPreprocessing(Preprocessing):
     """Windows stay as they are, or are standardised feature by feature over the training windows."""
 
-    transform = staticmethod(as_float)
-    fits_all_rows = False
-    vocabulary = None
+    ranges: list[list[float]] | None = None  # smallest and largest value of each feature in the training windows
 
     def __init__(self, scale: str, inputs: list[str], lags: int, horizon: int):
         if scale not in ("standard", "none"):
@@ -36,7 +35,14 @@ class SeriesPreprocessing:
         if self.scale == "standard":
             self.mean, self.deviation = inputs.mean(axis=(0, 1)), inputs.std(axis=(0, 1))
             self.deviation[self.deviation == 0] = 1.0
+        self.ranges = np.stack([inputs.min(axis=(0, 1)), inputs.max(axis=(0, 1))], axis=1).tolist()
         return self
+
+    def schema(self) -> InputSchema:
+        """Return the features that a window has, their ranges, and how windows and targets lie."""
+        ranges = [tuple(own) for own in self.ranges] if self.ranges else [None] * len(self.feature_names)
+        columns = [Column(name, "numeric", range=own) for name, own in zip(self.feature_names, ranges, strict=True)]
+        return InputSchema("series", tuple(columns), series=SeriesSchema(self.lags, self.horizon, self.table))
 
     def apply(self, inputs: np.ndarray) -> Tensor:
         """(n, time, features) float64."""
@@ -86,6 +92,7 @@ class SeriesPreprocessing:
             "scale": self.scale,
             "mean": self.mean.tolist(),
             "deviation": self.deviation.tolist(),
+            "ranges": self.ranges,
         }
 
     @classmethod
@@ -94,7 +101,5 @@ class SeriesPreprocessing:
         found = cls(described["scale"], described["inputs"], described["lags"], described["horizon"])
         found.table = described["table"]
         found.mean, found.deviation = np.array(described["mean"]), np.array(described["deviation"])
+        found.ranges = described.get("ranges")
         return found
-
-    def fitted(self) -> None:
-        """There is nothing beyond `describe`."""

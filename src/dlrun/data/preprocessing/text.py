@@ -12,7 +12,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from dlrun.data.preprocessing.base import Preprocessing
 from dlrun.data.reading.tables import read_rows
+from dlrun.data.schema import Column, InputSchema
 from dlrun.data.transforms import as_float, as_tokens
 from dlrun.errors import Mistake, choose, did_you_mean, one_line
 
@@ -25,7 +27,7 @@ def tokenize(text: str) -> list[str]:
     return text.lower().translate(PUNCTUATION).split()
 
 
-class TextPreprocessing:
+class TextPreprocessing(Preprocessing):
     """Texts to features or to token ids. The vocabulary is that of the training rows.
 
     Args:
@@ -42,8 +44,6 @@ class TextPreprocessing:
     Raises:
         Mistake: an unknown representation or place, a number below 1, or a pattern that is no regular expression.
     """
-
-    fits_all_rows = False
 
     def __init__(
         self,
@@ -101,6 +101,10 @@ class TextPreprocessing:
             raise Mistake(f"data.text: {one_line(error)}") from error
         self.feature_names = [str(name) for name in self.vectorizer.get_feature_names_out()]
         return self
+
+    def schema(self) -> InputSchema:
+        """Return the column that the texts stand in."""
+        return InputSchema("text", (Column(self.column, "text"),))
 
     def apply(self, inputs: np.ndarray) -> Tensor:
         """(n, words) float32 for bag and tfidf, (n, patterns) likewise, (n, length) int64 for tokens."""
