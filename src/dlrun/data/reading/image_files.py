@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from joblib import cpu_count
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -132,8 +132,8 @@ def _look_at_all(files: list[Path], size: list[int] | None, grey: bool) -> dict[
 
 def _decoded(files: list[Path], size: list[int], grey: bool) -> Iterator[np.ndarray | None]:
     """Every image, decoded by threads a few ahead, so that they are not all in memory at once."""
-    with ThreadPoolExecutor() as pool:
-        at_once = 100 * (os.cpu_count() or 1)
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        at_once = 100 * cpu_count()
         groups = (files[start : start + at_once] for start in range(0, len(files), at_once))
         images = (image for group in groups for image in pool.map(partial(decode, size=size, grey=grey), group))
         yield from progress(images, len(files), "decoding images")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import struct
 import tarfile
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from joblib import cpu_count
 
 from dlrun.data.preprocessing.images import IMAGE_SUFFIXES, ImagePreprocessing
 from dlrun.data.reading.download import File, read
@@ -176,13 +176,13 @@ def folder(
 
 
 def choose_workers(workers: str | int) -> int:
-    """Threads that decode images: the number given; auto: as many as there are cores.
+    """Threads that decode images: the number given; auto: as many as there are cores for this process.
 
     Raises:
         Mistake: neither `auto` nor a number from 1 on.
     """
     if workers == "auto":
-        return os.cpu_count() or 1
+        return cpu_count()
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise Mistake(f"workers is {workers}: it must be auto, or at least 1")
     return workers
