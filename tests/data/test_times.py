@@ -223,10 +223,10 @@ def test_blocks_without_times_are_one_series_where_a_person_says_so(write):
     ("impute", "expected"), [("interpolate", [2, 3, 4]), ("forward", [2, 2, 2]), ("zero", [2, 0, 0])]
 )
 def test_missing_values_are_filled_in_as_told_and_counted(tmp_path, impute, expected):
-    values = [0.0, 1, 2, None, None, 5, 6, 7, 8, None]
+    values = [0.0, 1, 2, None, np.inf, 5, 6, 7, 8, None]
     pd.DataFrame({"y": values}).to_csv(tmp_path / "gaps.csv", index=False)
     source = csv(str(tmp_path / "gaps.csv"), "y", lags=3, impute=impute)
-    assert "missing values: 3 of 10 in 'y', filled in (data.impute=" + impute + ")" in source.notes
+    assert "missing or infinite values: 3 of 10 in 'y', filled in (data.impute=" + impute + ")" in source.notes
     assert source.inputs[source.row_numbers.tolist().index(5)].ravel().tolist() == expected
     assert source.targets.tolist() == [5, 6, 7, 8]  # what was filled in is no truth
     ends = {"interpolate": 3 - 1, "forward": 3, "zero": 3}[impute]

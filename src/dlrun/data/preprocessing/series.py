@@ -137,20 +137,19 @@ class SeriesPreprocessing:
 
 
 def as_numbers(columns: pd.DataFrame, key: str) -> pd.DataFrame:
-    """Columns as float64, NaN where a value is missing.
+    """Columns as float64, NaN where a value is missing or infinite.
 
     Raises:
         Mistake: one of them holds text; the line begins with `key`.
     """
     numbers = columns.apply(pd.to_numeric, errors="coerce").astype(np.float64)
-    numbers = numbers.replace([np.inf, -np.inf], np.nan)
     for column in columns:
         text = np.flatnonzero(numbers[column].isna() & columns[column].notna())
         if len(text):
-            raise Mistake(f"{key}: column '{column}' holds text or infinity in {len(text)} rows, the first of them row "
-                          f"{text[0]} ('{columns[column].iloc[text[0]]}'); a series is forecast from numbers, and is "
-                          "numbers")  # fmt: skip
-    return numbers
+            value = columns[column].iloc[text[0]]
+            raise Mistake(f"{key}: column '{column}' holds text in {len(text)} rows, the first of them row {text[0]} "
+                          f"('{value}'); a series is forecast from numbers, and is numbers")  # fmt: skip
+    return numbers.replace([np.inf, -np.inf], np.nan)
 
 
 def fill_in(values: pd.DataFrame, impute: str | None, key: str) -> tuple[pd.DataFrame, list[str]]:
@@ -173,15 +172,15 @@ def fill_in(values: pd.DataFrame, impute: str | None, key: str) -> tuple[pd.Data
     counts = ", ".join(f"{count} of {len(values)} in '{name}'" for name, count in missing.sum().items() if count)
     if impute is None:
         row = np.flatnonzero(missing.any(axis=1))[0]
-        remedy = (
-            "data.impute=interpolate, forward or zero fills them in" if key != "input" else "the run filled none in"
-        )
-        raise Mistake(f"{key}: values are missing ({counts}; the first in row {row}); {remedy}")
+        remedy = "the run was trained without any"
+        if key != "input":
+            remedy = "data.impute=interpolate, forward or zero fills them in"
+        raise Mistake(f"{key}: values are missing or infinite ({counts}; the first in row {row}); {remedy}")
     filled = FILLINGS[impute](values)
     kept = filled.notna().all(axis=1)
     if not kept.any():
-        raise Mistake(f"{key}: values are missing ({counts}), and in no row there are all of them")
-    lines = [f"missing values: {counts}, filled in (data.impute={impute})"]
+        raise Mistake(f"{key}: values are missing or infinite ({counts}), and in no row there are all of them")
+    lines = [f"missing or infinite values: {counts}, filled in (data.impute={impute})"]
     if not kept.all():
         lines.append(f"rows at the ends where nothing could be filled in: {(~kept).sum()}, left out")
     return filled[kept], lines
