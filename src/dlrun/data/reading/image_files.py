@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -211,8 +212,9 @@ def examine(files: Sequence[Path], rules: Rules) -> tuple[Rules, Seen]:
 
 def decode(file: Path | str, rules: Rules) -> np.ndarray | None:
     """(channels, height, width) bytes, or None for a file that cannot be read; `rules` know their size."""
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
+    Image = _pillow()
     try:
         with Image.open(file) as image:
             image = ImageOps.exif_transpose(image)
@@ -232,8 +234,7 @@ def decode(file: Path | str, rules: Rules) -> np.ndarray | None:
 
 def why_unreadable(file: Path) -> str:
     """What a person may want to know of a file that could not be decoded, in brackets; empty where nothing is known."""
-    from PIL import Image
-
+    Image = _pillow()
     try:
         with Image.open(file):
             return ""
@@ -241,6 +242,15 @@ def why_unreadable(file: Path) -> str:
         return f" (more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels; make it smaller)"
     except UNREADABLE:
         return " (an empty file)" if not file.stat().st_size else ""
+
+
+@cache
+def _pillow():
+    """Pillow's module of images; it is quiet on large ones, since those that are too large are left out by name."""
+    from PIL import Image
+
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    return Image
 
 
 @dataclass(frozen=True)
@@ -256,8 +266,7 @@ class _Head:
 
 
 def _head_of(file: Path) -> _Head | None:
-    from PIL import Image
-
+    Image = _pillow()
     try:
         with Image.open(file) as image:
             orientation = image.getexif().get(ORIENTATION, 1)
@@ -280,8 +289,7 @@ def _is_transparent(image) -> bool:
 
 def _extremes_of(file: Path) -> tuple[float, float] | None:
     """The lowest and the highest value in a deep image; None where it cannot be read, or has none that is finite."""
-    from PIL import Image
-
+    Image = _pillow()
     try:
         with Image.open(file) as image:
             values = np.asarray(image)
