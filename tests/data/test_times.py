@@ -55,7 +55,8 @@ def test_every_calendar_has_a_step_of_its_own_and_a_gap_in_it_is_refused(write, 
 
 
 FORMATS = ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d/%m/%y", "%b %d, %Y", "%d-%b-%Y", "%d-%b-%y", "%Y%m%d", "%Y/%m/%d",
-           "%d/%m/%Y %H:%M", "%m/%d/%Y %I:%M:%S %p", "%Y-%m-%dT%H:%M:%S.%fZ"]  # fmt: skip
+           "%d/%m/%Y %H:%M", "%m/%d/%Y %I:%M:%S %p", "%Y-%m-%dT%H:%M:%S.%fZ",
+           "%Y-%m-%d %H:%M:%S UTC", "%-d.%-m.%Y", "%Y-%-m-%-d", "%a, %d %b %Y"]  # fmt: skip
 
 
 @pytest.mark.parametrize("written", FORMATS)
@@ -147,6 +148,7 @@ def test_a_row_that_stands_twice_is_no_reason_to_sort_the_file(write):
         lambda t: t.hour,
         lambda t: t.strftime("%H:%M"),
         lambda t: t.strftime("%I:%M %p"),
+        lambda t: t.strftime("%H.%M.%S"),
         lambda t: t.hour * 100,
     ],
 )

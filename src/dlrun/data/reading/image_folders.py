@@ -17,6 +17,7 @@ IMAGE_SUFFIXES = (
     ".tiff", ".pgm", ".ppm", ".pbm", ".pnm", ".pcx", ".tga",
 )  # fmt: skip
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+LARGEST_TABLE = 50_000_000  # bytes of a table that is looked into without being asked to
 PARTS = {
     "train": "train", "training": "train", "val": "valid", "valid": "valid", "validation": "valid", "dev": "valid",
     "test": "test", "testing": "test",
@@ -236,7 +237,8 @@ def _tables_of(folder: Path, images: list[Path]) -> list[Path]:
     """The tables in a folder that name most of the images in one of their columns."""
     found = []
     for file in sorted(folder.iterdir()):
-        if file.suffix.lower() in TABLE_SUFFIXES and file.is_file() and not _hidden_part(Path(file.name)):
+        looked_at = file.suffix.lower() in TABLE_SUFFIXES and file.is_file() and not _hidden_part(Path(file.name))
+        if looked_at and file.stat().st_size <= LARGEST_TABLE:
             try:
                 frame = read_table(file, file.name)
             except Mistake:  # some other file; what is wrong with it does not matter here

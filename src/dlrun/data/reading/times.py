@@ -18,18 +18,22 @@ from dlrun.errors import Mistake, did_you_mean, one_line
 NUMBERS, ISO, QUARTERS = "numbers", "ISO8601", "quarters"  # ways of writing times that no format describes
 DAYS = (
     "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%Y", "%d.%m.%y", "%m-%d-%Y", "%d-%m-%Y", "%m-%d-%y",
-    "%d-%m-%y", "%Y/%m/%d", "%Y.%m.%d", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y",
-    "%b %d %Y", "%a, %d %b %Y", "%a %b %d %Y", "%Y-%b-%d",
+    "%d-%m-%y", "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y",
+    "%B %d, %Y", "%b %d %Y", "%a, %d %b %Y", "%a %b %d %Y", "%Y-%b-%d", "%y-%m-%d", "%y/%m/%d",
 )  # fmt: skip
-MONTHS = ("%Y/%m", "%m/%Y", "%m.%Y", "%m-%Y", "%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%Y-%b", "%Y %b", "%YM%m", "%Y")
+MONTHS = (
+    "%Y-%m", "%Y/%m", "%m/%Y", "%m.%Y", "%m-%Y", "%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%Y-%b", "%Y %b", "%YM%m", "%Y",
+)  # fmt: skip
 CLOCK_PART = re.compile(
     r"(?P<before>[T ]\s*)(?P<hour>\d{1,2})(?P<minute>:\d\d)?(?P<second>:\d\d)?(?P<fraction>\.\d+)?"
     r"(?P<half>\s?[AaPp][Mm])?(?P<offset>\s?(?:Z|[+-]\d\d(?::?\d\d)?))?$"
 )
 OFFSET_ALONE = re.compile(r"\s*(?:Z|[+-]\d\d(?::?\d\d)?)$")
 OFFSET = re.compile(r"[T ]\d\d:?\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)$")
+NAMED_ZERO = re.compile(r"\s?(?:UTC|GMT)$")
 QUARTER = re.compile(r"^(?:(\d{4})[- ]?Q([1-4])|Q([1-4])[-/ ]?(\d{4}))$")
 CLOCK = re.compile(r"^\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?$")
+DOTTED_CLOCK = re.compile(r"^\d{1,2}\.\d{2}\.\d{2}$")
 CLOCK_NAMES = re.compile(r"hour|time|clock|\bhr\b|stunde|uhr|zeit", re.IGNORECASE)
 PARTS = ("year", "month", "day", "hour", "minute", "second")
 GUESSED = 3  # values that decide which ways of writing come into question
@@ -384,7 +388,8 @@ def find_clock_column(frame: pd.DataFrame, dates: list[str]) -> str | None:
         if column in dates or values.isna().any() or frame.duplicated([*dates, column]).mean() > 0.01:
             continue
         if not pd.api.types.is_numeric_dtype(values):
-            if values.astype(str).str.match(CLOCK).all():
+            texts = values.astype(str)
+            if (texts.str.match(CLOCK) | texts.str.match(DOTTED_CLOCK)).all():
                 return column
         elif CLOCK_NAMES.search(str(column)) and values.between(0, 2359).all() and (values % 1 == 0).all():
             return column
@@ -502,7 +507,7 @@ def _apart(times: pd.DatetimeIndex, wall: Callable[[], pd.DatetimeIndex]) -> tup
 
 
 def _texts(column: pd.Series) -> pd.Series:
-    return column.astype(str).str.strip()
+    return column.astype(str).str.strip().str.replace(NAMED_ZERO, "Z", regex=True)
 
 
 def _first_misfit(column: pd.Series) -> str:
@@ -578,6 +583,7 @@ def _times_of_day(column: pd.Series, key: str) -> pd.TimedeltaIndex:
     if numbers.notna().all() and numbers.between(0, 2400).all() and (numbers % 100 < 60).all():
         return pd.TimedeltaIndex(pd.to_timedelta(numbers // 100 * 60 + numbers % 100, unit="min"))
     texts = _texts(column)
+    texts = texts.str.replace(".", ":") if texts.str.match(DOTTED_CLOCK).all() else texts
     if texts.str.match(CLOCK).all():
         full = texts.where(texts.str.count(":") == 2, texts + ":00")
         return pd.TimedeltaIndex(pd.to_timedelta(full))
