@@ -75,6 +75,13 @@ def test_months_and_quarters_are_read_as_they_are_written(write, written, months
     assert (source.times == times[3:].to_numpy()).all() and f"steps of {months} month" in said(source)
 
 
+def test_weeks_and_far_years_are_read(write):
+    weeks = pd.date_range("2010-01-04", periods=60, freq="7D")
+    source = csv(**write([f"{t.isocalendar().year}-W{t.isocalendar().week:02}" for t in weeks]), time="when")
+    assert (source.times == weeks[3:].to_numpy()).all() and said(source).endswith("steps of 7 days")
+    assert said(csv(**write([f"{year}-01-01" for year in range(1500, 1560)]), time="when")).endswith("steps of 1 year")
+
+
 @pytest.mark.parametrize("frequency", ["MS", "D"])
 @pytest.mark.parametrize("written", ["%d/%m/%Y", "%m/%d/%Y"])
 def test_of_day_and_month_that_order_is_taken_in_which_the_series_has_no_gaps(write, frequency, written):
@@ -172,6 +179,8 @@ def test_year_month_day_and_hour_make_a_time(write):
     times = pd.date_range("2020-03-01", periods=240, freq="h")
     read = write(times.year, month=times.month, day=times.day, hour=times.hour)
     pd.read_csv(read["path"]).rename(columns={"when": "year"}).to_csv(read["path"], index=False)
+    with pytest.raises(Mistake, match=r"data\.time=\[year,month,day,hour\] reads all"):
+        csv(**read, time=["year", "month"])
     source = csv(**read, time=["year", "month", "day", "hour"])
     assert (source.times == times[3:].to_numpy()).all()
 

@@ -15,7 +15,12 @@ import pandas as pd
 
 from dlrun.errors import Mistake, did_you_mean, one_line
 
-NUMBERS, ISO, QUARTERS = "numbers", "ISO8601", "quarters"  # ways of writing times that no format describes
+NUMBERS, ISO, QUARTERS, WEEKS = (
+    "numbers",
+    "ISO8601",
+    "quarters",
+    "weeks",
+)  # ways of writing times that no format describes
 DAYS = (
     "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%Y", "%d.%m.%y", "%m-%d-%Y", "%d-%m-%Y", "%m-%d-%y",
     "%d-%m-%y", "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y",
@@ -31,6 +36,7 @@ CLOCK_PART = re.compile(
 OFFSET_ALONE = re.compile(r"\s*(?:Z|[+-]\d\d(?::?\d\d)?)$")
 OFFSET = re.compile(r"[T ]\d\d:?\d\d.*(?:Z|[+-]\d\d(?::?\d\d)?)$")
 NAMED_ZERO = re.compile(r"\s?(?:UTC|GMT)$")
+WEEK = re.compile(r"^(\d{4})-?W(\d{2})$")
 QUARTER = re.compile(r"^(?:(\d{4})[- ]?Q([1-4])|Q([1-4])[-/ ]?(\d{4}))$")
 CLOCK = re.compile(r"^\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?$")
 DOTTED_CLOCK = re.compile(r"^\d{1,2}\.\d{2}\.\d{2}$")
@@ -64,7 +70,7 @@ class Step:
         """(n,) where each time lies, counted in steps: whole numbers apart where all are as they should be."""
         if self.unit == "numbers":
             return times.to_numpy(dtype=np.float64) / self.size
-        moments = times.to_numpy().astype("datetime64[ns]")
+        moments = times.to_numpy().astype("datetime64[us]")
         days = moments.astype("datetime64[D]")
         if self.unit == "seconds":
             return (moments - moments[0]) / np.timedelta64(1, "s") / self.size
@@ -102,7 +108,7 @@ class Clock:
     Attributes:
         columns: of the time: one; a date and a time of day; or year, month, day, hour, …
         written: the way in which each column is written, where that is known: a format of strptime, `ISO8601`,
-            `quarters` or `numbers`.
+            `quarters`, `weeks` or `numbers`.
         timezone: of times without an offset, as in Europe/Berlin: what it repeats and leaves out in a year is no gap.
         gaps: `refuse` rows that are not one step apart, or `allow` them.
         step: None until it is known.
@@ -170,7 +176,9 @@ class Clock:
         if not isinstance(times, pd.DatetimeIndex):
             return float(text)
         written = self.written.get(self.columns[0], ISO)
-        moment = pd.to_datetime(str(text), format=None if written in (NUMBERS, QUARTERS) else written, errors="coerce")
+        moment = pd.to_datetime(
+            str(text), format=None if written in (NUMBERS, QUARTERS, WEEKS) else written, errors="coerce"
+        )
         moment = pd.Timestamp(str(text)) if pd.isna(moment) else moment
         if moment.tzinfo is None and self.timezone is not None:
             moment = moment.tz_localize(self.timezone, ambiguous=True, nonexistent="shift_forward")
@@ -379,6 +387,14 @@ def find_several(frame: pd.DataFrame, clock: Clock | None, target: str) -> str |
     return None
 
 
+def find_further_parts(frame: pd.DataFrame, dates: list[str]) -> list[str]:
+    """The columns year, month and so on that a table has beside those in `dates`, which do not make a time alone."""
+    if not {name.lower() for name in dates} <= set(PARTS) or not frame.duplicated(dates).any():
+        return []
+    there = [name for name in map(str, frame.columns) if name.lower() in PARTS]
+    return sorted(there, key=lambda name: PARTS.index(name.lower())) if len(there) > len(dates) else []
+
+
 def find_clock_column(frame: pd.DataFrame, dates: list[str]) -> str | None:
     """A column with the time of day, where each date occurs in several rows and that column tells them apart."""
     if not frame.duplicated(dates).any():
@@ -439,7 +455,7 @@ def _candidates(texts: pd.Series) -> list[str]:
         if (part := CLOCK_PART.search(text)) and (part["minute"] or part["half"]):
             day, clock = text[: part.start()], _format_of_clock(part)
         found |= dict.fromkeys(f"{way}{clock}" for way in (*DAYS, *MONTHS) if _is_written(day, way))
-    return [ISO, QUARTERS, *found]
+    return [ISO, QUARTERS, WEEKS, *found]
 
 
 def _format_of_clock(part: re.Match) -> str:
@@ -471,6 +487,9 @@ def _parsed(texts: pd.Series, way: str) -> pd.Series:
         year, quarter = found[0].fillna(found[3]), found[1].fillna(found[2])
         return pd.to_datetime(year + "-" + (quarter.astype(float) * 3 - 2).astype("Int64").astype("string"),
                               format="%Y-%m", errors="coerce")  # fmt: skip
+    if way == WEEKS:
+        mondays = texts.str.replace(WEEK, r"\1-W\2-1", regex=True)
+        return pd.to_datetime(mondays, format="%G-W%V-%u", errors="coerce")
     offsets = texts.str.contains(OFFSET) if way == ISO else pd.Series("%z" in way, index=texts.index)
     if offsets.any() and not offsets.all():
         return pd.Series(pd.NaT, index=texts.index)
@@ -543,7 +562,7 @@ def _possible_steps(times: pd.Index) -> Iterator[Step]:
         usual = float(np.median(steps)) or 1.0
         yield Step("numbers", usual * float(_commonest(np.round(steps / usual, 6))))
         return
-    moments = times.to_numpy().astype("datetime64[ns]")
+    moments = times.to_numpy().astype("datetime64[us]")
     yield Step("seconds", float(_commonest(np.diff(moments)) / np.timedelta64(1, "s")) or 1.0)
     week = pd.Series(times.day_of_week).value_counts()
     if 2 <= len(week) <= 6 and len(times) >= 3 * len(week):

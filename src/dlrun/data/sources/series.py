@@ -13,7 +13,7 @@ import pandas as pd
 from dlrun.data.preprocessing.series import SeriesPreprocessing, as_numbers, fill_in
 from dlrun.data.reading.download import File, read
 from dlrun.data.reading.tables import find, read_table, require
-from dlrun.data.reading.times import Clock, find_clock_column, find_several
+from dlrun.data.reading.times import Clock, find_clock_column, find_further_parts, find_several
 from dlrun.data.source import Source
 from dlrun.errors import Mistake, choose, did_you_mean
 
@@ -106,6 +106,9 @@ def _one_series(
         frame = frame[texts == str(value)].reset_index(drop=True)
     if group == "none":
         return frame, notes
+    if clock is not None and (parts := find_further_parts(frame, clock.columns)):
+        raise Mistake(f"data.time: the same {', '.join(clock.columns)} stands in several rows; "
+                      f"data.time=[{','.join(parts)}] reads all that there is of the time")  # fmt: skip
     if clock is not None and (of_day := find_clock_column(frame, clock.columns)):
         raise Mistake(f"data.time: each '{clock.columns[0]}' occurs in several rows, and '{of_day}' tells them apart; "
                       f"data.time=[{','.join([*clock.columns, of_day])}] reads both")  # fmt: skip
