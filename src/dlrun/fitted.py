@@ -61,7 +61,8 @@ class Trained:
         Raises:
             Mistake: the inputs are not of the shape, or lack a column.
         """
-        return self.table_of(self.predictions(self.preprocessing.inputs_of(inputs), threshold), _index_of(inputs))
+        found = self.predictions(self.preprocessing.inputs_of(inputs), threshold)
+        return self.table_of(found, _index_of(inputs, len(found.prediction)))
 
     def predictions(self, inputs, threshold: float = 0.5) -> Predictions:
         """The predictions for raw inputs, as the preprocessing takes them; their truth means nothing."""
@@ -114,5 +115,6 @@ def check_threshold(threshold: float, spec: Spec) -> None:
         raise Mistake(f"threshold: divides two classes, and this run predicts {what}; leave it out")
 
 
-def _index_of(inputs) -> pd.Index | None:
-    return inputs.index if isinstance(inputs, pd.DataFrame) else None
+def _index_of(inputs, rows: int) -> pd.Index | None:
+    """The names of the last `rows` rows: of a series, a window goes by the name of its last step."""
+    return inputs.index[-rows:] if isinstance(inputs, pd.DataFrame) else None

@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import run_folders
 from sklearn.linear_model import LinearRegression
 
 from dlrun.data.sources.series import csv
 from dlrun.errors import Mistake
+from dlrun.runs.load import load
 
 GERMAN = "Europe/Berlin"
 
@@ -302,3 +304,14 @@ def test_predict_without_the_time_column_says_what_it_takes_for_granted(trained,
     ended = predict(new[["y"]])
     assert ended.exit_code == 0 and "there is no column 'when' with times" in ended.err
     assert len(pd.read_csv(tmp_path / "said.csv")) == 25
+
+
+def test_from_python_a_forecast_goes_by_the_last_row_of_its_window(trained, tmp_path):
+    new, predict, _ = trained
+    predict(new)
+    loaded = load(str(run_folders(tmp_path / "outputs")[0]), "cpu")
+    found = loaded.predict(new)
+    assert found.index.tolist() == new.index.tolist()[5:]
+    assert found["prediction"].to_numpy() == pytest.approx(pd.read_csv(tmp_path / "said.csv")["prediction"], abs=1e-9)
+    with pytest.raises(Mistake, match="newest first"):
+        loaded.predict(new.iloc[::-1])
