@@ -47,7 +47,8 @@ class Outcome:
 
 def run_folders(outputs: Path) -> list[Path]:
     """Every run folder below `outputs`, the oldest first."""
-    return sorted(path.parent for path in outputs.rglob("metrics.json") if "whole" not in json.loads(path.read_text()))
+    files = outputs.rglob("metrics.json")
+    return sorted(path.parent for path in files if json.loads(path.read_text())["kind"] == "run")
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def dlrun(request, tmp_path, monkeypatch, capsys):
     Pictures, which take a second or two, are drawn in tests marked `pictures` only.
     """
     if request.node.get_closest_marker("pictures") is None:
-        monkeypatch.setattr("dlrun.runs.run.draw", lambda *_: None)
+        monkeypatch.setattr("dlrun.runs.conclude.draw", lambda *_: None)
     monkeypatch.setenv("DLRUN_DATA", str(DATA)) if DATA.is_dir() else monkeypatch.delenv("DLRUN_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
 

@@ -61,7 +61,7 @@ def finished(dlrun, monkeypatch):
 
     def of(*overrides: str) -> Finished:
         seen = []
-        monkeypatch.setattr("dlrun.runs.run.draw", lambda *given: seen.append(given))
+        monkeypatch.setattr("dlrun.runs.conclude.draw", lambda *given: seen.append(given))
         ended = dlrun(*overrides)
         _, trained, data, predictions, metrics, _ = seen[0]
         return Finished(trained, data, predictions, metrics, pd.read_csv(ended.folder / "history.csv"))

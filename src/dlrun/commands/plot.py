@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from dlrun.commands.evaluate import own_data
-from dlrun.config.compose import compose
+from dlrun.commands.evaluate import own_data, recipe_of
 from dlrun.errors import Mistake
 from dlrun.plots.draw import check_plots, draw
 from dlrun.runs.load import load
-from dlrun.store.command_line import stored_overrides
-from dlrun.tasks.predictions import from_scores
 
 
 def plot(
@@ -34,18 +31,17 @@ def plot(
     """
     wanted = plots or ["all"]
     check_plots(wanted)
-    trained = load(run, device, tuple(allow_targets or ()))
-    metrics = trained.folder.read_json("metrics.json")
-    if "baseline" not in metrics or metrics["status"] == "diverged":
-        raise Mistake(f"plot: {trained.folder} has no figures to draw (status {metrics['status']})")
-    config, _ = compose(stored_overrides(trained.folder), config_dir)
-    data = own_data(trained, config, tuple(config.allow_targets) + tuple(allow_targets or ()))
+    fitted = load(run, device, tuple(allow_targets or ()))
+    record = fitted.folder.record()
+    if not record.figures or record.status == "diverged":
+        raise Mistake(f"plot: {fitted.folder} has no figures to draw (status {record.status})")
+    data = own_data(fitted, recipe_of(fitted, [], config_dir, allow_targets))
     splits = data.splits()
     predictions = {
-        name: from_scores(trained.spec, scores, splits[name].targets, splits[name].truth)
-        for name, scores in trained.scores(splits).items()
+        name: fitted.task.predictions(scores, splits[name].targets, splits[name].truth)
+        for name, scores in fitted.scores(splits).items()
     }
     console = Console(highlight=False, soft_wrap=True)
-    draw(console, trained, data, predictions, metrics, wanted)
-    console.print(f"{trained.folder.path / 'plots'}", markup=False)
+    draw(console, fitted, data, predictions, record.to_json(), wanted)
+    console.print(f"{fitted.folder.plots}", markup=False)
     return 0

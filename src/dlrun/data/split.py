@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -14,7 +15,8 @@ from torch import Tensor
 from dlrun.data.source import Preprocessing
 from dlrun.data.transforms import as_float
 from dlrun.errors import Mistake
-from dlrun.tensors import Spec
+from dlrun.tasks.base import Task
+from dlrun.tensors import InputSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +29,7 @@ class Split:
     """Rows to learn from or to be judged by.
 
     Attributes:
-        inputs: (n, *input_shape), as stored (bytes for images), or in their files, where they do not fit in memory.
+        inputs: (n, *shape), as stored (bytes for images), or in their files, where they do not fit in memory.
         targets: (n,) int64 for multiclass, (n, 1) 0/1 for binary, (n, k) otherwise.
         row_numbers: (n,) each row's number in its source.
         truth: regression: (n, k) targets as the source has them, in their own units and float64.
@@ -62,6 +64,11 @@ class Split:
         """Whether the inputs are a tensor, and not in files."""
         return isinstance(self.inputs, Tensor)
 
+    @property
+    def values_in_row(self) -> int:
+        """How many numbers the inputs of a row are."""
+        return max(1, math.prod(self.inputs.shape[1:]))
+
     def read(self, groups: Sequence[Tensor]) -> Iterator[Tensor]:
         """Inputs as stored, of each group of rows in turn, on the device of the targets."""
         if self.in_memory:  # index_select is several times as fast as [group]
@@ -87,10 +94,16 @@ class Split:
 class Data:
     """A data set, ready to train on. `valid` and `test` are None where there are no such rows.
 
-    `preprocessing` is what was fitted on the training rows; it is saved with the run and applied by `predict`.
+    Attributes:
+        task: what is learned.
+        inputs: what the inputs of a row are, after preprocessing.
+        train, valid, test: the rows.
+        preprocessing: what was fitted on the training rows; it is saved with the run and applied by `predict`.
+        notes: lines for the person.
     """
 
-    spec: Spec
+    task: Task
+    inputs: InputSpec
     train: Split
     valid: Split | None
     test: Split | None

@@ -14,7 +14,7 @@ from dlrun.tasks.predictions import Predictions
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dlrun.fitted import Trained
+    from dlrun.fitted import Fitted
 
 # each is a function of evaluation/plots/run.py
 PICTURES = (
@@ -38,7 +38,7 @@ def check_plots(wanted: list[str]) -> None:
 
 def draw(
     console: Console,
-    trained: Trained,
+    fitted: Fitted,
     data: Data,
     predictions: dict[str, Predictions],
     metrics: dict,
@@ -49,27 +49,25 @@ def draw(
     Those asked for by name of which there is nothing to draw are named on the console.
 
     Args:
-        trained, data, predictions, metrics: see Finished.
+        fitted, data, predictions, metrics: see Finished.
         wanted: names, or `all`; see `check_plots`.
     """
-    import pandas as pd
-
     from dlrun.plots import run as pictures
     from dlrun.training.loggers.tensorboard import add_pictures
 
-    folder = trained.folder
-    history = folder.read_table("history.csv") if folder.has("history.csv") else pd.DataFrame({"epoch": []})
-    run = pictures.Finished(trained, data, predictions, metrics, history)
+    folder = fitted.folder
+    history = folder.history()
+    run = pictures.Finished(fitted, data, predictions, metrics, history)
     names = [name for name in PICTURES if name in wanted or "all" in wanted]
     drawn = {name: getattr(pictures, name)(run) for name in names}
     contents = {name: as_png(figure) for name, figure in drawn.items() if figure is not None}
     for name, content in contents.items():
-        folder.write_bytes(f"plots/{name}.png", content)
+        folder.write_picture(name, content)
     if contents:
         add_pictures(folder.path, contents, metrics["epochs"])
     for name in names:
         if name not in contents and name in wanted:
-            console.print(f"plots: there is nothing to draw as {name} for {data.spec.task} with these inputs and model")
+            console.print(f"plots: there is nothing to draw as {name} for {data.task.name} with these inputs and model")
 
 
 def as_png(figure: Figure) -> bytes:

@@ -18,11 +18,12 @@ from dlrun.plots import axes as draw
 from dlrun.plots import classes, quantities, regions, training
 from dlrun.plots import mistakes as worst
 from dlrun.plots import weights as learned
+from dlrun.tasks.base import Task
 from dlrun.tasks.predictions import Predictions
-from dlrun.tensors import Spec
+from dlrun.tasks.regression import Regression
 
 if TYPE_CHECKING:
-    from dlrun.fitted import Trained
+    from dlrun.fitted import Fitted
 
 THRESHOLD = 0.5
 MOST_CLASSES = 12  # with curves of their own
@@ -36,14 +37,14 @@ class Finished:
     """A run that has ended, with all that its pictures need.
 
     Attributes:
-        trained: the model with its preprocessing.
+        fitted: the model with its preprocessing.
         data: that it was trained and judged on.
         predictions: by split.
         metrics: what metrics.json holds.
         history: by epoch; empty where nothing was trained by epochs.
     """
 
-    trained: Trained
+    fitted: Fitted
     data: Data
     predictions: dict[str, Predictions]
     metrics: dict
@@ -75,9 +76,9 @@ class Finished:
         return self.metrics["train_eval" if self.split == "train" else self.split]
 
     @property
-    def task(self) -> str:
-        """Of the data."""
-        return self.data.spec.task
+    def task(self) -> Task:
+        """What was learned."""
+        return self.data.task
 
 
 def learning_curves(run: Finished) -> Figure | None:
@@ -102,7 +103,7 @@ def confusion_matrix(run: Finished) -> Figure | None:
     if "confusion_matrix" not in run.figures:
         return None
     title = f"Confusion matrix, {run.of}"
-    return classes.confusion_matrix(run.figures["confusion_matrix"], run.data.spec.class_names, title)
+    return classes.confusion_matrix(run.figures["confusion_matrix"], list(run.task.class_names), title)
 
 
 def roc(run: Finished) -> Figure | None:
@@ -128,20 +129,20 @@ def thresholds(run: Finished) -> Figure | None:
 
 def calibration(run: Finished) -> Figure | None:
     """How often something came true against how probable it was said to be."""
-    if run.task not in ("binary", "multiclass") or len(run.rows) < FEWEST_ROWS:
+    if not run.task.has_one_class or len(run.rows) < FEWEST_ROWS:
         return None
-    if run.task == "binary":
+    if run.task.has_threshold:
         happened = run.said.truth == 1
-        return classes.calibration(run.said.probability[:, 1], happened, _class_of(run.data.spec), run.of)
+        return classes.calibration(run.said.probability[:, 1], happened, _class_of(run.task), run.of)
     right = run.said.truth == run.said.prediction
     return classes.calibration(run.said.probability.max(axis=1), right, "the class that was predicted", run.of)
 
 
 def residuals(run: Finished) -> Figure | None:
     """Predicted against true quantities, and what is left over."""
-    if run.task != "regression":
+    if run.task.has_classes:
         return None
-    names = run.data.spec.target_names[:3]
+    names = list(run.task.target_names)[:3]
     means = run.predictions["train"].truth.mean(axis=0)
     return quantities.residuals(run.said.truth, run.said.prediction, names, means, run.of)
 
@@ -149,7 +150,7 @@ def residuals(run: Finished) -> Figure | None:
 def fitted_curve(run: Finished) -> Figure | None:
     """What is predicted over the one input there is: a quantity, or the probability of the second class."""
     name = _columns(run, 1)
-    if name is None or run.task not in ("regression", "binary") or run.data.spec.outputs != 1:
+    if name is None or run.task.width != 1:
         return None
     seen, judged = (_numbers(run, split, name) for split in ("train", run.split))
     if seen is None or judged is None:
@@ -159,12 +160,12 @@ def fitted_curve(run: Finished) -> Figure | None:
     )
     low, high = seen[0].min(), seen[0].max()
     grid = np.linspace(low - 0.02 * (high - low), high + 0.02 * (high - low), 400)
-    found = run.trained.predictions(pd.DataFrame({name[0]: grid}))
-    if run.task == "regression":
-        curve, what, threshold = found.prediction[:, 0], run.data.spec.target_names[0], None
+    found = run.fitted.predictions(pd.DataFrame({name[0]: grid}))
+    if not run.task.has_classes:
+        curve, what, threshold = found.prediction[:, 0], list(run.task.target_names)[0], None
     else:
         curve, threshold = found.probability[:, 1], THRESHOLD
-        what = f"probability of {_class_of(run.data.spec)}"
+        what = f"probability of {_class_of(run.task)}"
     others = judged if run.split != "train" else None
     baseline = float(seen[1].mean())
     return quantities.fitted_curve(seen, others, run.of, grid, curve, baseline, (name[0], what), threshold)
@@ -172,49 +173,49 @@ def fitted_curve(run: Finished) -> Figure | None:
 
 def forecast(run: Finished) -> Figure | None:
     """The last steps of a series: forecast, true, and the last value that was known."""
-    rows, spec = run.rows, run.data.spec
-    if run.task != "regression" or rows.naive is None:
+    rows, task = run.rows, run.task
+    if not isinstance(task, Regression) or rows.naive is None:
         return None
-    naive = rows.naive.cpu().double().numpy() * np.asarray(spec.target_scale) + np.asarray(spec.target_mean)
+    naive = task.in_own_units(rows.naive)
     times = rows.row_numbers if rows.times is None else rows.times
     truth, said = run.said.truth[:, 0], run.said.prediction[:, 0]
-    return quantities.forecast(times, truth, said, naive[:, 0], spec.target_names[0], run.of)
+    return quantities.forecast(times, truth, said, naive[:, 0], task.target_names[0], run.of)
 
 
 def decision_boundary(run: Finished) -> Figure | None:
     """The plane of two inputs, coloured by what is predicted there."""
     names = _columns(run, 2)
-    if names is None or run.task not in ("binary", "multiclass"):
+    if names is None or not run.task.has_one_class:
         return None
     points = {split: _numbers(run, split, names) for split in dict.fromkeys(("train", run.split))}
     if any(rows is None for rows in points.values()):
         return None
 
     def probability_of(inputs: np.ndarray) -> np.ndarray:
-        return run.trained.predictions(pd.DataFrame(inputs, columns=names)).probability
+        return run.fitted.predictions(pd.DataFrame(inputs, columns=names)).probability
 
-    threshold = THRESHOLD if run.task == "binary" else None
-    return regions.decision_boundary(points, probability_of, run.data.spec.class_names, names, threshold)
+    threshold = THRESHOLD if run.task.has_threshold else None
+    return regions.decision_boundary(points, probability_of, list(run.task.class_names), names, threshold)
 
 
 def hidden_features(run: Finished) -> Figure | None:
     """What the last hidden layer says of each row, where it has two neurons."""
-    if run.task not in ("binary", "multiclass") or not isinstance(run.trained.model, nn.Module):
+    if not run.task.has_one_class or not isinstance(run.fitted.model, nn.Module):
         return None
-    linear = [module for module in run.trained.model.modules() if isinstance(module, nn.Linear)]
+    linear = [module for module in run.fitted.model.modules() if isinstance(module, nn.Linear)]
     if len(linear) < 2 or linear[-1].in_features != 2:
         return None
     found: list[torch.Tensor] = []
     hook = linear[-1].register_forward_pre_hook(lambda _module, inputs: found.append(inputs[0].detach().cpu()))
-    run.trained.scores({run.split: run.rows})
+    run.fitted.scores({run.split: run.rows})
     hook.remove()
     values = torch.cat(found).double().numpy()
-    return regions.hidden_features(values, run.said.truth, run.data.spec.class_names, run.of)
+    return regions.hidden_features(values, run.said.truth, list(run.task.class_names), run.of)
 
 
 def mistakes(run: Finished) -> Figure | None:
     """The worst mistakes: the images, or the rows of the table, that the model was most wrong about."""
-    if run.task == "multilabel" or (run.task == "regression" and run.data.spec.outputs > 1):
+    if not run.task.has_one_class and run.task.width > 1:
         return None
     images = run.rows.inputs.ndim == 4
     if not images and run.rows.raw is None:
@@ -239,7 +240,7 @@ def mistakes(run: Finished) -> Figure | None:
 
 def filters(run: Finished) -> Figure | None:
     """The first layer's weights on images: filters of a convolution, or what each neuron looks at."""
-    shape, model = run.data.spec.input_shape, run.trained.model
+    shape, model = run.data.inputs.shape, run.fitted.model
     if run.rows.inputs.ndim != 4:
         return None
     if not isinstance(model, nn.Module):
@@ -252,28 +253,27 @@ def filters(run: Finished) -> Figure | None:
         if not image and not isinstance(first, nn.Conv2d):
             return None
         kernels = first.weight.detach().cpu().double().numpy()
-        alone = isinstance(first, nn.Linear) and len(kernels) == run.data.spec.outputs
+        alone = isinstance(first, nn.Linear) and len(kernels) == run.task.width
         if isinstance(first, nn.Conv2d):
             return learned.filters(kernels[:FILTERS], [""] * FILTERS, _title("Filters of the first layer", kernels))
     kernels = kernels.reshape(len(kernels), *shape)
-    names = run.data.spec.class_names if alone and len(kernels) == len(run.data.spec.class_names) else [""] * FILTERS
+    names = list(run.task.class_names) if alone and len(kernels) == len(list(run.task.class_names)) else [""] * FILTERS
     title = "Weights by class" if alone else _title("What the neurons of the first layer look at", kernels)
     return learned.filters(kernels[:FILTERS], names, title)
 
 
 def weights(run: Finished) -> Figure | None:
     """The weights of a linear model by the names of its features: the largest and the smallest."""
-    found = _linear_weights(run.trained.model)
+    found = _linear_weights(run.fitted.model)
     names = _feature_names(run)
     if found is None or found.shape[1] != len(names) or len(names) < 2:
         return None
     if len(found) == 1:
-        spec = run.data.spec
-        speaks = f" (to the right: speaks for {_class_of(spec)})" if run.task == "binary" else ""
+        speaks = f" (to the right: speaks for {_class_of(run.task)})" if run.task.has_classes else ""
         return learned.weights_by_name(names, found[0], f"weight{speaks}", BARS)
-    if len(names) > MOST_FEATURES or len(found) != len(run.data.spec.class_names or run.data.spec.target_names):
+    if len(names) > MOST_FEATURES or len(found) != len(run.task.column_names):
         return None
-    return learned.weight_map(names, found, run.data.spec.class_names or run.data.spec.target_names)
+    return learned.weight_map(names, found, run.task.column_names)
 
 
 def _title(text: str, kernels: np.ndarray) -> str:
@@ -282,26 +282,27 @@ def _title(text: str, kernels: np.ndarray) -> str:
 
 def _against_the_rest(run: Finished) -> tuple[dict, dict, float | None]:
     """By class: truth and probability (n,); the threshold of two classes. Classes without rows of both kinds are left
-    out; empty for quantities and for many classes."""
-    spec, said = run.data.spec, run.said
-    if run.task == "regression" or len(spec.class_names) > MOST_CLASSES:
+    out; empty for quantities and for many classes.
+    """
+    task, said = run.task, run.said
+    if not task.has_classes or len(task.class_names) > MOST_CLASSES:
         return {}, {}, None
-    if run.task == "multilabel":
-        columns = {name: (said.truth[:, i] == 1, i) for i, name in enumerate(spec.class_names)}
-    elif len(spec.class_names) == 2:
-        columns = {_class_of(spec): (said.truth == 1, 1)}
+    if not task.has_one_class:
+        columns = {name: (said.truth[:, i] == 1, i) for i, name in enumerate(task.class_names)}
+    elif len(task.class_names) == 2:
+        columns = {_class_of(task): (said.truth == 1, 1)}
     else:
-        columns = {name: (said.truth == i, i) for i, name in enumerate(spec.class_names)}
+        columns = {name: (said.truth == i, i) for i, name in enumerate(task.class_names)}
     usable = {name: (truth, i) for name, (truth, i) in columns.items() if truth.any() and not truth.all()}
     truths = {name: truth for name, (truth, _) in usable.items()}
     probabilities = {name: said.probability[:, i] for name, (_, i) in usable.items()}
     return truths, probabilities, THRESHOLD if len(columns) == 1 else None
 
 
-def _class_of(spec: Spec) -> str:
+def _class_of(task: Task) -> str:
     """The second of two classes; one that is called by a number, with the name of the target."""
-    name = spec.class_names[1]
-    return f"{spec.target_names[0]} = {name}" if spec.target_names and not name.isalpha() else name
+    name = task.class_names[1]
+    return f"{task.target_names[0]} = {name}" if task.target_names and not name.isalpha() else name
 
 
 def _columns(run: Finished, number: int) -> list[str] | None:
@@ -324,12 +325,12 @@ def _numbers(run: Finished, split: str, names: list[str]) -> tuple[np.ndarray, n
 def _worst(run: Finished, most: int) -> tuple[np.ndarray, list[tuple[str, str, str]]]:
     """The rows that were most wrong, and of each (true, predicted, probability of the prediction)."""
     said = run.said
-    if run.task == "regression":
+    if not run.task.has_classes:
         order = np.argsort(-np.abs(said.truth[:, 0] - said.prediction[:, 0]), kind="stable")[:most]
         return order, [(f"{said.truth[i, 0]:.4g}", f"{said.prediction[i, 0]:.4g}", "") for i in order]
     wrong = np.flatnonzero(said.truth != said.prediction)
     surest = np.argsort(said.probability[wrong, said.truth[wrong]], kind="stable")[:most]
-    order, names = wrong[surest], run.data.spec.class_names
+    order, names = wrong[surest], list(run.task.class_names)
     told = [
         (names[said.truth[i]], names[said.prediction[i]], f"{said.probability[i, said.prediction[i]]:.1%}")
         for i in order
@@ -370,7 +371,7 @@ def _linear_weights(model: object) -> np.ndarray | None:
 
 def _feature_names(run: Finished) -> list[str]:
     """A name for each input of a table, of a text, or of each step of a series."""
-    names, shape = run.data.spec.feature_names, run.data.spec.input_shape
+    names, shape = list(run.data.inputs.feature_names), run.data.inputs.shape
     if len(shape) != 2 or len(names) != shape[1]:
         return names
     return [f"{name}, {shape[0] - step} back" for step in range(shape[0]) for name in names]

@@ -1,0 +1,31 @@
+"""`dlrun [overrides]`: one run, or the parts of one (its sweep, learning curve, folds, repeats)."""
+
+from __future__ import annotations
+
+from dlrun.config.compose import compose
+from dlrun.runs.recipe import Job, Run, read_recipe
+from dlrun.runs.run import run as run_recipe
+from dlrun.sweeps.plan import check_alone, check_plan, has_parts
+
+
+def run(overrides: list[str], config_dir: str | None = None) -> Run | None:
+    """Train and evaluate what the overrides describe.
+
+    Args:
+        overrides: as typed (`model=cnn`).
+        config_dir: a folder with the user's own groups, or None.
+
+    Returns:
+        The run, or the whole of its parts; None under `dry_run=true`.
+
+    Raises:
+        Mistake: anything in the config or the data that cannot be.
+    """
+    job = Job(*compose(overrides, config_dir), overrides)
+    check_plan(job.config)
+    check_alone(job.config)
+    if not has_parts(job.config):
+        return run_recipe(read_recipe(job))
+    from dlrun.sweeps.sweep import run_parts
+
+    return run_parts(job, config_dir)
