@@ -30,11 +30,19 @@ class Rows(Protocol):
     """
 
     @property
-    def specs(self) -> Mapping[str, InputSpec]: ...
+    def specs(self) -> Mapping[str, InputSpec]:
+        """What the inputs of a row are, by branch."""
+        ...
+
     @property
-    def in_memory(self) -> bool: ...
+    def in_memory(self) -> bool:
+        """Whether the inputs are tensors already, and in no file."""
+        ...
+
     @property
-    def values_in_row(self) -> int: ...
+    def values_in_row(self) -> int:
+        """How many numbers the inputs of a row are."""
+        ...
 
     def __len__(self) -> int:
         """Return the number of rows."""
