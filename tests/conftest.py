@@ -57,7 +57,7 @@ def dlrun(request, tmp_path, monkeypatch, capsys):
     Pictures, which take a second or two, are drawn in tests marked `pictures` only.
     """
     if request.node.get_closest_marker("pictures") is None:
-        monkeypatch.setattr("dlrun.runs.run.draw", lambda *_: None)
+        monkeypatch.setattr("dlrun.runs.conclude.draw", lambda *_: None)
     monkeypatch.setenv("DLRUN_DATA", str(DATA)) if DATA.is_dir() else monkeypatch.delenv("DLRUN_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
 

@@ -20,6 +20,7 @@ from dlrun.data.source import Source
 from dlrun.data.split import Data, Split
 from dlrun.errors import Mistake
 from dlrun.fitted import Fitted
+from dlrun.plots import weights
 from dlrun.plots.draw import as_png
 from dlrun.runs.assemble import load_data
 from dlrun.runs.evaluation import evaluate as judge
@@ -80,15 +81,15 @@ def evaluate(
     had = stored_config(fitted.folder)["data"]
     single = [f"data.{name}=null" for name in FILES_BESIDE if name in had] if others else []
     recipe = recipe_of(fitted, [*single, *overrides], config_dir, allow_targets)
-    weights = None
+    class_weights = None
     if others:
         splits, notes = other_rows(fitted, recipe)
         trained_on = training_targets(fitted)
     else:
         splits, notes = own_data(fitted, recipe).splits(), []
         trained_on = splits["train"].targets
-        weights = fitted.task.class_weights(recipe.class_weight, trained_on)
-    loss = build_loss(recipe.loss, fitted.task, weights).to(fitted.runtime.device)
+        class_weights = fitted.task.class_weights(recipe.class_weight, trained_on)
+    loss = build_loss(recipe.loss, fitted.task, class_weights).to(fitted.runtime.device)
     learner = replace(fitted.learner, loss=loss)
     task = fitted.task.with_metrics((*recipe.metrics, *chosen))
     evaluation = judge(task, splits, learner, fitted.scores(splits), trained_on, threshold)
@@ -122,12 +123,7 @@ def print_importance(console: Console, table: pd.DataFrame, split: str, shuffles
 
 def draw_importance(fitted: Fitted, table: pd.DataFrame) -> None:
     """Put the picture of it beside the run's other ones."""
-    from dlrun.plots.weights import importance
-
-    figure = importance(
-        list(table["column"]), table["importance"].to_numpy(), table["deviation"].to_numpy(), table.attrs["what"]
-    )
-    fitted.folder.write_picture("importance", as_png(figure))
+    fitted.folder.write_picture("importance", as_png(weights.draw_importance(table)))
 
 
 def recipe_of(
@@ -139,7 +135,7 @@ def recipe_of(
         Mistake: what is stored of its command line cannot be composed, or may not be.
     """
     allowed = [f"allow_targets=[{','.join(allow_targets)}]"] if allow_targets else []
-    overrides = [*trusted_overrides(fitted.folder), *changes, *allowed]
+    overrides = [*trusted_overrides(fitted.folder), "plots=[]", *changes, *allowed]  # pictures only on request
     return read_recipe(Job(*compose(overrides, config_dir), overrides))
 
 

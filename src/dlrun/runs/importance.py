@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from dlrun.data.preprocessing.table import TablePreprocessing
 from dlrun.data.split import Split
 from dlrun.errors import Mistake
+from dlrun.plots.finished_run import column_kinds
 
 if TYPE_CHECKING:
     from dlrun.fitted import Fitted
@@ -48,15 +48,13 @@ def permutation_importance(
     """
     if shuffles < 1:
         raise Mistake(f"importance is {shuffles}: it must be at least 1")
-    preprocessing = fitted.preprocessing
-    if not isinstance(preprocessing, TablePreprocessing) or rows.raw is None:
-        table = isinstance(preprocessing, TablePreprocessing)
-        raise Mistake(f"importance: shuffles the columns of tables; {'this is too long' if table else 'here are none'}")
+    used = list(column_kinds(fitted.preprocessing))
+    if not used or rows.raw is None:
+        raise Mistake(f"importance: shuffles the columns of tables; {'this is too long' if used else 'here are none'}")
     from sklearn.inspection import permutation_importance as shuffled
 
     task = fitted.task
     truth = rows.targets.cpu().numpy().reshape(len(rows), -1) if rows.truth is None else rows.truth
-    used = [name for name, kind in preprocessing.kinds.items() if kind != "ignore"]
 
     def score(whole: AlreadyFitted, inputs: pd.DataFrame, targets: np.ndarray) -> float:
         predicted = whole.fitted.predictions(inputs, threshold).prediction.reshape(len(targets), -1)

@@ -1,0 +1,117 @@
+"""What every picture of one run is drawn from: the run that has ended, with its rows and predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from dlrun.data.split import Data, Split
+from dlrun.plots import axes as draw
+from dlrun.tasks.base import Task
+from dlrun.tasks.predictions import Predictions
+
+if TYPE_CHECKING:
+    from dlrun.fitted import Fitted
+
+THRESHOLD = 0.5  # at which the predictions of a run divide two classes
+NUMBERS = ("numeric", "plain")  # kinds of columns that a model reads as numbers
+
+
+@dataclass
+class FinishedRun:
+    """A run that has ended, with all that its pictures need.
+
+    Attributes:
+        fitted: the model with its preprocessing, ready to predict.
+        data: what it was trained and judged on.
+        predictions_by_split: of `train`, and of `valid` and `test` where there are such rows.
+        metrics: what metrics.json holds.
+        history: what was logged, a row an epoch; empty where nothing was trained by epochs.
+    """
+
+    fitted: Fitted
+    data: Data
+    predictions_by_split: Mapping[str, Predictions]
+    metrics: Mapping[str, Any]
+    history: pd.DataFrame
+
+    @property
+    def task(self) -> Task:
+        """What was learned."""
+        return self.data.task
+
+    @property
+    def split(self) -> str:
+        """The split that the run is judged by: test, else valid, else train."""
+        return next(name for name in ("test", "valid", "train") if name in self.predictions_by_split)
+
+    @property
+    def rows(self) -> Split:
+        """The rows of this split."""
+        return self.data.splits()[self.split]
+
+    @property
+    def row_name(self) -> str:
+        """What these rows are called: `test rows`."""
+        return draw.ROWS[self.split]
+
+    @property
+    def predictions(self) -> Predictions:
+        """The predictions of these rows, beside their truth."""
+        return self.predictions_by_split[self.split]
+
+    @property
+    def figures(self) -> Mapping[str, Any]:
+        """The metrics of these rows by name."""
+        return self.metrics["train_eval" if self.split == "train" else self.split]
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the classes by index; of the labels, where there are several; empty for quantities."""
+        return list(self.task.class_names)
+
+    @property
+    def positive_class(self) -> str:
+        """What the second of two classes, or the only label, is called; a number with its target: `survived = 1`."""
+        name = self.task.class_names[-1]
+        return f"{self.task.target_names[0]} = {name}" if self.task.target_names and not name.isalpha() else name
+
+    @property
+    def feature_names(self) -> list[str]:
+        """A name for each input of a table or a text; for a series, of each step: `load, 3 back`."""
+        names, shape = list(self.data.inputs.feature_names), self.data.inputs.shape
+        if len(shape) != 2 or len(names) != shape[1]:
+            return names
+        return [f"{name}, {shape[0] - step} back" for step in range(shape[0]) for name in names]
+
+    def number_columns(self, count: int) -> list[str] | None:
+        """Return the columns that the model reads, where these are `count` and all numbers; else None."""
+        kinds = column_kinds(self.data.preprocessing)
+        return list(kinds) if len(kinds) == count and all(kind in NUMBERS for kind in kinds.values()) else None
+
+    def numbers(self, split: str, columns: list[str]) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the raw inputs (n, columns) and the truth (n, …) of rows whose `columns` all hold a number.
+
+        None where no row has, or where the raw inputs have not been kept.
+        """
+        raw = self.data.splits()[split].raw
+        if raw is None:
+            return None
+        inputs = raw[columns].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+        whole = np.isfinite(inputs).all(axis=1)
+        return (inputs[whole], self.predictions_by_split[split].truth[whole]) if whole.any() else None
+
+
+def column_kinds(preprocessing: object) -> dict[str, str]:
+    """Return the kind of each raw column of a table that the model reads, by name; empty where there is no table."""
+    kinds = getattr(preprocessing, "kinds", None) or {}
+    return {name: kind for name, kind in kinds.items() if kind != "ignore"}
+
+
+def largest_pixel(preprocessing: object) -> float:
+    """Return the value that a white pixel has in stored images."""
+    return getattr(preprocessing, "largest", 255.0)
