@@ -13,6 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 from dlrun.config.compose import compose
+from dlrun.config.groups import with_choices
 from dlrun.config.schema import key_of
 from dlrun.data.labels import check_quantities, class_name, class_names_of
 from dlrun.data.prepare import load as load_source
@@ -56,7 +57,8 @@ def evaluate(
             preprocessing; none: by the run's own rows.
         run: a run folder, or `latest`.
         threshold: of two classes: the probability above which the second is predicted.
-        metrics: functions of sklearn.metrics besides the usual ones, such as balanced_accuracy_score.
+        metrics: besides the usual ones: functions of sklearn.metrics, such as balanced_accuracy_score, or choices of
+            the group `metric`.
         importance: tables: so many times each column is shuffled, to see how much the run needs it (permutation
             importance); 0: not at all.
         output: a JSON file for the figures, besides the printed table.
@@ -67,7 +69,6 @@ def evaluate(
     Raises:
         Mistake: the run, its data or the other data cannot be used.
     """
-    chosen = read_metrics(metrics or [], ())
     for override in overrides:
         key = override.partition("=")[0].lstrip("+")
         if not key.startswith("data") or key_of(key).of_split:
@@ -81,6 +82,8 @@ def evaluate(
     had = stored_config(fitted.folder)["data"]
     single = [f"data.{name}=null" for name in FILES_BESIDE if name in had] if others else []
     recipe = recipe_of(fitted, [*single, *overrides], config_dir, allow_targets)
+    named = with_choices(metrics or [], "metric", Path(config_dir) if config_dir else None)
+    chosen = read_metrics(named, tuple(recipe.config["allow_targets"]))
     class_weights = None
     if others:
         splits, notes = other_rows(fitted, recipe)

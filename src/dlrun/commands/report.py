@@ -202,7 +202,7 @@ def figures_of(result: Result) -> str:
         for split in splits:
             values = [result.value(f"{split}/{metric}"), result.value(f"baseline/{split}/{metric}")]
             if split == splits[-1] and None not in values and values[0] != values[1]:
-                worse = (values[0] < values[1]) == higher_is_better(metric)
+                worse = (values[0] < values[1]) == higher_is_better(metric, result.config.get("metrics"))
                 cells += f"<td class='{'worse' if worse else 'better'}'>{number(values[0])}</td>"
             else:
                 cells += f"<td>{number(values[0])}</td>"

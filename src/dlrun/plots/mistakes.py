@@ -78,7 +78,7 @@ def _image_grid(run: FinishedRun, worst: list[Wrong]) -> Figure:
     for axes, image, wrong in zip(grid.ravel(), _images(run, [w.row for w in worst]), worst, strict=False):
         axes.imshow(image, cmap="gray", vmin=0, vmax=1)
         sure = f" ({wrong.probability})" if wrong.probability else ""
-        axes.set_title(f"{wrong.true}\npredicted {wrong.predicted}{sure}", fontsize=7)
+        axes.set_title(f"true {wrong.true}\npredicted {wrong.predicted}{sure}", fontsize=7)
     return figure
 
 
