@@ -47,7 +47,7 @@ def residuals(run: FinishedRun) -> Figure | None:
 
 
 def fitted_curve(run: FinishedRun) -> Figure | None:
-    """What is predicted over the one input there is: a quantity, or the probability of the second class (of a label)."""
+    """What is predicted over the one input there is: a quantity, or the probability of a class or label."""
     columns = run.number_columns(1)
     if columns is None or run.task.width != 1:
         return None

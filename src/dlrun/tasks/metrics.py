@@ -6,7 +6,7 @@ One that is undefined is None with a reason, never 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dlrun.tasks.predictions import Predictions
@@ -75,13 +75,26 @@ def higher_is_better(metric: str, chosen: object = ()) -> bool:
         chosen: what the config key `metrics` of the run lists: an entry of the metric's name says so itself, and the
             names of scikit-learn's functions do by their ending.
     """
-    entries = chosen if isinstance(chosen, list | tuple) else ()
-    own = [entry for entry in entries if isinstance(entry, Mapping) and metric_name(entry) == metric]
-    if own:
-        return own[-1].get("higher_is_better", True) is not False
-    return metric not in LOWER_IS_BETTER and not (metric in entries and metric.endswith(LOWER_ENDINGS))
+    entries = {metric_name(entry): entry for entry in _list_of(chosen)}
+    if metric not in entries:
+        return metric not in LOWER_IS_BETTER
+    entry = entries[metric]
+    if isinstance(entry, Mapping):
+        return entry.get("higher_is_better", True) is not False
+    return not metric.endswith(LOWER_ENDINGS)
 
 
-def metric_name(entry: Mapping[str, object]) -> str:
-    """Return what the metric that a mapping in `metrics` describes is called: its name, or that of its function."""
-    return str(entry.get("name") or str(entry.get("_target_", "")).rpartition(".")[2])
+def chosen_names(chosen: object) -> list[str]:
+    """Return the names of the metrics that the config key `metrics` of a run lists."""
+    return list(dict.fromkeys(map(metric_name, _list_of(chosen))))
+
+
+def metric_name(entry: object) -> str:
+    """Return what the metric that an entry of `metrics` describes is called: its name, or that of its function."""
+    if isinstance(entry, Mapping):
+        return str(entry.get("name") or str(entry.get("_target_", "")).rpartition(".")[2])
+    return str(entry)
+
+
+def _list_of(chosen: object) -> Sequence[object]:
+    return chosen if isinstance(chosen, Sequence) and not isinstance(chosen, str) else ()
