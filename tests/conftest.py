@@ -50,7 +50,8 @@ class Outcome:
 
 def run_folders(outputs: Path) -> list[Path]:
     """Every run folder below `outputs`, the oldest first."""
-    return sorted(path.parent for path in outputs.rglob("metrics.json") if json.loads(path.read_text())["kind"] == "run")
+    files = outputs.rglob("metrics.json")
+    return sorted(path.parent for path in files if json.loads(path.read_text())["kind"] == "run")
 
 
 @pytest.fixture

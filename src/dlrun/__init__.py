@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dlrun.version import __version__
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from dlrun.fitted import Fitted
     from dlrun.runs.recipe import Run
 
-__version__ = "0.2.0"
+__all__ = ["__version__", "compare", "load", "run"]
 
 
 def run(*overrides: str, config_dir: str | None = None) -> Run | None:

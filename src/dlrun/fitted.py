@@ -49,7 +49,7 @@ class Fitted:
         """The network (nn.Module) or the estimator of scikit-learn."""
         return self.learner.model  # type: ignore[attr-defined]  # both kinds of learner have one
 
-    def predict(self, inputs: pd.DataFrame | ArrayLike, threshold: float = 0.5) -> pd.DataFrame:
+    def predict(self, inputs: pd.DataFrame | np.ndarray, threshold: float = 0.5) -> pd.DataFrame:
         """Predict for new rows.
 
         Args:
@@ -67,7 +67,7 @@ class Fitted:
         index = inputs.index if isinstance(inputs, pd.DataFrame) else None
         return self.table(self.predictions(self.preprocessing.inputs_of(inputs), threshold), index)
 
-    def predict_proba(self, inputs: pd.DataFrame | ArrayLike) -> np.ndarray:
+    def predict_proba(self, inputs: pd.DataFrame | np.ndarray) -> np.ndarray:
         """Return the probability of each class or label for new rows, as scikit-learn's classifiers do.
 
         Returns:
@@ -81,7 +81,7 @@ class Fitted:
             raise Mistake("predict_proba: this run predicts quantities, which have no probabilities; use predict")
         return probability
 
-    def score(self, inputs: pd.DataFrame | ArrayLike, targets: ArrayLike) -> float:
+    def score(self, inputs: pd.DataFrame | np.ndarray, targets: ArrayLike) -> float:
         """Return the accuracy (for several labels: of all of them together), for quantities R², as scikit-learn does.
 
         Args:

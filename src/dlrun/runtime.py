@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-import dlrun
 from dlrun.config.schema import Precision
 from dlrun.errors import Mistake
+from dlrun.version import __version__
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
 SMALL_WORK = 20_000_000  # multiply-adds of a step, below which a second thread costs more than it brings
@@ -115,7 +116,7 @@ class Runtime:
         """The type of parameters and inputs: float64 under fp64, else float32."""
         return torch.float64 if self.precision is Precision.fp64 else torch.float32
 
-    def autocast(self) -> AbstractContextManager:
+    def autocast(self) -> AbstractContextManager[Any]:
         """Return bfloat16 autocast on the device under bf16, else a context that does nothing."""
         if self.precision is not Precision.bf16:
             return nullcontext()
@@ -228,12 +229,13 @@ def keep_freed_memory() -> None:
         library.mallopt(M_TRIM_THRESHOLD, 256 * 2**20)
 
 
-def describe(runtime: Runtime) -> dict:
+def describe(runtime: Runtime) -> dict[str, Any]:
     """Return what `environment.json` records: versions, commit, machine, device and threads. Whatever of it differs may
-    change a run's bits."""
+    change a run's bits.
+    """
     device = runtime.device
     record = {
-        "dlrun": dlrun.__version__,
+        "dlrun": __version__,
         "commit": _commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -258,7 +260,7 @@ def describe(runtime: Runtime) -> dict:
 @functools.cache
 def _commit() -> str | None:
     """The commit of dlrun's checkout, or None in an installed package."""
-    root = Path(dlrun.__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:

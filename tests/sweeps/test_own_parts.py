@@ -88,9 +88,11 @@ def test_a_launcher_gets_jobs_and_gpus_if_it_asks_for_them_and_jobs_run_in_anoth
     assert "asked 7 ()" in ended.out and len(list(sweep_of(ended).glob("*/model.safetensors"))) == 2
 
 
-def test_a_searcher_of_ones_own_proposes_the_trials_and_goes_on(dlrun, from_docs):
+def test_a_searcher_of_ones_own_proposes_the_trials_and_goes_on(dlrun, from_docs, tmp_path):
     from_docs("own_searcher.md")
-    ended = dlrun(*IRIS, "sweeper=mine", "optimizer.lr=interval(0.1,0.3)")
+    module = tmp_path / "my_searchers.py"
+    module.write_text(module.read_text().replace("trials: int = 3", "trials: int = 3\n    note_of_mine: str = ''"))
+    ended = dlrun(*IRIS, "sweeper=mine", "optimizer.lr=interval(0.1,0.3)", "+sweeper.note_of_mine=hello")
     assert ended.exit_code == 0, ended.err
     table = pd.read_csv(sweep_of(ended) / "sweep.csv")
     assert table["optimizer.lr"].tolist() == pytest.approx([0.1, 0.2, 0.3])

@@ -204,7 +204,7 @@ def test_an_experiments_sweep_of_which_nothing_is_left_is_one_run(dlrun, experim
     ended = dlrun(*experiments, "experiment=own/grid", "optimizer.lr=0.5", "trainer={batch_size: 32}")
     assert ended.exit_code == 0, ended.err
     assert ended.metrics["config"]["optimizer.lr"] == 0.5 and ended.metrics["config"]["trainer.batch_size"] == 32
-    assert "the same bits" in dlrun(*experiments, f"run={ended.folder}", into="again").out
+    assert "the same bits" in dlrun(*experiments, f"run={ended.folder}").out
 
 
 def test_a_sweep_over_a_key_that_the_experiment_varies_trains_nothing_twice(dlrun, experiments):
@@ -229,7 +229,7 @@ def test_setting_and_varying_a_key_on_the_command_line_is_a_mistake(dlrun):
     assert not ended.outputs.exists()
 
 
-@pytest.mark.parametrize("varied", ["name=a,b", "trainer.max_minutes=1,2", "plots=[],[curves]", "device=cpu,auto"])
+@pytest.mark.parametrize("varied", ["name=a,b", "trainer.max_minutes=1,2", "plots=[],[roc]", "device=cpu,auto"])
 def test_what_may_differ_between_equal_runs_makes_runs_of_their_own_where_it_is_varied(dlrun, varied):
     ended = dlrun("-m", *IRIS, varied)
     assert ended.exit_code == 0, ended.err

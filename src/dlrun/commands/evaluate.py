@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from dlrun.config.groups import with_choices
 from dlrun.config.schema import key_of
 from dlrun.data.labels import check_quantities, class_name, class_names_of
 from dlrun.data.prepare import load as load_source
+from dlrun.data.reading.image_files import ImageFiles
 from dlrun.data.source import Source
 from dlrun.data.split import Data, Split
 from dlrun.errors import Mistake
@@ -93,7 +93,7 @@ def evaluate(
         trained_on = splits["train"].targets
         class_weights = fitted.task.class_weights(recipe.class_weight, trained_on)
     loss = build_loss(recipe.loss, fitted.task, class_weights).to(fitted.runtime.device)
-    learner = replace(fitted.learner, loss=loss)
+    learner = fitted.learner.judged_by(loss)
     task = fitted.task.with_metrics((*recipe.metrics, *chosen))
     evaluation = judge(task, splits, learner, fitted.scores(splits), trained_on, threshold)
     console = Console(highlight=False, soft_wrap=True)
@@ -169,7 +169,8 @@ def other_rows(fitted: Fitted, recipe: Recipe) -> tuple[dict[str, Split], list[s
         source = source.only(np.flatnonzero(np.isin(class_names_of(source), wanted)))
     values = targets_of(task, source, settings.positive)
     rows = fitted.rows(source.inputs, task.encode(values, fitted.runtime.dtype))
-    rows.raw, rows.truth = source.inputs, task.truth(values)
+    rows.raw = None if isinstance(source.inputs, ImageFiles) else source.inputs
+    rows.truth = task.truth(values)
     if source.naive is not None and not task.has_classes:
         rows.naive = task.encode(source.naive[:, None], fitted.runtime.dtype)
     return {"test": rows}, source.notes

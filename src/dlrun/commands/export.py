@@ -101,6 +101,7 @@ def write_onnx(fitted: Fitted, inputs: Tensor, path: Path) -> Callable[[Tensor],
             fitted.model, (inputs,), dynamo=True, dynamic_shapes=({0: "rows"},), verbose=False,
             input_names=["inputs"], output_names=["scores"],
         )  # fmt: skip
+        assert program is not None  # as with dynamo it is
         program.save(str(path), external_data=False)
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 

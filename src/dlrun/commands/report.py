@@ -60,7 +60,7 @@ def report(folders: list[str], output: str = "report.html", title: str = "Experi
     results, unreadable = read_results(folders, averaged=True)
     results = [result for result in results if result.record.figures]
     ranking = choose_ranking(results)
-    sections = []
+    sections: list[Section] = []
     for result in sorted(results, key=lambda result: position(result, ranking)):
         try:
             sections.append(read_section(result, pictured=len(sections) < MOST_PICTURED))

@@ -40,7 +40,7 @@ def resume(path: str, changes: list[str], config_dir: str | None) -> int:
     before, now = dict(flatten(folder.config())), dict(flatten(plain(config)))
     recipe = read_recipe(Job(config, choices, overrides))
     resumes = recipe.fitter.checkpoint_every is not None
-    longer = resumes and now["trainer.epochs"] > before.get("trainer.epochs", 0)
+    longer = resumes and int(str(now["trainer.epochs"])) > int(str(before.get("trainer.epochs", 0)))
     if longer and _schedule_depends_on_length(before):
         raise Mistake("trainer.epochs: cannot change when this run is resumed, for its schedule's length depends on it")
     _refuse_other_config(folder, before, now)
@@ -72,7 +72,7 @@ def _refuse_changes(changes: list[str], may_change: Callable[[str], bool], when:
             raise Mistake(f"{key}: cannot change when {when} (only {known} can)")
 
 
-def _refuse_other_config(folder: RunFolder, before: dict, now: dict) -> None:
+def _refuse_other_config(folder: RunFolder, before: dict[str, object], now: dict[str, object]) -> None:
     for name in sorted(before):  # a key that there was not yet has its default, which is what there was
         key = key_of(name)
         if key.changes == "bits" and not key.resumable and before.get(name) != now.get(name):
@@ -82,7 +82,7 @@ def _refuse_other_config(folder: RunFolder, before: dict, now: dict) -> None:
             )
 
 
-def _schedule_depends_on_length(config: dict) -> bool:
+def _schedule_depends_on_length(config: dict[str, object]) -> bool:
     return any(
         config.get(f"scheduler.class.{name}", 0) in (None, config.get("trainer.epochs"))
         for name in ("total_steps", "T_max")

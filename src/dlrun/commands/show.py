@@ -53,5 +53,5 @@ def _said_of(text: str) -> str:
     import importlib
 
     return "".join(
-        f"  {line}\n" for line in inspect.getdoc(getattr(importlib.import_module(module), name)).splitlines()
+        f"  {line}\n" for line in (inspect.getdoc(getattr(importlib.import_module(module), name)) or "").splitlines()
     )

@@ -92,7 +92,7 @@ def build(node: object, key: str, kind: Kind, allowed: tuple[str, ...] = (), **s
 def plain(node: object) -> dict[str, Any]:
     """Return a config node as a dict of plain values."""
     values = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
-    return {str(key): value for key, value in dict(typing.cast(Mapping, values)).items()}
+    return {str(key): value for key, value in dict(typing.cast(Mapping[Any, Any], values)).items()}
 
 
 def resolve(node: object, key: str, kind: Kind, allowed: tuple[str, ...] = ()) -> Any:
@@ -101,14 +101,16 @@ def resolve(node: object, key: str, kind: Kind, allowed: tuple[str, ...] = ()) -
     Raises:
         Mistake: no target, outside the allowed packages, not found, or not of the `kind` that belongs at `key`.
     """
-    path = node.get("_target_") if isinstance(node, Mapping) else None
-    if not isinstance(path, str):
+    given = node.get("_target_") if isinstance(node, Mapping) else None
+    if not isinstance(given, str):
         raise Mistake(f"{key}: a config with a _target_ belongs here, not '{node}'")
+    path: str = given
     _refuse_foreign(path.partition(".")[0], path, key, allowed)
     if path.partition(".")[0] in allowed and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # a user's own classes; last, so that no file there hides a library
     found = _locate(path, key)
     _refuse_foreign((getattr(found, "__module__", None) or "?").partition(".")[0], path, key, allowed)
+    wanted: str | None
     if isinstance(kind, type):
         fits, wanted = isinstance(found, type) and issubclass(found, kind), f"a subclass of {kind.__name__}"
     else:
@@ -137,7 +139,7 @@ def _locate(path: str, key: str) -> Any:
             if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
                 continue
             raise Mistake(f"{key}._target_: {module_name} cannot be imported: {one_line(error)}") from error
-        except (ImportError, ValueError) as error:
+        except (ImportError, ValueError, SyntaxError) as error:
             raise Mistake(f"{key}._target_: {module_name} cannot be imported: {one_line(error)}") from error
         for name in parts[end:]:
             if not hasattr(found, name):
@@ -186,7 +188,7 @@ def check_types(hints: dict[str, Any], values: dict[str, Any], key: str) -> dict
         where = ".".join(filter(None, (key, error.full_key)))
         parent = error.parent_node
         if isinstance(error, AttributeError | KeyError) and isinstance(parent, DictConfig):
-            hint = did_you_mean(error.full_key.rpartition(".")[2], parent)
+            hint = did_you_mean(str(error.full_key).rpartition(".")[2], parent)
             raise Mistake(f"{where}: there is no such key{hint} (here: {', '.join(map(str, parent))})") from error
         raise Mistake(f"{where}: {one_line(str(error.msg or error).splitlines()[0])}") from error
     return values | converted
@@ -220,7 +222,9 @@ def _refuse_nested_targets(value: Any, key: str) -> None:
 
 def _type_hints(target: Any) -> dict[str, Any]:
     fields = dataclasses.is_dataclass(target)  # theirs may come from base classes in other modules
-    function = target.__init__ if isinstance(target, type) and not fields else target
+    function: Any = target
+    if isinstance(target, type) and not fields:
+        function = target.__init__  # type: ignore[misc]  # of this very class
     try:
         return typing.get_type_hints(function)
     except (NameError, TypeError):  # annotations that only a type checker can read: leave those to the class itself
@@ -228,22 +232,22 @@ def _type_hints(target: Any) -> dict[str, Any]:
 
 
 def _storable(hint: Any) -> Any:
-    """The part of a type annotation that OmegaConf can check, or Any: `float | Tensor` is checked as a float."""
+    """Return the part of a type annotation that OmegaConf can check (of `float | Tensor` the float), or Any."""
     if hint in (int, float, bool, str) or dataclasses.is_dataclass(hint):
         return hint
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return hint
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is list:
-        return list[_storable(arguments[0])]
+        return list[_storable(arguments[0])]  # type: ignore[misc]
     if origin is dict:
-        return dict[str, _storable(arguments[1])]
+        return dict[str, _storable(arguments[1])]  # type: ignore[misc]
     if origin in (typing.Union, types.UnionType):
         members = [a for a in arguments if a is not type(None)]
         kept = [m for m in map(_storable, members) if m is not Any]
         containers = [m for m in members if (typing.get_origin(m) or m) in (list, dict, tuple)]
         if Any in members or not kept or (containers and len(members) > 1):
             return Any
-        union = typing.Union[tuple(kept)]  # noqa: UP007 (built at run time)
-        return typing.Optional[union] if len(members) < len(arguments) else union  # noqa: UP045
+        optional = [None] if len(members) < len(arguments) else []
+        return typing.Union[tuple([*kept, *optional])]  # noqa: UP007 (built at run time)
     return Any

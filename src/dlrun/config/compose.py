@@ -32,7 +32,7 @@ ConfigStore.instance().store(name="schema", node=Config)
 
 
 @contextmanager
-def hydra(config_dir: str | None = None):
+def hydra(config_dir: str | None = None) -> Iterator[list[str]]:
     """Hydra, initialised on our groups and, where given, the user's own folder `config_dir`."""
     extra = []
     if config_dir is not None:
@@ -80,7 +80,7 @@ class Composer:
             quoted = [quote_literal(override) for override in overrides]
             parsed = OverridesParser.create().parse_overrides(quoted)
             values = [override for override in parsed if _sets_a_value(override)]
-            choosing = tuple(o.input_line for o in parsed if o not in values)
+            choosing = tuple(str(o.input_line) for o in parsed if o not in values)
             if values and choosing not in self._bases:
                 self._bases[choosing] = self._compose_by_hydra(list(choosing))
             base = self._bases.get(choosing)
@@ -154,7 +154,7 @@ def _targets(node: object) -> Iterator[str]:
     if isinstance(node, DictConfig):
         for key in node:
             value = node._get_node(key)
-            if key == "_target_" and isinstance(value._value(), str):
+            if key == "_target_" and value is not None and isinstance(value._value(), str):
                 yield value._value()
             else:
                 yield from _targets(value)
@@ -162,6 +162,6 @@ def _targets(node: object) -> Iterator[str]:
 
 def _refuse_unknown_keys(config: DictConfig) -> None:
     known = [f.name for f in fields(Config)]
-    for key in config:
+    for key in map(str, config):
         if key not in known:
             raise Mistake(f"{key}: there is no such key{did_you_mean(key, known)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 
@@ -17,7 +18,7 @@ from dlrun.errors import Mistake, did_you_mean, one_line
 
 
 @contextmanager
-def explained():
+def explained() -> Iterator[None]:
     """Turn Hydra's and OmegaConf's exceptions into one line each."""
     try:
         yield

@@ -104,7 +104,8 @@ class Key:
             the `look` of what is shown.
         literal: whether the value is any text (a column `Time (min)`, a file `houses (1).csv`) and need not be quoted
             for Hydra's grammar.
-        from_folder: whether a run folder, which may be someone else's, may set it.
+        from_folder: what becomes of it in a run folder, which may be someone else's: it is `kept`; `dropped`, for it is
+            the business of the person at the shell; or the folder is `refused`.
         resumable: whether it may change when a run is resumed.
         resumable_parts: whether it may change when a sweep or a run in parts is resumed.
         of_split: whether it decides which rows of the data are used, and so means nothing for other data.
@@ -112,7 +113,7 @@ class Key:
 
     changes: Literal["bits", "place", "look"] = "bits"
     literal: bool = False
-    from_folder: bool = True
+    from_folder: Literal["kept", "dropped", "refused"] = "kept"
     resumable: bool = False
     resumable_parts: bool = False
     of_split: bool = False
@@ -120,12 +121,12 @@ class Key:
 
 PLACE, LOOK, SPLIT = Key("place"), Key("look"), Key(of_split=True)
 KEYS: dict[str, Key] = {  # those that are anything else than a Key(); what is said of a key holds for those below it
-    "allow_targets": Key("place", from_folder=False, resumable=True, resumable_parts=True),
+    "allow_targets": Key("place", from_folder="dropped", resumable=True, resumable_parts=True),
     "data.augment": SPLIT,
     "data.classes": SPLIT,
     "data.data_dir": PLACE,
-    "data.file": Key(from_folder=False),
-    "data.files": Key(from_folder=False),
+    "data.file": Key(from_folder="refused"),
+    "data.files": Key(from_folder="refused"),
     "data.in_memory": PLACE,
     "data.limit": SPLIT,
     "data.path": Key(literal=True),
@@ -144,15 +145,15 @@ KEYS: dict[str, Key] = {  # those that are anything else than a Key(); what is s
     "debug": Key("look", resumable=True, resumable_parts=True),
     "device": Key("place", resumable=True, resumable_parts=True),
     "dry_run": LOOK,
-    "hydra": Key("place", from_folder=False),
+    "hydra": Key("place", from_folder="refused"),
     "jobs": Key("place", resumable_parts=True),
     "launcher": Key("place", resumable_parts=True),
     "name": Key("look", literal=True),
     "note": Key("look", literal=True),
-    "output_dir": Key("place", literal=True, from_folder=False),
+    "output_dir": Key("place", literal=True, from_folder="dropped"),
     "plots": LOOK,
     "quiet": Key("look", resumable=True, resumable_parts=True),
-    "sweep_dir": Key("place", literal=True, from_folder=False),
+    "sweep_dir": Key("place", literal=True, from_folder="dropped"),
     "sweeper": PLACE,
     "sweeper.trials": Key("place", resumable_parts=True),
     "trainer.checkpoint_every": PLACE,

@@ -228,7 +228,8 @@ def keep_apart(
     source: Source, rows: dict[str, np.ndarray], given: list[str], notes: list[str]
 ) -> dict[str, np.ndarray]:
     """Leave out the validation and test windows that reach back into the steps that were forecast before them, but for
-    the splits that are `given` by the source."""
+    the splits that are `given` by the source.
+    """
     seen, kept = -1, {}
     for name, indices in rows.items():
         apart = indices[source.first_steps[indices] > seen] if name not in given else indices

@@ -27,7 +27,8 @@ class Pixels:
     deviation: Tensor | None = None
 
     def __call__(self, inputs: Tensor, dtype: torch.dtype) -> Tensor:
-        if self.mean is None:
+        """Return (n, channels, height, width) bytes as floats of type `dtype`."""
+        if self.mean is None or self.deviation is None:
             return inputs.to(dtype).div_(self.scale)
         mean, deviation = (t.to(inputs.device, dtype, non_blocking=True) for t in (self.mean, self.deviation))
         return inputs.to(dtype).sub_(mean).div_(deviation)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlrun.config.schema import key_of
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.ranking.averages import average
 from dlrun.ranking.ranking import Ranking, choose_ranking, figure_name, position, requested_ranking
@@ -21,9 +22,6 @@ from dlrun.tasks.metrics import chosen_names
 if TYPE_CHECKING:
     import pandas as pd
 
-NOT_COMPARED = (
-    "output_dir", "sweep_dir", "quiet", "debug", "plots", "name", "note", "jobs", "data_dir", "workers", "data.workers",
-)  # fmt: skip
 METRICS_SHOWN = ("loss", "accuracy", "r2")
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge, "<=": operator.le, "!=": operator.ne, ">": operator.gt, "<": operator.lt, "=": operator.eq,
@@ -53,7 +51,8 @@ class Result:
 
     def value(self, name: str) -> Any:
         """Returns a figure (`test/loss` or `test.loss`), a choice (`model`), a config key, or `seconds`, `folder`, …;
-        None where it has none."""
+        None where it has none.
+        """
         if (figure := self.record.figure(figure_name(name))) is not None:
             return figure
         if name in self.record.choices:
@@ -260,7 +259,7 @@ def differing(results: Sequence[Result]) -> list[str]:
     keys = [name for name in chosen if name != "launcher" and name != "sweeper"]
     for key in dict.fromkeys(key for result in results for key in result.config):
         group = key.partition(".")[0]
-        if key in NOT_COMPARED or group in ("launcher", "sweeper", "sweep") or key.endswith("_target_"):
+        if key_of(key).changes != "bits" or group == "sweep" or key.endswith("_target_"):
             continue
         by_choice: dict[object, set[str]] = {}
         for result in results:
@@ -277,6 +276,8 @@ def differing(results: Sequence[Result]) -> list[str]:
 def cell(result: Result, column: str) -> str:
     """Returns a value as a person reads it."""
     value, deviation = result.value(column), result.deviation(column)
+    if column == "metrics":
+        return ", ".join(chosen_names(value)) or "–"
     if deviation is not None:
         return f"{number(value)} ± {deviation:.4f}"
     if isinstance(value, float):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -23,7 +24,7 @@ class Evaluation:
     figures: dict[str, Figures]
     baseline: dict[str, Figures]
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, Any]:
         """Return the shape of metrics.json: `train_eval`, `valid`, `test`, `baseline.<split>`, `undefined.<split>`."""
         names = {split: reported_name(split) for split in self.figures}
         return {

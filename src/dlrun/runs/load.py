@@ -24,6 +24,7 @@ from dlrun.tasks.predictions_csv import header
 from dlrun.tensors import InputSpec
 from dlrun.training.estimator import Estimator
 from dlrun.training.network import Network
+from dlrun.training.state import Learner
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +51,7 @@ def load(run: str, device: str = "auto", allow_targets: tuple[str, ...] = ()) ->
     chosen = choose_device(device if fitter.trains_networks else "cpu")
     runtime = Runtime(chosen, Precision[config["precision"]], _threads_of(folder))
     task, inputs = task_of(folder), inputs_of(folder)
+    learner: Learner
     with runtime:
         if fitter.trains_networks:
             learner = _network(folder, config, task, inputs, runtime, allow_targets)

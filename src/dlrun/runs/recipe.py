@@ -42,7 +42,7 @@ class Run:
     """A run that has ended: its folder, what `metrics.json` holds, and the exit code of the command."""
 
     folder: Path
-    metrics: dict
+    metrics: dict[str, Any]
     exit_code: int
 
 

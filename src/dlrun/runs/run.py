@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -95,7 +96,7 @@ def fit(assembled: Assembled, folder: RunFolder, alone: bool = True, pruning: Pr
         return interruption.exit_code
 
 
-def take_up(assembled: Assembled, folder: RunFolder, surroundings: dict) -> None:
+def take_up(assembled: Assembled, folder: RunFolder, surroundings: dict[str, Any]) -> None:
     """Put the training where the run in `folder` stopped, and clear away what was written after that.
 
     Raises:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -34,7 +36,7 @@ def print_model(console: Console, name: str, layers: list[Layer], parameters: in
     console.print(table)
 
 
-def print_results(console: Console, metrics: dict) -> None:
+def print_results(console: Console, metrics: dict[str, Any]) -> None:
     """Loss and metrics of each split, the baseline's beside them."""
     splits = [s for s in map(reported_name, ("train", "valid", "test")) if s in metrics]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
@@ -77,7 +79,7 @@ def introduce(console: Console, assembled: Assembled) -> None:
         console.print("dry run: nothing was trained")
 
 
-def report(console: Console, folder: RunFolder, metrics: dict) -> None:
+def report(console: Console, folder: RunFolder, metrics: dict[str, Any]) -> None:
     """Print the table of results and where everything is."""
     if metrics["status"] == "interrupted":
         console.print(f"stopped by trainer.max_minutes; to go on: dlrun resume={folder}", markup=False)

@@ -38,13 +38,15 @@ def draw_sweep(folder: RunFolder, settings: list[Setting], name: str) -> None:
     """The figure `name` against the one swept number, or for every pair of two swept values; else nothing."""
     usable = [setting for setting in settings if setting.figure(name)[0] is not None]
     keys = list(dict.fromkeys(key for setting in usable for key in setting.varied))
+    if not all(setting.varied.keys() == set(keys) for setting in usable):
+        return  # settings of a list may set different keys: there is no axis that all of them lie on
     if len(keys) == 1 and len(usable) > 1:
         values = [_number(setting.varied[keys[0]]) for setting in usable]
         if None not in values:
             means, deviations = zip(*(setting.figure(name) for setting in usable), strict=True)
             spread = [deviation or 0.0 for deviation in deviations]
             _save(folder, "sweep", sweeps.draw_swept_line(values, list(means), spread, keys[0], name))
-    elif len(keys) == 2 and all(len(setting.varied) == 2 for setting in usable):
+    elif len(keys) == 2:
         frame = pd.DataFrame([{**setting.varied, name: setting.figure(name)[0]} for setting in usable])
         table = frame.pivot_table(index=keys[0], columns=keys[1], values=name)
         table = table.sort_index(key=_sorting).sort_index(axis=1, key=_sorting)

@@ -119,7 +119,7 @@ class Sweep:
                 continue
             self.folders[part.path] = before or self._free_folder(part.path)
             self.display.on_start(part.label)
-            yield Job(
+            job = Job(
                 part.path,
                 self.folder.path / self.folders[part.path],
                 tuple(part.job.overrides),
@@ -128,6 +128,7 @@ class Sweep:
                 resume=before is not None,
                 pruning=self._pruning(part),
             )
+            yield job.knowing(part.job)
 
     def _outcome_before(self, part: Part, folder: str) -> Outcome | None:
         """Returns what became of a part in `folder`, where it has come to its end."""

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from dlrun.config.compose import Composer
-from dlrun.config.grammar import quote_literal
+from dlrun.config.grammar import quote_literal, settings_of
 from dlrun.errors import Mistake
 from dlrun.runs.recipe import Job as RunJob
 from dlrun.store.files import flatten
 from dlrun.sweeps.searchers import grid
-
-GRID_LIMIT = 100_000  # settings in a sweep; a longer one is a slip
 
 
 @dataclass
@@ -149,41 +145,6 @@ def notes_on(composer: Composer, job: RunJob) -> list[str]:
     return lines
 
 
-def settings_of(sweep: Any) -> list[dict[str, str]]:
-    """The settings of an experiment's `sweep`: a grid {key: [values]}, or a list of settings [{key: value}].
-
-    Raises:
-        Mistake: it is neither.
-    """
-    plain = OmegaConf.to_container(sweep, resolve=True) if OmegaConf.is_config(sweep) else sweep
-    if plain is None:
-        return []
-    if isinstance(plain, dict) and plain and all(isinstance(values, list) and values for values in plain.values()):
-        keys = [str(key) for key in plain]
-        if math.prod(map(len, plain.values())) > GRID_LIMIT:
-            raise Mistake(f"sweep: has more than {GRID_LIMIT:,} settings")
-        grid = itertools.product(*plain.values())
-        return [dict(zip(keys, map(written, values), strict=True)) for values in grid]
-    if isinstance(plain, list) and plain and all(isinstance(one, dict) and one for one in plain):
-        return [{str(key): written(value) for key, value in one.items()} for one in plain]
-    raise Mistake(
-        "sweep: a grid {optimizer.lr: [0.1, 0.01]} or a list of settings [{model: mlp}, {model: cnn}] belongs here"
-    )
-
-
-def written(value: Any) -> str:
-    """A value as it is written in an override."""
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    if isinstance(value, list):
-        return f"[{','.join(map(written, value))}]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{written(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, int | float):
-        return str(value)
-    return str(value) if str(value).replace("_", "").replace("/", "").isalnum() else "'" + _escaped(str(value)) + "'"
-
-
 def _keys_of(override: Override) -> list[str]:
     """Returns the keys that an override sets: `trainer={epochs: 3}` sets trainer.epochs."""
     key, value = override.get_key_element().lstrip("+~"), override.value()
@@ -197,10 +158,6 @@ def _shares(curve: Iterable[int | float]) -> list[int | float]:
     values = list(curve)
     shares = any(isinstance(value, float) for value in values)
     return [1.0 if shares and value == 1 else value for value in values]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def _within(composer: Composer, job: RunJob, path: str, varied: dict[str, str]) -> Iterator[Part]:

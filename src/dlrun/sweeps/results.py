@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from dlrun.config.schema import key_of
 from dlrun.ranking.averages import average
 from dlrun.ranking.ranking import Ranking, position
 from dlrun.runs.load import task_of
@@ -26,7 +27,6 @@ from dlrun.sweeps.plan import Part, short
 from dlrun.sweeps.summary import average_history, out_of_fold, test_predictions
 from dlrun.tasks.metrics import chosen_names
 
-NOT_OF_THE_RUN = ("launcher", "jobs", "sweep_dir", "sweeper")
 METRICS = ("loss", "accuracy", "r2")  # those that a table has room for
 
 
@@ -145,7 +145,7 @@ def report(console: Console, settings: list[Setting], ranking: Ranking) -> None:
     if ranking.notes:
         console.print(str(ranking), markup=False)
     if ordered[0].status in ("finished", "interrupted"):
-        best = [o for o in ordered[0].whole.overrides if o.partition("=")[0] not in NOT_OF_THE_RUN]
+        best = [o for o in ordered[0].whole.overrides if key_of(o.partition("=")[0]).changes == "bits"]
         console.print(f"best: dlrun {shlex.join(best)}", markup=False)
 
 

@@ -222,6 +222,6 @@ class Task(ABC):
 
     # --- storing
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         """Return what `preprocessing.json` records of the task."""
         return {"name": self.name, "target_names": list(self.target_names), "class_names": list(self.class_names)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -127,7 +127,7 @@ class Regression(Task):
             return {"prediction": predictions.prediction[:, 0]}
         return {f"prediction_{name}": predictions.prediction[:, i] for i, name in enumerate(self.target_names)}
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         """Return what `preprocessing.json` records of the task."""
         return {**super().describe(), "mean": list(self.mean), "scale": list(self.scale)}
 

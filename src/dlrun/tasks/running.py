@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -20,10 +20,10 @@ class Sums(Protocol):
     def value(self) -> float:
         """Return the figure of all rows so far."""
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """Return the sums."""
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Take sums from `state`."""
 
 
@@ -49,11 +49,11 @@ class AccuracySums:
         """Return the accuracy of all rows so far."""
         return int(self.right) / self.count
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """Return the sums."""
         return {"right": int(self.right), "count": self.count}
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Take sums from `state`."""
         self.right, self.count = state["right"], state["count"]
 
@@ -86,11 +86,11 @@ class R2Sums:
         """Return the R² of all rows so far; NaN or -inf where the targets are constant."""
         return (1 - self.sums["residual"] / self.sums["squares"]).mean().item()
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """Return the sums."""
         return {"count": self.count, "sums": self.sums}
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Take sums from `state`."""
         self.count, self.sums = state["count"], dict(state["sums"])
 
@@ -129,7 +129,7 @@ class Running:
         loss = float("nan") if self.loss_sum is None else (self.loss_sum / self.rows).item()
         return {"loss": loss, self.name: self.sums.value()}
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: the sums, and the few batches that are not in them yet."""
         return {
             "rows": self.rows,
@@ -138,7 +138,7 @@ class Running:
             "waiting": [list(batch) for batch in self.waiting],
         }
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Take the state of a checkpoint."""
         self.rows, self.loss_sum = state["rows"], state["loss_sum"]
         self.sums.restore(state["sums"])

@@ -74,7 +74,9 @@ class Batching:
         # that inputs were in, and these could not be used again.
         targets = split.targets.index_select(0, order).split(gathered)
         stored = split.read(groups)
-        pieces = ((split.transform(s, runtime.dtype), t) for s, t in zip(stored, targets, strict=True))
+        pieces: Iterator[tuple[Tensor, Tensor]] = (
+            (split.transform(s, runtime.dtype), t) for s, t in zip(stored, targets, strict=True)
+        )
         if len(groups) > 1 and split.in_memory and split.targets.is_cpu and runtime.threads == 1 and cores() > 1:
             pieces = ahead(pieces)  # by another core than the one that trains
         for inputs, answers in pieces:

@@ -30,7 +30,7 @@ class EarlyStopping:
     min_delta: float = 0.0
     restore_best: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         key = "trainer.early_stopping"
         if self.patience < 0:
             raise Mistake(f"{key}.patience is {self.patience}: it must be at least 0")

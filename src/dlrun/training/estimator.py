@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -44,6 +44,10 @@ class Estimator:
             return None
         flat = [a for array in arrays for a in (array if isinstance(array, list) else [array])]
         return int(sum(np.size(a) for a in flat)) if flat else None
+
+    def judged_by(self, loss: nn.Module) -> Estimator:
+        """Return the same estimator with another loss."""
+        return replace(self, loss=loss)
 
     def loss_of(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss () of scores (n, width) and targets."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import safetensors.torch
 import torch
@@ -29,7 +29,7 @@ class Network:
     """A network that learns by gradient descent.
 
     Attributes:
-        model: from inputs to raw scores (n, width), on the runtime's device and in its arithmetic.
+        model: an nn.Module from inputs to raw scores (n, width), on the runtime's device and in its arithmetic.
         loss: of (scores, targets), the mean of a batch.
         runtime: where it computes.
         optimizers: each moves its own parameters; empty for a network that is not trained.
@@ -40,7 +40,7 @@ class Network:
         batch_size: of training; as many rows are evaluated at once at least.
     """
 
-    model: nn.Module
+    model: Any
     loss: nn.Module
     runtime: Runtime
     optimizers: list[Optimizer] = field(default_factory=list)
@@ -73,15 +73,16 @@ class Network:
 
     def step(self, batch: Batch, group: int, last: bool) -> Step:
         """Add the gradient of a batch, and at the `last` of its `group` move the weights; see GradientLearner."""
+        targets = cast(Tensor, batch.targets)  # of one target
         with self.autocast:
             scores = self._forward(batch.inputs)
-            loss = self.loss(scores, batch.targets)
+            loss = self.loss(scores, targets)
         cost = loss + self.regularizer.term() if self.regularizer else loss  # the penalty is not what is logged
         (cost / group if group > 1 else cost).backward()
         lr = self.lr
         if last:
             self._move_weights(lr)
-        return Step(loss.detach(), scores.detach(), lr)
+        return Step(loss.detach(), scores.detach(), targets, lr)
 
     @property
     def lr(self) -> float:
@@ -92,6 +93,10 @@ class Network:
         """Let the schedule move by epoch."""
         if self.schedule:
             self.schedule.after_epoch(logged)
+
+    def judged_by(self, loss: nn.Module) -> Network:
+        """Return the same network with another loss."""
+        return replace(self, loss=loss)
 
     def loss_of(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss () of scores (n, width) and targets, wherever these are."""

@@ -65,7 +65,7 @@ class Recorder:
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(self, *_error) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.display.close()
         with writing(self.folder.path):
             self.board.close()

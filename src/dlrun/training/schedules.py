@@ -5,7 +5,9 @@ from __future__ import annotations
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -29,7 +31,7 @@ class InverseTimeDecay(LRScheduler):
         self.steps = steps
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         """The learning rate of each parameter group at time `last_epoch`."""
         return [base / (1 + self.rate * self.last_epoch / self.steps) for base in self.base_lrs]
 
@@ -105,7 +107,7 @@ class Schedule:
     def after_epoch(self, logged: Mapping[str, float]) -> None:
         """Move, where the schedule moves by epoch; to be called after each epoch, with the values logged in it."""
         if self.settings.interval == "epoch":
-            value = [logged[str(self.settings.monitor)]] if self.settings.watches else []
+            value: Any = [logged[str(self.settings.monitor)]] if self.settings.watches else []
             for scheduler in self.schedulers:
                 scheduler.step(*value)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlrun.data.split import Data, Split
 from dlrun.runtime import Runtime
@@ -58,6 +58,7 @@ class Step(NamedTuple):
 
     loss: Tensor
     scores: Tensor
+    targets: Tensor
     lr: float
 
 
@@ -70,6 +71,9 @@ class Learner(Protocol):
 
     def loss_of(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss () of scores (n, width) and targets."""
+
+    def judged_by(self, loss: nn.Module) -> Learner:
+        """Return the same learner with another loss."""
 
     def scores(self, splits: Mapping[str, Split]) -> dict[str, Tensor]:
         """Return the raw scores (n, width) of every split, in the order of its rows."""

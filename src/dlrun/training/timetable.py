@@ -24,7 +24,7 @@ class Every:
     epochs: int | None = None
     steps: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if value is not None and not value > 0:
                 raise Mistake(f"trainer.checkpoint_every.{name} is {value}: it must be above 0, or null")
@@ -44,7 +44,7 @@ class Timetable:
             return True
         if every.epochs and after_epoch and progress.epochs % every.epochs == 0:
             return True
-        return bool(every.minutes) and time.monotonic() - self.saved_at > 60 * every.minutes
+        return every.minutes is not None and time.monotonic() - self.saved_at > 60 * every.minutes
 
     def saved(self) -> None:
         """Begin to count the minutes anew."""

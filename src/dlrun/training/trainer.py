@@ -105,7 +105,7 @@ class Trainer:
                 progress.batch += 1
                 last = progress.batch % self.accumulate == 0 or progress.batch == count
                 step = learner.step(batch, group, last)
-                running.add(step.loss, step.scores, batch.targets)
+                running.add(step.loss, step.scores, step.targets)
                 if not last:
                     continue  # gradients add up until the step
                 progress.step, progress.lr = progress.step + 1, step.lr

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -82,7 +83,14 @@ class Job:
             reason = f"{type(error).__name__}: {error}"
             return Outcome(self.path, failure=reason, exit_code=1, crash=traceback.format_exc())
 
+    def knowing(self, composed: RunJob) -> Job:
+        """Returns this job, which need not compose itself anew in this process as long as it is not copied."""
+        _COMPOSED[self] = composed
+        return self
+
     def _composed(self) -> RunJob:
+        if self in _COMPOSED:
+            return _COMPOSED[self]
         config, choices = composer_for(self.config_dir).compose(list(self.overrides))
         config.allow_targets = list(self.allow_targets)  # whom to trust was decided where the person sits
         return RunJob(config, choices, list(self.overrides))
@@ -103,6 +111,9 @@ class Job:
             raise Mistake(f"{self.folder}: is a link, which may lead out of the folder of the whole")
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+
+
+_COMPOSED: WeakKeyDictionary[Job, RunJob] = WeakKeyDictionary()  # of jobs in the process that has made them
 
 
 @dataclass

@@ -135,7 +135,8 @@ class Optuna(Random):
 
     def _known(self) -> list[FrozenTrial]:
         """Returns the trials to be taken up, in order; those that a process which has ended left under way are ours
-        from now on."""
+        from now on.
+        """
         from optuna.trial import TrialState
 
         with self.lock.held():  # no two processes may take up the same trial
@@ -261,7 +262,8 @@ class Lock:
 
 class LockOfWindows(Lock):
     """The same where there is no flock: threads of this process only keep out of each other's way, and Optuna's file,
-    which is there while it is held, keeps out other processes."""
+    which is there while it is held, keeps out other processes.
+    """
 
     def acquire(self) -> bool:
         """Waits until it is free; whoever holds it may take it again."""
