@@ -43,7 +43,7 @@ def plot(
         for name, scores in fitted.scores(splits).items()
     }
     console = Console(highlight=False, soft_wrap=True)
-    run = FinishedRun(fitted, data, predictions, record.to_json(), fitted.folder.history())
-    draw(console, run, recipe.output.plots)
+    finished = FinishedRun(fitted, data, predictions, record.to_json(), fitted.folder.history())
+    draw(console, finished, recipe.output.plots)
     console.print(f"{fitted.folder.plots}", markup=False)
     return 0

@@ -110,9 +110,10 @@ class Composer:
     def _finish(self, config: DictConfig) -> DictConfig:
         """Everything filled in, and nothing missing."""
         OmegaConf.set_struct(config, False)
+        own = None if self.config_dir is None else Path(self.config_dir)
         for key, group in LISTED.items():
             if isinstance(config[key], ListConfig):
-                config[key] = with_choices(list(config[key]), group, self.config_dir and Path(self.config_dir))
+                config[key] = with_choices(list(config[key]), group, own)
         OmegaConf.resolve(config)
         if self.config_dir is not None:
             if self._trusted is None:

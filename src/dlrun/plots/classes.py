@@ -93,9 +93,9 @@ def calibration(run: FinishedRun) -> Figure | None:
         return None
     predictions = run.predictions
     if run.task.has_threshold:
-        probability, was_so, what = predictions.probability[:, 1], predictions.truth == 1, run.positive_class
+        probability, was_so, what = run.probability[:, 1], predictions.truth == 1, run.positive_class
     else:
-        probability, was_so = predictions.probability.max(axis=1), predictions.truth == predictions.prediction
+        probability, was_so = run.probability.max(axis=1), predictions.truth == predictions.prediction
         what = "the class that was predicted"
     figure, grid = draw.several(
         f"Calibration, {run.row_name}", 2, 1, (draw.WIDTH, draw.HEIGHT + 1),
@@ -149,9 +149,7 @@ def yes_or_no(run: FinishedRun) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     else:
         columns = {name: (predictions.truth == i, i) for i, name in enumerate(task.class_names)}
     return {
-        name: (truth, predictions.probability[:, i])
-        for name, (truth, i) in columns.items()
-        if truth.any() and not truth.all()
+        name: (truth, run.probability[:, i]) for name, (truth, i) in columns.items() if truth.any() and not truth.all()
     }
 
 

@@ -65,6 +65,17 @@ class FinishedRun:
         return self.predictions_by_split[self.split]
 
     @property
+    def probability(self) -> np.ndarray:
+        """The probability of each class or label in these rows, (n, classes).
+
+        Raises:
+            TypeError: the run predicts quantities.
+        """
+        if self.predictions.probability is None:
+            raise TypeError("quantities have no probabilities")
+        return self.predictions.probability
+
+    @property
     def figures(self) -> Mapping[str, Any]:
         """The metrics of these rows by name."""
         return self.metrics["train_eval" if self.split == "train" else self.split]
@@ -93,17 +104,23 @@ class FinishedRun:
         kinds = column_kinds(self.data.preprocessing)
         return list(kinds) if len(kinds) == count and all(kind in NUMBERS for kind in kinds.values()) else None
 
-    def numbers(self, split: str, columns: list[str]) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return the raw inputs (n, columns) and the truth (n, …) of rows whose `columns` all hold a number.
+    def numbers(self, columns: list[str]) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
+        """Return, for the training rows and those that the run is judged by, raw inputs (n, columns) and truth (n, …).
 
-        None where no row has, or where the raw inputs have not been kept.
+        Rows without a number in one of the `columns` are left out. None where a split has no other rows, or where the
+        raw inputs have not been kept.
         """
-        raw = self.data.splits()[split].raw
-        if raw is None:
-            return None
-        inputs = raw[columns].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
-        whole = np.isfinite(inputs).all(axis=1)
-        return (inputs[whole], self.predictions_by_split[split].truth[whole]) if whole.any() else None
+        found = {}
+        for split in dict.fromkeys(("train", self.split)):
+            raw = self.data.splits()[split].raw
+            if not isinstance(raw, pd.DataFrame):
+                return None
+            inputs = raw[columns].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+            whole = np.isfinite(inputs).all(axis=1)
+            if not whole.any():
+                return None
+            found[split] = inputs[whole], self.predictions_by_split[split].truth[whole]
+        return found
 
 
 def column_kinds(preprocessing: object) -> dict[str, str]:

@@ -51,7 +51,7 @@ def mistakes(run: FinishedRun) -> Figure | None:
 
 def worst_classes(run: FinishedRun, most: int) -> list[Wrong]:
     """Return the rows of a wrong class, those with the least probability of the truth first."""
-    truth, prediction, probability = run.predictions.truth, run.predictions.prediction, run.predictions.probability
+    truth, prediction, probability = run.predictions.truth, run.predictions.prediction, run.probability
     wrong = np.flatnonzero(truth != prediction)
     least = wrong[np.argsort(probability[wrong, truth[wrong]], kind="stable")[:most]]
     names = [draw.shortened(name, 16) for name in run.class_names]
@@ -116,8 +116,10 @@ def _images(run: FinishedRun, rows: list[int]) -> np.ndarray:
     return pixels[:, 0] if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1)[..., :3]
 
 
-def _raw_cells(raw: pd.DataFrame | np.ndarray, rows: list[int]) -> list[tuple[str, list[str]]]:
+def _raw_cells(raw: pd.DataFrame | np.ndarray | None, rows: list[int]) -> list[tuple[str, list[str]]]:
     """Return what to show of some raw rows, by column: a text, or the first columns of a table."""
+    if raw is None:
+        return []
     if isinstance(raw, np.ndarray):
         return [("text", [draw.shortened(raw[row], 72) for row in rows])]
     columns = [(draw.shortened(name, 16), raw[name].iloc[rows]) for name in list(raw.columns)[:MOST_COLUMNS]]

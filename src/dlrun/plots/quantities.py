@@ -51,18 +51,19 @@ def fitted_curve(run: FinishedRun) -> Figure | None:
     columns = run.number_columns(1)
     if columns is None or run.task.width != 1:
         return None
-    rows = {split: run.numbers(split, columns) for split in dict.fromkeys(("train", run.split))}
-    if any(of_split is None for of_split in rows.values()):
+    rows = run.numbers(columns)
+    if rows is None:
         return None
     points = {split: (x[:, 0], truth.reshape(len(truth), -1)[:, 0].astype(float)) for split, (x, truth) in rows.items()}
     x, truth = points["train"]
     margin = 0.02 * (x.max() - x.min())
     grid = np.linspace(x.min() - margin, x.max() + margin, GRID_POINTS)
-    predicted = run.fitted.predictions(pd.DataFrame({columns[0]: grid}))
     if run.task.has_classes:
-        curve, what = predicted.probability[:, -1], f"probability of {run.positive_class}"
+        curve = run.fitted.predict_proba(pd.DataFrame({columns[0]: grid}))[:, -1]
+        what = f"probability of {run.positive_class}"
     else:
-        curve, what = predicted.prediction[:, 0], run.task.target_names[0]
+        curve = run.fitted.predictions(pd.DataFrame({columns[0]: grid})).prediction[:, 0]
+        what = run.task.target_names[0]
     figure, axes = draw.one(f"{what} by {columns[0]}", columns[0], what)
     for (split, of_split), color in zip(points.items(), ("tab:blue", "tab:orange"), strict=False):
         _scatter(axes, *of_split, color, draw.ROWS[split])

@@ -26,13 +26,13 @@ def decision_boundary(run: FinishedRun) -> Figure | None:
     columns = run.number_columns(2)
     if columns is None or not run.task.has_one_class:
         return None
-    rows = {split: run.numbers(split, columns) for split in dict.fromkeys(("train", run.split))}
-    if any(of_split is None for of_split in rows.values()):
+    rows = run.numbers(columns)
+    if rows is None:
         return None
-    figure, axes = draw.one("Decision boundary", *columns, (draw.WIDTH, draw.HEIGHT + 1))
+    figure, axes = draw.one("Decision boundary", columns[0], columns[1], (draw.WIDTH, draw.HEIGHT + 1))
     x, y = _plane(np.concatenate([inputs for inputs, _ in rows.values()]))
     plane = pd.DataFrame(np.column_stack([x.ravel(), y.ravel()]), columns=columns)
-    probability = run.fitted.predictions(plane).probability
+    probability = run.fitted.predict_proba(plane)
     if run.task.has_threshold:
         second = probability[:, 1].reshape(x.shape)
         filled = axes.contourf(x, y, second, levels=np.linspace(0, 1, 11), cmap="coolwarm", alpha=0.45)
@@ -63,7 +63,7 @@ def hidden_features(run: FinishedRun) -> Figure | None:
     figure, axes = draw.one(f"The last hidden layer, {run.row_name}", "neuron 1", "neuron 2")
     for index, (name, color) in enumerate(zip(run.class_names, _colors(len(run.class_names)), strict=True)):
         chosen = values[run.predictions.truth == index]
-        axes.scatter(*chosen.T, s=16, alpha=0.7, linewidths=0, color=color, label=name)
+        axes.scatter(chosen[:, 0], chosen[:, 1], s=16, alpha=0.7, linewidths=0, color=color, label=name)
     axes.legend(fontsize=8)
     return figure
 
@@ -81,7 +81,9 @@ def _scatter(axes: Axes, split: str, inputs: np.ndarray, classes: np.ndarray, na
     for index, (name, color) in enumerate(zip(names, _colors(len(names)), strict=True)):
         chosen = inputs[::every][classes[::every] == index]
         label = f"{draw.shortened(name, 24)} ({draw.ROWS[split]})"
-        axes.scatter(*chosen.T, s=22, marker=marker, color=color, edgecolors=edge, linewidths=0.4, label=label)
+        axes.scatter(
+            chosen[:, 0], chosen[:, 1], s=22, marker=marker, color=color, edgecolors=edge, linewidths=0.4, label=label
+        )
 
 
 def _colors(n: int) -> list:

@@ -48,9 +48,8 @@ def draw_swept_line(
 
 def draw_swept_map(table: pd.DataFrame, figure_name: str) -> Figure:
     """Draw a figure for every pair of two swept values: index and columns of `table`, which have names."""
-    figure, axes = draw.one(
-        f"{figure_name} by {table.index.name} and {table.columns.name}", table.columns.name, table.index.name
-    )
+    x, y = str(table.columns.name), str(table.index.name)
+    figure, axes = draw.one(f"{figure_name} by {y} and {x}", x, y)
     values = table.to_numpy(dtype=float)
     image = axes.imshow(values, aspect="auto", cmap="viridis")
     draw.ticks(axes, [str(c) for c in table.columns], [str(i) for i in table.index])

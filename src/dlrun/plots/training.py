@@ -84,7 +84,10 @@ def draw_runs_beside(histories: dict[str, pd.DataFrame], metrics: list[str]) -> 
         draw.whole_numbers(axes.xaxis)
         _limit(axes, pd.concat(histories.values()), metric)
     handles = [Line2D([], [], color=f"C{i % 10}", label=draw.shortened(name, 60)) for i, name in enumerate(histories)]
-    kinds = [Line2D([], [], color="black", linestyle=s, label=n) for s, n in ((":", "training"), ("-", "validation"))]
+    kinds = [
+        Line2D([], [], color="black", linestyle=":", label="training"),
+        Line2D([], [], color="black", linestyle="-", label="validation"),
+    ]
     figure.legend(handles=[*handles, *kinds], loc="outside lower center", fontsize=8, ncols=2)
     return figure
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -68,7 +68,7 @@ def draw_importance(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def linear_weights(model: object) -> np.ndarray | None:
+def linear_weights(model: Any) -> np.ndarray | None:
     """Return the weights (outputs, features) of a linear model; None of any other."""
     from sklearn.svm import SVC, NuSVC
 
@@ -78,7 +78,7 @@ def linear_weights(model: object) -> np.ndarray | None:
         return None
     if isinstance(model, SVC | NuSVC) and len(model.classes_) > 2:
         return None  # those are of pairs of classes
-    return np.atleast_2d(np.asarray(model.coef_, dtype=float))
+    return np.atleast_2d(np.asarray(model.coef_, dtype=np.float64))
 
 
 def _first_layer(model: object) -> nn.Module | None:
