@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from dlrun.commands.compare import warn
 from dlrun.errors import Mistake
-from dlrun.plots.draw import PICTURES
 from dlrun.ranking.noise import judgement
 from dlrun.ranking.ranking import Ranking, choose_ranking, position
 from dlrun.ranking.runs_table import Result, cell, columns_of, differing, nothing_there, read_results
@@ -37,7 +36,7 @@ class Section:
     Attributes:
         result: its figures and settings.
         history: what was logged, a row an epoch.
-        pictures: by name, as PNG, in the order in which they are drawn.
+        pictures: by name, as PNG.
     """
 
     result: Result
@@ -94,7 +93,7 @@ def read_section(result: Result, pictured: bool) -> Section:
     history = result.folder.history()
     if not all(kind.kind in "if" for kind in history.dtypes):
         raise Mistake(f"{result.folder}: its history is damaged (it holds something else than numbers)")
-    names = sorted(result.folder.pictures(), key=_place_of) if pictured else []
+    names = result.folder.pictures() if pictured else []
     return Section(result, history, {name: result.folder.picture(name) for name in names})
 
 
@@ -148,10 +147,10 @@ def curves_of(histories: Mapping[str, pd.DataFrame]) -> str:
     metrics = [m for m in ("loss", "accuracy", "r2") if any(f"train/{m}" in history for history in shown.values())]
     if not metrics:
         return ""
-    from dlrun.plots.training import runs_beside
+    from dlrun.plots.training import draw_runs_beside
 
     drawn = io.StringIO()
-    runs_beside(shown, metrics).savefig(drawn, format="svg")
+    draw_runs_beside(shown, metrics).savefig(drawn, format="svg")
     svg = drawn.getvalue()
     more = f" of the first {MOST_CURVES}" if len(histories) > MOST_CURVES else ""
     return f'<h2>Curves{more}</h2><div class="chart">{svg[svg.index("<svg") :]}</div>'
@@ -203,7 +202,7 @@ def figures_of(result: Result) -> str:
         for split in splits:
             values = [result.value(f"{split}/{metric}"), result.value(f"baseline/{split}/{metric}")]
             if split == splits[-1] and None not in values and values[0] != values[1]:
-                worse = (values[0] < values[1]) == higher_is_better(metric)
+                worse = (values[0] < values[1]) == higher_is_better(metric, result.config.get("metrics"))
                 cells += f"<td class='{'worse' if worse else 'better'}'>{number(values[0])}</td>"
             else:
                 cells += f"<td>{number(values[0])}</td>"
@@ -216,11 +215,6 @@ def picture(name: str, png: bytes) -> str:
     """Returns a PNG, inside the page."""
     content = base64.b64encode(png).decode()
     return f'<figure><img alt="{escape(name.replace("_", " "))}" src="data:image/png;base64,{content}"></figure>'
-
-
-def _place_of(name: str) -> tuple[int, str]:
-    """Returns the order of pictures: as they are drawn, others behind."""
-    return (PICTURES.index(name) if name in PICTURES else len(PICTURES), name)
 
 
 TEMPLATE = """<!DOCTYPE html>

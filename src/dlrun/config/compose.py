@@ -20,12 +20,12 @@ from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dlrun.config.explain import explained
 from dlrun.config.grammar import quote_literal
-from dlrun.config.groups import config_folder
+from dlrun.config.groups import LISTED, config_folder, with_choices
 from dlrun.config.schema import Config
 from dlrun.errors import Mistake, did_you_mean
 
@@ -123,6 +123,10 @@ class Composer:
     def _finish(self, config: DictConfig) -> DictConfig:
         """Everything filled in, and nothing missing."""
         OmegaConf.set_struct(config, False)
+        own = None if self.config_dir is None else Path(self.config_dir)
+        for key, group in LISTED.items():
+            if isinstance(config[key], ListConfig):
+                config[key] = with_choices(list(config[key]), group, own)
         OmegaConf.resolve(config)
         if self.config_dir is not None:
             if self._trusted is None:

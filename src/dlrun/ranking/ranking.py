@@ -138,7 +138,7 @@ def _of_monitor(name: str, config: Mapping[str, Any]) -> Ranking:
     mode = config.get("trainer.early_stopping.mode")
     if name == config.get("trainer.early_stopping.monitor") and mode in ("min", "max"):
         return Ranking(name, mode == "max")
-    return Ranking(name, higher_is_better(name.rpartition("/")[2]))
+    return Ranking(name, higher_is_better(name.rpartition("/")[2], config.get("metrics")))
 
 
 def _has_figures(run: Ranked) -> bool:

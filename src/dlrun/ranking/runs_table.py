@@ -17,6 +17,7 @@ from dlrun.ranking.ranking import Ranking, choose_ranking, figure_name, position
 from dlrun.runs.tables import number
 from dlrun.store.folder import RunFolder
 from dlrun.store.record import Record
+from dlrun.tasks.metrics import chosen_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -236,13 +237,19 @@ def require(name: str, results: Sequence[Result], argument: str) -> None:
 def columns_of(results: Sequence[Result], keys: Sequence[str], ranking: Ranking) -> list[str]:
     """Returns what differs between runs, what they are ranked by, their main figures with the baseline, their cost."""
     telling = list(keys) or differing(results)
-    main = [f"{split}/{metric}" for split in ("test", "train_eval") for metric in METRICS_SHOWN]
-    there = [name for name in main if any(result.value(name) is not None for result in results)]
-    figures = [name for name in there if name.partition("/")[0] == there[0].partition("/")[0]]
-    shown = list(dict.fromkeys([ranking.name, *figures, f"baseline/{figures[-1]}" if figures else ranking.name]))
+    split = next((s for s in ("test", "train_eval") if _any_has(results, [f"{s}/{m}" for m in METRICS_SHOWN])), "test")
+    figures = _any_has(results, [f"{split}/{metric}" for metric in METRICS_SHOWN])
+    chosen = dict.fromkeys(name for result in results for name in chosen_names(result.config.get("metrics")))
+    own = _any_has(results, [f"{prefix}{split}/{metric}" for metric in chosen for prefix in ("", "baseline/")])
+    shown = list(dict.fromkeys([ranking.name, *figures, *(f"baseline/{name}" for name in figures[-1:]), *own]))
     counts = ["runs"] if any(result.count > 1 for result in results) else []
     statuses = ["status"] if any(result.status != "finished" for result in results) else []
     return [*telling, *counts, *statuses, *shown, "parameters", "seconds", *([] if keys else ["folder"])]
+
+
+def _any_has(results: Sequence[Result], names: Sequence[str]) -> list[str]:
+    """Returns the columns that any of the results has a value in."""
+    return [name for name in names if any(result.value(name) is not None for result in results)]
 
 
 def differing(results: Sequence[Result]) -> list[str]:
@@ -269,6 +276,8 @@ def differing(results: Sequence[Result]) -> list[str]:
 def cell(result: Result, column: str) -> str:
     """Returns a value as a person reads it."""
     value, deviation = result.value(column), result.deviation(column)
+    if column == "metrics":
+        return ", ".join(chosen_names(value)) or "–"
     if deviation is not None:
         return f"{number(value)} ± {deviation:.4f}"
     if isinstance(value, float):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
@@ -17,6 +17,7 @@ from dlrun.data.prepare import DataSettings, SourceSettings, read_data
 from dlrun.errors import Mistake
 from dlrun.models.arguments import SUPPLIED
 from dlrun.models.initializers import Initializer, read_initializer
+from dlrun.plots.draw import Picture, read_pictures
 from dlrun.runtime import Runtime, check_seed, choose_device, choose_threads
 from dlrun.store.record import Record
 from dlrun.tasks.chosen_metrics import read_metrics
@@ -76,7 +77,7 @@ class Output:
     """What is written and shown: the keys `output_dir`, `plots`, `quiet` and `dry_run`."""
 
     output_dir: str
-    plots: Sequence[str]
+    plots: tuple[Picture, ...]
     quiet: bool
     dry_run: bool
 
@@ -171,7 +172,7 @@ def read_recipe(job: Job) -> Recipe:
         config["class_weight"],
         read_metrics(config["metrics"], allowed),
         Compute(config["device"], config["threads"], Precision[config["precision"]], config["deterministic"]),
-        Output(config["output_dir"], tuple(config["plots"]), config["quiet"], config["dry_run"]),
+        Output(config["output_dir"], read_pictures(config["plots"], allowed), config["quiet"], config["dry_run"]),
         config["seed"],
         config,
         dict(job.choices),

@@ -27,6 +27,7 @@ from dlrun.sweeps.launchers.base import Job, Launcher, Outcome
 from dlrun.sweeps.plan import Part
 from dlrun.sweeps.results import Setting, report, row_of
 from dlrun.sweeps.searchers.base import Searcher
+from dlrun.tasks.metrics import chosen_names
 
 
 class Sweep:
@@ -169,7 +170,7 @@ class Sweep:
         if self.ranking is None and part is not None and outcome.metrics:
             self.ranking = choose_ranking([Setting("", {}, part.whole, [(part, outcome, self.folder)])])
         if part is not None:
-            self.folder.append_job(row_of(part, outcome))
+            self.folder.append_job(row_of(part, outcome, chosen_names(self.first.config.metrics)))
         if outcome.crash:
             print(outcome.crash, file=sys.stderr)
         if outcome.failure:
@@ -221,7 +222,8 @@ class Sweep:
 
     def _write_table(self) -> None:
         """Write the table of jobs anew, in the order of the parts."""
-        rows = [row_of(part, self.outcomes[path]) for path, part in self.parts.items() if path in self.outcomes]
+        chosen, outcomes = chosen_names(self.first.config.metrics), self.outcomes
+        rows = [row_of(part, outcomes[path], chosen) for path, part in self.parts.items() if path in outcomes]
         self.folder.write_jobs(rows)
 
     def _folder_of(self, setting: Setting) -> str:

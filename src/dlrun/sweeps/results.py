@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -20,13 +20,14 @@ from dlrun.runs.recipe import Job, plain
 from dlrun.runs.tables import number
 from dlrun.store.files import flatten
 from dlrun.store.folder import RunFolder
-from dlrun.store.record import Record
+from dlrun.store.record import SPLITS, Record
 from dlrun.sweeps.draw import draw_setting
 from dlrun.sweeps.launchers.base import Outcome
 from dlrun.sweeps.plan import Part, short
 from dlrun.sweeps.summary import average_history, out_of_fold, test_predictions
+from dlrun.tasks.metrics import chosen_names
 
-FIGURES = [f"{split}/{metric}" for split in ("train_eval", "valid", "test") for metric in ("loss", "accuracy", "r2")]
+METRICS = ("loss", "accuracy", "r2")  # those that a table has room for
 
 
 @dataclass
@@ -113,9 +114,14 @@ class Setting:
             draw_setting(folder, record, list(task_of(next(iter(finished.values()))).class_names))
 
 
-def row_of(part: Part, outcome: Outcome) -> dict[str, object]:
-    """A row of sweep.csv."""
-    figures = {name: outcome.value(name) for name in FIGURES}
+def row_of(part: Part, outcome: Outcome, chosen: Sequence[str] = ()) -> dict[str, object]:
+    """Returns a row of sweep.csv.
+
+    Args:
+        chosen: names of the metrics of `metrics=[…]`.
+    """
+    names = [f"{split}/{metric}" for split in SPLITS for metric in (*METRICS, *chosen)]
+    figures = {name: outcome.value(name) for name in names}
     fit = {name: outcome.metrics.get(name) for name in ("best_epoch", "epochs", "parameters", "fit_seconds")}
     return {"job": part.path, "status": outcome.status, **part.varied, **part.within, **figures, **fit}
 
@@ -144,8 +150,10 @@ def report(console: Console, settings: list[Setting], ranking: Ranking) -> None:
 
 
 def _task_figures(settings: list[Setting]) -> list[str]:
-    """Accuracy or R² of the test rows, whichever the runs have."""
-    return [name for name in ("test/accuracy", "test/r2") if any(s.figure(name)[0] is not None for s in settings)]
+    """Returns accuracy or R² of the test rows, whichever the runs have, and the metrics that they were asked for."""
+    chosen = [name for setting in settings for name in chosen_names(setting.config.get("metrics"))]
+    names = [f"test/{metric}" for metric in dict.fromkeys(("accuracy", "r2", *chosen))]
+    return [name for name in names if any(setting.figure(name)[0] is not None for setting in settings)]
 
 
 def _print_averages(console: Console, setting: Setting) -> None:
@@ -170,8 +178,8 @@ def _print_averages(console: Console, setting: Setting) -> None:
 
 
 def _print_curve(console: Console, curve: list[tuple[int, Record]]) -> None:
-    for metric in ("loss", "accuracy", "r2"):
-        splits = [s for s in ("train_eval", "valid", "test") if curve[0][1].figure(f"{s}/{metric}") is not None]
+    for metric in METRICS:
+        splits = [s for s in SPLITS if curve[0][1].figure(f"{s}/{metric}") is not None]
         if not splits:
             continue
         several = curve[0][1].parts > 1
