@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dlrun.config.compose import compose
 from dlrun.errors import Mistake
-from dlrun.runs.recipe import Job, read_recipe
+from dlrun.runs.recipe import read_recipe
 from dlrun.runs.run import run
 from dlrun.store.command_line import trusted_overrides
 from dlrun.store.finding import open_run
@@ -28,11 +28,11 @@ def repeat(path: str, changes: list[str], config_dir: str | None) -> int:
         from dlrun.sweeps.sweep import run_whole
 
         return run_whole(overrides, kind == "sweep", config_dir)
-    config, choices = compose(overrides, config_dir)
-    if has_parts(config):
+    composed = compose(overrides, config_dir)
+    if has_parts(composed.config):
         raise Mistake("run=: repeats one run; parts (repeats, cv.folds, learning_curve, sweep) go without it")
-    ended = run(read_recipe(Job(config, choices, overrides)))
-    if ended is not None and not config.quiet:
+    ended = run(read_recipe(composed))
+    if ended is not None and not composed.config.quiet:
         print("\n".join(compare(before, RunFolder(ended.folder), changes)))
     return ended.exit_code if ended else 0
 

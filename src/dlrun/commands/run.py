@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dlrun.config.compose import compose
-from dlrun.runs.recipe import Job, Run, read_recipe
+from dlrun.runs.recipe import Run, read_recipe
 from dlrun.runs.run import run as run_recipe
 from dlrun.sweeps.plan import check_alone, check_plan, has_parts
 
@@ -21,11 +21,11 @@ def run(overrides: list[str], config_dir: str | None = None) -> Run | None:
     Raises:
         Mistake: anything in the config or the data that cannot be.
     """
-    job = Job(*compose(overrides, config_dir), overrides)
-    check_plan(job.config)
-    check_alone(job.config)
-    if not has_parts(job.config):
-        return run_recipe(read_recipe(job))
+    composed = compose(overrides, config_dir)
+    check_plan(composed.config)
+    check_alone(composed.config)
+    if not has_parts(composed.config):
+        return run_recipe(read_recipe(composed))
     from dlrun.sweeps.sweep import run_parts
 
-    return run_parts(job, config_dir)
+    return run_parts(composed, config_dir)

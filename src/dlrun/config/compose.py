@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -31,6 +31,21 @@ from dlrun.errors import Mistake, did_you_mean
 ConfigStore.instance().store(name="schema", node=Config)
 
 
+@dataclass
+class Composed:
+    """The composed config of one run.
+
+    Attributes:
+        config: everything filled in, without Hydra's own node.
+        choices: the choice made in each group (`{"model": "cnn", …}`).
+        overrides: the command line behind them.
+    """
+
+    config: DictConfig
+    choices: dict[str, str]
+    overrides: list[str]
+
+
 @contextmanager
 def hydra(config_dir: str | None = None) -> Iterator[list[str]]:
     """Hydra, initialised on our groups and, where given, the user's own folder `config_dir`."""
@@ -44,15 +59,12 @@ def hydra(config_dir: str | None = None) -> Iterator[list[str]]:
         yield extra
 
 
-def compose(overrides: list[str], config_dir: str | None = None) -> tuple[DictConfig, dict[str, str]]:
+def compose(overrides: list[str], config_dir: str | None = None) -> Composed:
     """Compose the config of one run.
 
     Args:
         overrides: Hydra's overrides, as typed (`model=cnn`).
         config_dir: a folder with the user's own groups, or None.
-
-    Returns:
-        The config, without Hydra's own node, and the choice made in each group (`{"model": "cnn", …}`).
 
     Raises:
         Mistake: anything that Hydra or OmegaConf does not accept, in one line.
@@ -73,8 +85,8 @@ class Composer:
         self._trusted: list[str] | None = None
         self._bases: dict[tuple[str, ...], tuple[DictConfig, dict[str, str]]] = {}
 
-    def compose(self, overrides: list[str]) -> tuple[DictConfig, dict[str, str]]:
-        """The config and the choices of one run; see `compose`."""
+    def compose(self, overrides: list[str]) -> Composed:
+        """Compose the config of one run; see `compose`."""
         with explained(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             quoted = [quote_literal(override) for override in overrides]
@@ -86,15 +98,15 @@ class Composer:
             base = self._bases.get(choosing)
             if base is None or not values:
                 config, choices = self._compose_by_hydra(quoted)
-                return self._finish(config), choices
+                return Composed(self._finish(config), choices, overrides)
             config = deepcopy(base[0])
             try:
                 for override in values:
                     OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
             except OmegaConfBaseException:  # Hydra says better what is wrong
                 config, choices = self._compose_by_hydra(quoted)
-                return self._finish(config), choices
-            return self._finish(config), base[1]
+                return Composed(self._finish(config), choices, overrides)
+            return Composed(self._finish(config), base[1], overrides)
 
     def _compose_by_hydra(self, overrides: list[str]) -> tuple[DictConfig, dict[str, str]]:
         with hydra(self.config_dir) as extra:

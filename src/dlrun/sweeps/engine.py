@@ -12,10 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from dlrun.config.compose import Composed
 from dlrun.config.schema import key_of
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.ranking.ranking import Ranking, choose_ranking
-from dlrun.runs.recipe import Job as RunJob
 from dlrun.runs.recipe import plain, read_recipe
 from dlrun.runtime import describe
 from dlrun.store.files import finite, flatten
@@ -34,7 +34,7 @@ class Sweep:
 
     Args:
         folder: of the whole.
-        first: the job whose device and display count.
+        first: the composed config whose device and display count.
         overrides: the command line.
         several: whether the whole is a sweep, or one run in several parts.
         launcher: what runs the jobs.
@@ -44,7 +44,7 @@ class Sweep:
     def __init__(
         self,
         folder: RunFolder,
-        first: RunJob,
+        first: Composed,
         overrides: list[str],
         several: bool,
         launcher: Launcher,
@@ -121,13 +121,13 @@ class Sweep:
             job = Job(
                 part.path,
                 self.folder.path / self.folders[part.path],
-                tuple(part.job.overrides),
+                tuple(part.composed.overrides),
                 self.config_dir,
-                tuple(part.job.config.allow_targets),
+                tuple(part.composed.config.allow_targets),
                 resume=before is not None,
                 pruning=self._pruning(part),
             )
-            yield job.knowing(part.job)
+            yield job.knowing(part.composed)
 
     def _outcome_before(self, part: Part, folder: str) -> Outcome | None:
         """Returns what became of a part in `folder`, where it has come to its end."""
@@ -256,7 +256,7 @@ class Before:
         counting = frozenset(key for key in part.varied if key_of(key).changes != "bits")
         if counting not in self._folders:
             self._folders[counting] = {_identity(config, counting): at for at, config in self.configs.items()}
-        return self._folders[counting].get(_identity(dict(flatten(plain(part.job.config))), counting))
+        return self._folders[counting].get(_identity(dict(flatten(plain(part.composed.config))), counting))
 
 
 def _identity(config: dict, counting: frozenset[str]) -> str:

@@ -12,11 +12,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from dlrun.config.compose import Composed
 from dlrun.config.schema import key_of
 from dlrun.ranking.averages import average
 from dlrun.ranking.ranking import Ranking, position
 from dlrun.runs.load import task_of
-from dlrun.runs.recipe import Job, plain
+from dlrun.runs.recipe import plain
 from dlrun.runs.tables import number
 from dlrun.store.files import flatten
 from dlrun.store.folder import RunFolder
@@ -36,13 +37,13 @@ class Setting:
     Attributes:
         path: its folder below that of the whole; empty where that is the same.
         varied: what tells it from other settings.
-        whole: the job before it was divided into parts.
+        whole: what was composed, before it was divided into parts.
         parts: each with its outcome and folder.
     """
 
     path: str
     varied: dict[str, str]
-    whole: Job
+    whole: Composed
     parts: list[tuple[Part, Outcome, RunFolder]] = field(default_factory=list)
 
     @cached_property

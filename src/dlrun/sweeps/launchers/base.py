@@ -15,9 +15,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from dlrun.config.build import OURS, build
+from dlrun.config.compose import Composed
 from dlrun.data.source import Source
 from dlrun.errors import Mistake
-from dlrun.runs.recipe import Job as RunJob
 from dlrun.runs.recipe import read_recipe
 from dlrun.runs.run import run
 from dlrun.store.files import writing
@@ -83,17 +83,17 @@ class Job:
             reason = f"{type(error).__name__}: {error}"
             return Outcome(self.path, failure=reason, exit_code=1, crash=traceback.format_exc())
 
-    def knowing(self, composed: RunJob) -> Job:
+    def knowing(self, composed: Composed) -> Job:
         """Returns this job, which need not compose itself anew in this process as long as it is not copied."""
         _COMPOSED[self] = composed
         return self
 
-    def _composed(self) -> RunJob:
+    def _composed(self) -> Composed:
         if self in _COMPOSED:
             return _COMPOSED[self]
-        config, choices = composer_for(self.config_dir).compose(list(self.overrides))
-        config.allow_targets = list(self.allow_targets)  # whom to trust was decided where the person sits
-        return RunJob(config, choices, list(self.overrides))
+        composed = composer_for(self.config_dir).compose(list(self.overrides))
+        composed.config.allow_targets = list(self.allow_targets)  # whom to trust was decided where the person sits
+        return composed
 
     def _pruning(self) -> Pruning | None:
         if self.pruning is None:
@@ -113,7 +113,7 @@ class Job:
             self.folder.mkdir(parents=True, exist_ok=True)
 
 
-_COMPOSED: WeakKeyDictionary[Job, RunJob] = WeakKeyDictionary()  # of jobs in the process that has made them
+_COMPOSED: WeakKeyDictionary[Job, Composed] = WeakKeyDictionary()  # of jobs in the process that has made them
 
 
 @dataclass
