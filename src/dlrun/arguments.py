@@ -51,8 +51,8 @@ def call(name: str, command: Callable[..., int], arguments: list[str], config_di
         if "config_dir" not in hints:
             raise Mistake(f"--config-dir: means nothing to dlrun {name}")
         given["config_dir"] = config_dir
-    found = {"overrides": overrides, "folders": folders, "choices": folders}
-    rest = {name: value for name, value in found.items() if name in hints}
+    collected = {"overrides": overrides, "folders": folders, "choices": folders}
+    rest = {name: value for name, value in collected.items() if name in hints}
     return command(**given, **rest)
 
 

@@ -39,25 +39,32 @@ def generate(
     if not all(isinstance(t, int | float) and t > 0 for t in temperatures) or count < 1:
         raise Mistake(f"generate: temperature is {temperature} and count {count}: they must be above 0")
     fitted = load(run, device)
-    if not isinstance(fitted.preprocessing, CharacterPreprocessing):
+    characters = fitted.preprocessing
+    if not isinstance(characters, CharacterPreprocessing):
         raise Mistake(f"generate: {fitted.folder} is no model of the next character (those are trained on data=names)")
     for t in temperatures:
         generator = torch.Generator().manual_seed(seed)
         print(f"temperature {t:g}")
         for _ in range(count):
-            print(f"  {write_line(fitted, t, start, generator)}")
+            print(f"  {write_line(fitted, characters, t, start, generator)}")
     return 0
 
 
-def write_line(fitted: Fitted, temperature: float, start: str | None, generator: torch.Generator) -> str:
-    """One line, begun by `start` or as the lines of the training data begin.
+def write_line(
+    fitted: Fitted,
+    characters: CharacterPreprocessing,
+    temperature: float,
+    start: str | None,
+    generator: torch.Generator,
+) -> str:
+    """Return one line, begun by `start` or as the lines of the training data begin.
 
     Raises:
         Mistake: `start` is shorter than the model's window, or has a character that it does not know.
     """
-    alphabet, window = fitted.preprocessing.alphabet, fitted.inputs.shape[0]
+    alphabet, window = characters.alphabet, fitted.inputs.shape[0]
     ids = {"\n" if name == "end" else name: i for i, name in enumerate(alphabet)}
-    line = _beginning(fitted, generator) if start is None else start.lower()
+    line = _beginning(characters.beginnings, generator) if start is None else start.lower()
     if len(line) < window:
         raise Mistake(f"start: '{start}' is too short; the model reads {window} characters")
     unknown = [character for character in line if character not in ids]
@@ -73,8 +80,7 @@ def write_line(fitted: Fitted, temperature: float, start: str | None, generator:
     return line
 
 
-def _beginning(fitted: Fitted, generator: torch.Generator) -> str:
-    """A beginning of the training data's lines, drawn by how often it occurs."""
-    beginnings = fitted.preprocessing.beginnings
+def _beginning(beginnings: dict[str, int], generator: torch.Generator) -> str:
+    """Return a beginning of the training data's lines, drawn by how often it occurs."""
     counts = torch.tensor(list(beginnings.values()), dtype=torch.float64)
     return list(beginnings)[int(torch.multinomial(counts, 1, generator=generator))]

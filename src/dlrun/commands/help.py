@@ -59,12 +59,12 @@ def help_text(folder: Path, own: Path | None) -> str:
 
 def _default(folder: Path, group: str) -> str:
     text = (folder / "config.yaml").read_text(encoding="utf-8")
-    found = [
+    defaults = [
         line.partition(":")[2].partition("#")[0].strip()
         for line in text.splitlines()
         if line.startswith(f"  - {group}:")
     ]
-    return found[0] if found and found[0] != "null" else ""
+    return defaults[0] if defaults and defaults[0] != "null" else ""
 
 
 def _root_keys(file: Path) -> list[str]:

@@ -48,9 +48,9 @@ def predict(
         for shown, inputs in fitted.preprocessing.read(path, fitted.inputs.shape):
             if not len(shown):
                 continue
-            said = predictions_beside(fitted, shown, inputs, threshold)
-            said.to_csv(target, index=False, header=rows == 0, lineterminator="\n")
-            rows += len(said)
+            table = predictions_beside(fitted, shown, inputs, threshold)
+            table.to_csv(target, index=False, header=rows == 0, lineterminator="\n")
+            rows += len(table)
             if isinstance(fitted.preprocessing, TablePreprocessing):
                 odd.update(fitted.preprocessing.surprises(inputs))
         if rows == 0:
@@ -69,11 +69,11 @@ def predictions_beside(fitted: Fitted, shown: pd.DataFrame, inputs, threshold: f
     Raises:
         Mistake: they have a column that is called like one of the predictions'.
     """
-    said = fitted.table(fitted.predictions(inputs, threshold), shown.index)
-    twice = sorted(set(shown.columns) & set(said.columns))
+    predictions = fitted.table(fitted.predictions(inputs, threshold), shown.index)
+    twice = sorted(set(shown.columns) & set(predictions.columns))
     if twice:
         raise Mistake(f"input: has a column '{twice[0]}' already; rename it, or leave it out")
-    return pd.concat([shown, said], axis=1)
+    return pd.concat([shown, predictions], axis=1)
 
 
 @contextmanager

@@ -145,15 +145,15 @@ def own_packages(config_dir: str) -> set[str]:
 
     A name that stands for an installed package stays that, and is not meant.
     """
-    found = {}
+    specs = {}
     for file in Path(config_dir).rglob("*.yaml"):
         for name in {target.partition(".")[0] for target in _targets(OmegaConf.load(file))}:
             with suppress(ImportError, ValueError):
-                found[name] = PathFinder.find_spec(name, [*sys.path, str(Path.cwd())])
+                specs[name] = PathFinder.find_spec(name, [*sys.path, str(Path.cwd())])
     here = Path.cwd().resolve()
     return {
         name
-        for name, spec in found.items()
+        for name, spec in specs.items()
         if spec and spec.origin and here in Path(spec.origin).resolve().parents
         and "site-packages" not in Path(spec.origin).parts
     }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -134,7 +135,8 @@ class Recurrent(nn.Module):
         if self.training and self.input_dropout:
             sequence = functional.dropout1d(sequence.transpose(1, 2), self.input_dropout).transpose(1, 2)
         states = []
-        for layer, before in zip(self.recurrent, state or [None] * len(self.recurrent), strict=True):
+        layers = cast("list[nn.RNNBase]", self.recurrent)  # ModuleList has no type for what it holds
+        for layer, before in zip(layers, state or [None] * len(layers), strict=True):
             if self.training and self.recurrent_dropout:
                 sequence, after = _read_with_units_dropped(layer, sequence, before, self.recurrent_dropout)
             else:

@@ -50,7 +50,7 @@ def print_results(console: Console, metrics: dict[str, Any]) -> None:
         table.add_row(name, *cells)
     console.print(table)
     own = {split: reasons for split, reasons in metrics["undefined"].items() if not split.startswith("baseline")}
-    reasons = {f"{name} ({split}): {why}" for split, found in own.items() for name, why in found.items()}
+    reasons = {f"{name} ({split}): {why}" for split, undefined in own.items() for name, why in undefined.items()}
     for reason in sorted(reasons):
         console.print(f"– {reason}", style="dim")
 

@@ -45,8 +45,9 @@ def draw_sweep(folder: RunFolder, settings: list[Setting], name: str) -> None:
     if not all(setting.varied.keys() == set(keys) for setting in usable):
         return  # settings of a list may set different keys: there is no axis that all of them lie on
     if len(keys) == 1 and len(usable) > 1:
-        values = [_number(setting.varied[keys[0]]) for setting in usable]
-        if None not in values:
+        numbers = [_number(setting.varied[keys[0]]) for setting in usable]
+        values = [number for number in numbers if number is not None]
+        if len(values) == len(usable):
             means, deviations = zip(*(setting.figure(name) for setting in usable), strict=True)
             spread = [deviation or 0.0 for deviation in deviations]
             _save(folder, "sweep", sweeps.swept_line(values, list(means), spread, keys[0], name))

@@ -20,7 +20,7 @@ from dlrun.runs.recipe import plain, read_recipe
 from dlrun.runtime import describe
 from dlrun.store.files import finite, flatten
 from dlrun.store.folder import RunFolder
-from dlrun.store.record import SPLITS, Record
+from dlrun.store.record import SPLITS, Kind, Record
 from dlrun.sweeps.display import choose_display
 from dlrun.sweeps.draw import draw_sweep
 from dlrun.sweeps.launchers.base import Job, Launcher, Outcome
@@ -59,7 +59,7 @@ class Sweep:
         self.before = Before(folder)
         self.taken = set(self.before.configs)
         self.goes_on = bool(self.taken)
-        self.ranking: Ranking | None = None
+        self.ranking = Ranking("")  # not known before the first figures, or the searcher, name it
         self.searcher: Searcher | None = None
         self.open: dict[str, list[str]] = {}  # of each trial, its parts
         record = describe(read_recipe(first).runtime())
@@ -166,7 +166,7 @@ class Sweep:
         """Keep and show an outcome."""
         self.outcomes[outcome.path] = outcome
         part = self.parts.get(outcome.path)
-        if self.ranking is None and part is not None and outcome.metrics:
+        if not self.ranking.name and part is not None and outcome.metrics:
             self.ranking = choose_ranking([Setting("", {}, part.whole, [(part, outcome, self.folder)])])
         if part is not None:
             self.folder.append_job(row_of(part, outcome))
@@ -174,12 +174,12 @@ class Sweep:
             print(outcome.crash, file=sys.stderr)
         if outcome.failure:
             print(f"dlrun: job {outcome.path}: {outcome.failure}", file=sys.stderr)
-        self.display.on_outcome(part.label if part else outcome.path, outcome, self.ranking or Ranking(""), again)
+        self.display.on_outcome(part.label if part else outcome.path, outcome, self.ranking, again)
         if self.searcher is not None and outcome.exit_code not in (130, 143):
-            self._tell(outcome.path.split("/")[0])
+            self._tell(self.searcher, outcome.path.split("/")[0])
 
-    def _tell(self, trial: str) -> None:
-        """Tell the searcher what a trial was worth, once all of its parts have ended."""
+    def _tell(self, searcher: Searcher, trial: str) -> None:
+        """Tell `searcher` what a trial was worth, once all of its parts have ended."""
         ended = [self.outcomes[path] for path in self.open.get(trial, [trial]) if path in self.outcomes]
         if len(ended) < len(self.open.get(trial, [trial])):
             return
@@ -187,10 +187,11 @@ class Sweep:
         if figures and self.ranking.name not in figures:
             near = did_you_mean(self.ranking.name, figures)
             raise Mistake(f"sweeper.objective: these runs have no figure '{self.ranking.name}'{near}")
-        values = [outcome.value(self.ranking.name) for outcome in ended if outcome.counts]
+        figures_that_count = [outcome.value(self.ranking.name) for outcome in ended if outcome.counts]
+        values = [value for value in figures_that_count if value is not None]
         hopeless = any(outcome.status in ("pruned", "diverged") for outcome in ended)
-        complete = len(values) == len(ended) and None not in values
-        self.searcher.tell(int(trial), sum(values) / len(values) if complete else None, hopeless)
+        complete = len(values) == len(ended)
+        searcher.tell(int(trial), sum(values) / len(values) if complete else None, hopeless)
 
     def _finish(self) -> int:
         """Take the parts of each setting together, and show which setting is best."""
@@ -232,7 +233,7 @@ class Sweep:
 
     def _write_status(self, status: str) -> None:
         config = dict(flatten(plain(self.first.config)))
-        kind = "sweep" if self.several else "parts"
+        kind: Kind = "sweep" if self.several else "parts"
         self.folder.write_record(Record(status, kind, config=config, choices=self.first.choices))
 
 

@@ -158,9 +158,10 @@ def _print_averages(console: Console, setting: Setting) -> None:
         return
     mean = average(setting.ended)
     splits = list(mean.figures)
-    lost = len(setting.parts) - mean.parts
+    count = len(setting.ended)
+    lost = len(setting.parts) - count
     lacking = f" ({lost} more did not finish)" if lost else ""
-    table = _table(f"mean ± standard deviation over {mean.parts} run{'s' * (mean.parts != 1)}{lacking}")
+    table = _table(f"mean ± standard deviation over {count} run{'s' * (count != 1)}{lacking}")
     for column in ("", *splits):
         table.add_column(column, no_wrap=True, justify="right" if column else "left")
     table.add_column("baseline", justify="right", style="dim")
@@ -175,7 +176,7 @@ def _print_curve(console: Console, curve: list[tuple[int, Record]]) -> None:
         splits = [s for s in ("train_eval", "valid", "test") if curve[0][1].figure(f"{s}/{metric}") is not None]
         if not splits:
             continue
-        several = curve[0][1].parts > 1
+        several = (curve[0][1].parts or 1) > 1
         table = _table(f"learning curve: {metric}" + (", mean ± standard deviation" if several else ""))
         for column in ("training rows", *splits):
             table.add_column(column, no_wrap=True, justify="right")

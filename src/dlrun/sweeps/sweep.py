@@ -231,7 +231,7 @@ def _search_of(overrides: list[str], composer: Composer) -> tuple[list[str], Sea
     """
     with explained():
         parsed = OverridesParser.create().parse_overrides([quote_literal(override) for override in overrides])
-    fixed = [override.input_line for override in parsed if not override.is_sweep_override()]
+    fixed = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
     try:
         config = composer.compose(fixed).config
     except Mistake:

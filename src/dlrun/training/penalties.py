@@ -58,10 +58,10 @@ class Penalty:
             Mistake: a layer that the model does not have.
         """
         trained = ((name, kind, p) for name, kind, p in parameters_by_kind(model) if p.requires_grad)
-        found = [(name, kind, p) for name, kind, p in trained if kind not in ("biases", "embeddings")]
-        groups = {"all": [p for *_, p in found], "output": [p for _, kind, p in found if kind == "output"]}
-        groups["hidden"] = [p for _, kind, p in found if kind != "output"]
-        groups |= {name.rpartition(".")[0]: [p] for name, _, p in found}
+        weights = [(name, kind, p) for name, kind, p in trained if kind not in ("biases", "embeddings")]
+        groups = {"all": [p for *_, p in weights], "output": [p for _, kind, p in weights if kind == "output"]}
+        groups["hidden"] = [p for _, kind, p in weights if kind != "output"]
+        groups |= {name.rpartition(".")[0]: [p] for name, _, p in weights}
         for layer in self.layers:
             if layer not in groups:
                 raise Mistake(f"penalty.layers: the model has no layer '{layer}'{did_you_mean(layer, groups)}")
@@ -74,11 +74,11 @@ class Penalty:
             Mistake: a layer or parameter that the model does not have.
         """
         l1 = 0.0 if self.proximal else self.l1
-        found = [(w, l1, self.l2) for w in self.weights(model)] if l1 or self.l2 else []
+        terms = [(w, l1, self.l2) for w in self.weights(model)] if l1 or self.l2 else []
         for pattern, own in (self.named or {}).items():
             for name in parameters_matching(model, pattern, "penalty.named"):
-                found.append((model.get_parameter(name), own.get("l1", 0.0), own.get("l2", 0.0)))
-        return found
+                terms.append((model.get_parameter(name), own.get("l1", 0.0), own.get("l2", 0.0)))
+        return terms
 
 
 class Regularizer:

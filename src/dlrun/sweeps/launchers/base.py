@@ -74,6 +74,7 @@ class Job:
                 sources=_SOURCES,
                 pruning=self._pruning(),
             )
+            assert ended is not None  # it is None under dry_run=true only, which starts no jobs
             metrics = {name: value for name, value in ended.metrics.items() if name != "config"}
             return Outcome(self.path, metrics, ended.exit_code)
         except Mistake as mistake:

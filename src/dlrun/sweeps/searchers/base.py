@@ -61,11 +61,13 @@ class Searcher(Protocol):
         trials: how many trials there are to be.
         objective: the figure of metrics.json that trials are ranked by; None: what early stopping monitors.
         space: what is searched besides the command line, by override key, in its grammar.
+        domains: all that is searched, by override key; known from `begin` on.
     """
 
     trials: int = 20
     objective: str | None = None
     space: Mapping[str, Any] = MappingProxyType({})
+    domains: Mapping[str, Domain] = MappingProxyType({})
 
     def begin(self, folder: Path, space: dict[str, Domain], objective: str, maximizes: bool) -> None:
         """Makes ready to search, or to go on with a search in `folder`."""
@@ -167,19 +169,26 @@ def _domain(key: str, override: Override) -> Domain:
     if isinstance(value, ChoiceSweep):
         return Domain(choices=list(override.sweep_string_iterator()))
     if isinstance(value, RangeSweep):
-        low, step = value.start, value.step
-        count = math.ceil((value.stop - low) / step)
+        low, stop, step = _filled_in(value.start), _filled_in(value.stop), value.step
+        count = math.ceil((stop - low) / step)
         if count < 1 or step <= 0:
             raise Mistake(f"{key}: {override.input_line} must rise to more than its start")
         whole = all(isinstance(number, int) for number in (low, step))
         return Domain(low=low, high=low + (count - 1) * step, step=step, whole=whole)
     if isinstance(value, IntervalSweep):
-        log, whole = "log" in value.tags, isinstance(value.start, int) and isinstance(value.end, int)
-        if value.end < value.start or (log and value.start <= 0):
+        low, high = _filled_in(value.start), _filled_in(value.end)
+        log, whole = "log" in value.tags, isinstance(low, int) and isinstance(high, int)
+        if high < low or (log and low <= 0):
             raise Mistake(f"{key}: {override.input_line} must rise, and begin above 0 under tag(log, …)")
-        return Domain(low=value.start, high=value.end, log=log, whole=whole)
+        return Domain(low=low, high=high, log=log, whole=whole)
     text = value.text if isinstance(value, QuotedString) else value
     raise Mistake(f"{key}: '{text}' is no domain; write interval(0.1, 1), range(1, 9) or choice(a, b)")
+
+
+def _filled_in(bound: float | None) -> float:
+    """Return a bound of a range or interval, which Hydra's grammar always fills in, though its type allows None."""
+    assert bound is not None
+    return bound
 
 
 def as_text(value: object) -> str:

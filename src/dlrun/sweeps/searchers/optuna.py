@@ -7,11 +7,11 @@ import os
 import platform
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -71,9 +71,10 @@ class Optuna(Random):
         """
         import optuna
 
-        direction = "maximize" if maximizes else "minimize"
+        direction: Literal["maximize", "minimize"] = "maximize" if maximizes else "minimize"
+        super().begin(folder, space, objective, maximizes)
         self.folder, self.objective_used = folder, objective
-        self.domains = {key: _distribution(domain) for key, domain in space.items()}
+        self.distributions = {key: _distribution(domain) for key, domain in space.items()}
         aim = {"objective": objective, "space": repr(sorted(space.items()))}
         with damage_explained(folder):
             self.lock, storage = storage_in(folder)
@@ -93,9 +94,9 @@ class Optuna(Random):
             for trial in self._known():
                 seen.add(trial.number)
                 yield trial.number, _as_texts(trial)
-            while (trial := self._ask()) is not None:
-                seen.add(trial.number)
-                yield trial.number, _as_texts(trial)
+            while (new := self._ask()) is not None:
+                seen.add(new.number)
+                yield new.number, _as_texts(new)
             for trial in self.study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
                 if trial.number not in seen:  # another process has run it meanwhile
                     yield trial.number, _as_texts(trial)
@@ -155,7 +156,7 @@ class Optuna(Random):
             if len(begun) >= self.trials:
                 return None
             self.study.sampler = self._sampler(len(begun))
-            trial = self.study.ask(self.domains)
+            trial = self.study.ask(self.distributions)
             trial.set_user_attr("process", _this_process())
             return trial
 
@@ -190,7 +191,8 @@ class Pruning:
 
     def hopeless(self, epoch: int, logged: dict[str, float]) -> bool:
         """Reports an epoch, and returns whether to stop after it. An undefined value says nothing."""
-        value = logged.get(_logged_name(self.objective))
+        name = _logged_name(self.objective)
+        value = None if name is None else logged.get(name)
         if value is None or not math.isfinite(value):
             return False
         with damage_explained(Path(self.folder)):
@@ -212,10 +214,11 @@ class Pruning:
     def _pruner(self) -> BasePruner:
         import optuna
 
-        return {
+        pruners: dict[str, Callable[[], BasePruner]] = {
             "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=self.startup_trials, n_warmup_steps=2),
             "halving": optuna.pruners.SuccessiveHalvingPruner,
-        }[self.pruner]()
+        }
+        return pruners[self.pruner]()
 
 
 class Lock:
@@ -300,7 +303,8 @@ def storage_in(folder: Path) -> tuple[Lock, JournalStorage]:
             _cut_torn_line(journal)
         finally:
             os.close(journal)
-        return lock, JournalStorage(JournalFileBackend(str(folder / JOURNAL), lock))
+        file_backend = JournalFileBackend(str(folder / JOURNAL), lock)  # type: ignore[arg-type]  # has its methods
+        return lock, JournalStorage(file_backend)
 
 
 def open_regular(path: Path) -> int:
