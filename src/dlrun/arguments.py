@@ -57,7 +57,7 @@ def call(name: str, command: Callable[..., int], arguments: list[str], config_di
 
 
 def _plain(key: str, value: str) -> object:
-    """A number, a truth value or a list, as YAML reads it."""
+    """Return a number, a truth value or a list, as YAML reads it."""
     try:
         return yaml.safe_load(value)
     except yaml.YAMLError as error:

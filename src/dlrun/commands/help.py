@@ -37,7 +37,7 @@ Options:
 
 
 def help_text(folder: Path, own: Path | None) -> str:
-    """Usage, every group's choices with a line on each, and the root keys with their defaults.
+    """Return usage, every group's choices with a line on each, and the root keys with their defaults.
 
     Args:
         folder: of our groups.
@@ -68,7 +68,7 @@ def _default(folder: Path, group: str) -> str:
 
 
 def _root_keys(file: Path) -> list[str]:
-    """The lines of config.yaml that follow its defaults list, as they stand there."""
+    """Return the lines of config.yaml that follow its defaults list, as they stand there."""
     lines = file.read_text(encoding="utf-8").splitlines()
     after = next(i for i, line in enumerate(lines) if line.startswith("data:"))
     return [line for line in lines[after:] if line.strip()]

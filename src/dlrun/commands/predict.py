@@ -64,7 +64,7 @@ def predict(
 
 
 def predictions_beside(fitted: Fitted, shown: pd.DataFrame, inputs, threshold: float) -> pd.DataFrame:
-    """The rows with the predictions for them.
+    """Return the rows with the predictions for them.
 
     Raises:
         Mistake: they have a column that is called like one of the predictions'.
@@ -78,7 +78,7 @@ def predictions_beside(fitted: Fitted, shown: pd.DataFrame, inputs, threshold: f
 
 @contextmanager
 def _source(name: str):
-    """The path of the input; standard input is kept in a temporary file, so that it need not fit in memory."""
+    """Yield the path of the input; standard input is kept in a temporary file, so that it need not fit in memory."""
     if name != "-":
         path = Path(name).expanduser()
         if not path.exists():
@@ -94,7 +94,7 @@ def _source(name: str):
 
 @contextmanager
 def _sink(name: str):
-    """The output, open for writing: a file appears under its own name only when it is whole."""
+    """Yield the output, open for writing: a file appears under its own name only when it is whole."""
     if name == "-":
         yield sys.stdout
         return

@@ -38,7 +38,7 @@ def repeat(path: str, changes: list[str], config_dir: str | None) -> int:
 
 
 def compare(before: RunFolder, after: RunFolder, changes: list[str]) -> list[str]:
-    """Lines that say whether two runs have the same bits and, if not, what differs between their surroundings."""
+    """Return lines on whether two runs have the same bits and, if not, what differs between their surroundings."""
     then, now = before.digests(), after.digests()
     differing = [name for name in then if then[name] != now[name]]
     if not differing:

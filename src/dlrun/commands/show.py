@@ -32,7 +32,7 @@ def show(choices: list[str]) -> int:
 
 
 def _find(name: str) -> list[tuple[str, Path]]:
-    """The files of a choice: `mlp` in whatever group, or `model=mlp`."""
+    """Return the files of a choice: `mlp` in whatever group, or `model=mlp`."""
     group, _, choice = name.rpartition("=")
     groups = [group] if group else GROUPS
     files = [(g, config_folder() / g / f"{choice}.yaml") for g in groups]
@@ -44,7 +44,7 @@ def _find(name: str) -> list[tuple[str, Path]]:
 
 
 def _docstring_of(text: str) -> str:
-    """The docstring of the class or function that a YAML names, or nothing."""
+    """Return the docstring of the class or function that a YAML names, or nothing."""
     settings = yaml.safe_load(text) or {}
     target = settings.get("_target_", "")
     if not target.startswith("dlrun."):

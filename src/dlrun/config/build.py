@@ -96,7 +96,7 @@ def plain(node: object) -> dict[str, Any]:
 
 
 def resolve(node: object, key: str, kind: Kind, allowed: tuple[str, ...] = ()) -> Any:
-    """The class or function that `node._target_` names, if it may stand at `key`.
+    """Return the class or function that `node._target_` names, if it may stand at `key`.
 
     Raises:
         Mistake: no target, outside the allowed packages, not found, or not of the `kind` that belongs at `key`.
@@ -171,7 +171,7 @@ def check_settings(target: Any, node: Mapping[str, Any], key: str, supplied: Ite
 
 
 def check_types(hints: dict[str, Any], values: dict[str, Any], key: str) -> dict[str, Any]:
-    """`values` with those that `hints` types converted by OmegaConf (an int to a float, a dict to a dataclass).
+    """Return `values`, those that `hints` types converted by OmegaConf (an int to a float, a dict to a dataclass).
 
     Raises:
         Mistake: a value that cannot be of its type, or an unknown key in a nested dataclass.
@@ -209,7 +209,7 @@ def _refuse_other_shape(hint: Any, value: Any, key: str) -> None:
 
 
 def _refuse_nested_targets(value: Any, key: str) -> None:
-    """Settings are plain values: an object hidden in one would be built without its kind being checked."""
+    """Refuse an object hidden in a setting, which would be built without its kind being checked."""
     if isinstance(value, dict):
         if "_target_" in value:
             raise Mistake(f"{key}._target_: an object cannot stand here; give a plain value")

@@ -48,7 +48,7 @@ class Composed:
 
 @contextmanager
 def hydra(config_dir: str | None = None) -> Iterator[list[str]]:
-    """Hydra, initialised on our groups and, where given, the user's own folder `config_dir`."""
+    """Initialise Hydra on our groups and, where given, the user's own folder `config_dir`."""
     extra = []
     if config_dir is not None:
         if not Path(config_dir).is_dir():
@@ -120,7 +120,7 @@ class Composer:
         return config, choices
 
     def _finish(self, config: DictConfig) -> DictConfig:
-        """Everything filled in, and nothing missing."""
+        """Fill in everything, and refuse what is missing."""
         OmegaConf.set_struct(config, False)
         OmegaConf.resolve(config)
         if self.config_dir is not None:
@@ -134,14 +134,14 @@ class Composer:
 
 
 def _sets_a_value(override: Override) -> bool:
-    """Whether an override changes a value that is there, and neither chooses in a group nor adds or deletes a key."""
+    """Return whether an override changes a value, and neither chooses in a group nor adds or deletes a key."""
     key = override.key_or_group
     chooses = "/" in key or "@" in key or (config_folder() / key).is_dir() or key.startswith("hydra")
     return override.type == OverrideType.CHANGE and not chooses and not override.is_sweep_override()
 
 
 def own_packages(config_dir: str) -> set[str]:
-    """Packages in the current folder that a YAML file of the user's `--config-dir` names as a target: trusted.
+    """Return the packages in the current folder that a YAML file of the user's `--config-dir` names: trusted ones.
 
     A name that stands for an installed package stays that, and is not meant.
     """

@@ -126,7 +126,7 @@ class CNN(nn.Module):
 
 
 def _padding(padding: str | int, stride: int) -> str | int:
-    """PyTorch's padding argument."""
+    """Return PyTorch's padding argument."""
     if padding == "valid":
         return 0
     if padding == "same" and stride != 1:
@@ -135,7 +135,7 @@ def _padding(padding: str | int, stride: int) -> str | int:
 
 
 def _count_features(convolutions: nn.Module, inputs: Tensor) -> int:
-    """Values per row that leave the convolutions."""
+    """Return how many values per row leave the convolutions."""
     try:
         with torch.no_grad():
             return math.prod(convolutions.eval()(inputs).shape[1:])

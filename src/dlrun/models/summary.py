@@ -30,7 +30,7 @@ class Layer:
 
 
 def summarize(model: nn.Module, inputs: Tensor, outputs: int) -> list[Layer]:
-    """The layers of `model` in the order in which `inputs` (two rows, ready for the network) pass them.
+    """Return the layers of `model` in the order in which `inputs` (two rows, ready for the network) pass them.
 
     Raises:
         Mistake: the model cannot read the inputs, or does not give (n, outputs) scores.
@@ -51,13 +51,13 @@ def summarize(model: nn.Module, inputs: Tensor, outputs: int) -> list[Layer]:
 
 
 def largest_values(model: nn.Module, inputs: Tensor) -> int:
-    """The most numbers that a row of `inputs` is on its way through `model`: as it comes, or after a layer."""
+    """Return the most numbers that a row of `inputs` is on its way through `model`: as it comes, or after a layer."""
     layers, _ = _passed(model, inputs)
     return max([inputs[0].numel(), *(math.prod(layer.output_shape) for layer in layers)])
 
 
 def _passed(model: nn.Module, inputs: Tensor) -> tuple[list[Layer], object]:
-    """The layers in the order in which `inputs` pass them, and what `model` makes of these."""
+    """Return the layers in the order in which `inputs` pass them, and what `model` makes of these."""
     layers: list[Layer] = []
 
     def record(name: str, module: nn.Module):
@@ -78,5 +78,5 @@ def _passed(model: nn.Module, inputs: Tensor) -> tuple[list[Layer], object]:
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Trainable parameters."""
+    """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)

@@ -19,7 +19,7 @@ LARGEST_MAP = 40  # values along an axis
 
 
 def draw_setting(folder: RunFolder, record: Record, class_names: list[str]) -> None:
-    """The pictures of the parts of one setting, from the files in its folder."""
+    """Draw the pictures of the parts of one setting, from the files in its folder."""
     from dlrun.plots import classes, sweeps, training
 
     history = folder.history()
@@ -37,7 +37,7 @@ def draw_setting(folder: RunFolder, record: Record, class_names: list[str]) -> N
 
 
 def draw_sweep(folder: RunFolder, settings: list[Setting], name: str) -> None:
-    """The figure `name` against the one swept number, or for every pair of two swept values; else nothing."""
+    """Draw the figure `name` against the one swept number, or for every pair of two swept values; else nothing."""
     from dlrun.plots import sweeps
 
     usable = [setting for setting in settings if setting.figure(name)[0] is not None]

@@ -96,7 +96,7 @@ class Sweep:
         return self._finish()
 
     def exit_code(self) -> int:
-        """1 if any part crashed, else 2 if the user's mistake kept any from running, else 3 if any diverged, else 0."""
+        """Return 1 if any part crashed, else 2 if a mistake kept any from running, else 3 if any diverged, else 0."""
         codes = {outcome.exit_code for outcome in self.outcomes.values()}
         return next((code for code in (1, 2, 3) if code in codes), 0)
 
@@ -105,7 +105,7 @@ class Sweep:
         self._take(Outcome(path, failure=str(mistake), exit_code=2))
 
     def _jobs(self, parts: Iterable[Part]) -> Iterator[Job]:
-        """Yields what has to be run; what has been run already is taken as it is."""
+        """Yield what has to be run; what has been run already is taken as it is."""
         for part in parts:
             self.parts[part.path] = part
             before = self.before.folder_of(part)
@@ -130,7 +130,7 @@ class Sweep:
             yield job.knowing(part.composed)
 
     def _outcome_before(self, part: Part, folder: str) -> Outcome | None:
-        """Returns what became of a part in `folder`, where it has come to its end."""
+        """Return what became of a part in `folder`, where it has come to its end."""
         record = RunFolder(self.folder.path / folder).record()
         if record.status not in ("finished", "diverged", "pruned"):
             return None
@@ -138,14 +138,14 @@ class Sweep:
         return Outcome(part.path, metrics, 3 if record.status == "diverged" else 0)
 
     def _pruning(self, part: Part) -> Mapping[str, object] | None:
-        """Returns what may stop the part early: only a trial in one part is."""
+        """Return what may stop the part early: only a trial in one part is."""
         trial = part.path.split("/")[0]
         if self.searcher is None or len(self.open[trial]) > 1:
             return None
         return self.searcher.pruning(self.folder.path.resolve(), int(trial), self.ranking.name)
 
     def _free_folder(self, path: str) -> str:
-        """Returns the folder of a new part: its own, or where other settings lie there, the next free number.
+        """Return the folder of a new part: its own, or where other settings lie there, the next free number.
 
         Raises:
             Mistake: a part that has no number, and a run of other settings in its folder.
@@ -226,7 +226,7 @@ class Sweep:
         self.folder.write_jobs(rows)
 
     def _folder_of(self, setting: Setting) -> str:
-        """Returns the folder of a setting: that of its parts, less what they add to it."""
+        """Return the folder of a setting: that of its parts, less what they add to it."""
         part = setting.parts[0][0].path
         folder = self.folders[part]
         return folder[: len(folder) - len(part) + len(setting.path)] if setting.path else ""
@@ -250,7 +250,7 @@ class Before:
         self._folders: dict[frozenset[str], dict[str, str]] = {}  # by the keys that count, then by identity
 
     def folder_of(self, part: Part) -> str | None:
-        """Returns the folder of the run that has the config of `part`, in all that may not differ; None: there is none.
+        """Return the folder of the run that has the config of `part`, in all that may not differ; None: there is none.
 
         What is varied tells runs apart, even where it may differ else.
         """
@@ -261,20 +261,20 @@ class Before:
 
 
 def _identity(config: dict, counting: frozenset[str]) -> str:
-    """Returns what tells the config of one run from another's, as text."""
+    """Return what tells the config of one run from another's, as text."""
     telling = {key: value for key, value in config.items() if key_of(key).changes == "bits" or key in counting}
     return json.dumps(finite(telling), sort_keys=True)
 
 
 def _figures(metrics: dict) -> list[str]:
-    """Returns the names of all figures that trials can be ranked by, undefined ones too."""
+    """Return the names of all figures that trials can be ranked by, undefined ones too."""
     by_split = [f"{split}/{name}" for split in SPLITS for name in metrics.get(split, {})]
     return by_split + [name for name in ("parameters", "fit_seconds", "epochs", "best_epoch") if name in metrics]
 
 
 @contextmanager
 def _terminable():
-    """SIGTERM between two runs stops like ^C, with its own exit code."""
+    """Let SIGTERM between two runs stop them like ^C, with its own exit code."""
 
     def stop(_number, _frame):
         raise KeyboardInterrupt(143)

@@ -76,7 +76,7 @@ def check_alone(config: DictConfig) -> None:
 
 
 def short(text: str) -> str:
-    """A value for a table: a long number with four digits."""
+    """Return a value for a table: a long number with four digits."""
     try:
         return f"{float(text):.4g}" if len(text) > 8 else text
     except ValueError:
@@ -84,7 +84,7 @@ def short(text: str) -> str:
 
 
 def has_parts(config: DictConfig) -> bool:
-    """Whether a config describes several runs."""
+    """Return whether a config describes several runs."""
     folds = config.cv.folds is not None and config.cv.fold is None
     return bool(config.sweep) or config.learning_curve is not None or folds or config.repeats > 1
 
@@ -92,7 +92,7 @@ def has_parts(config: DictConfig) -> bool:
 def parts_of(
     composer: Composer, composed: Composed, path: str = "", varied: dict[str, str] | None = None
 ) -> Iterator[Part]:
-    """Yields the parts of what is composed, in order; that itself where it has none.
+    """Yield the parts of what is composed, in order; that itself where it has none.
 
     What is set on the command line is not varied by the sweep of an experiment.
 
@@ -111,7 +111,7 @@ def parts_of(
 
 
 def obeyed(composer: Composer, composed: Composed) -> tuple[Composed, list[dict[str, str]], list[str]]:
-    """Returns what is composed, the settings of its sweep without the keys that the command line sets, and these keys.
+    """Return what is composed, the settings of its sweep without the keys that the command line sets, and these keys.
 
     Where nothing is left to vary, it is without a sweep.
 
@@ -137,7 +137,7 @@ def obeyed(composer: Composer, composed: Composed) -> tuple[Composed, list[dict[
 
 
 def notes_on(composer: Composer, composed: Composed) -> list[str]:
-    """Returns a line for everything in a config that is taken otherwise than it is written."""
+    """Return a line for everything in a config that is taken otherwise than it is written."""
     _, _, dropped = obeyed(composer, composed)
     lines = [f"{key} is given on the command line: the experiment's sweep does not vary it" for key in dropped]
     curve = composed.config.learning_curve or []
@@ -147,7 +147,7 @@ def notes_on(composer: Composer, composed: Composed) -> list[str]:
 
 
 def _keys_of(override: Override) -> list[str]:
-    """Returns the keys that an override sets: `trainer={epochs: 3}` sets trainer.epochs."""
+    """Return the keys that an override sets: `trainer={epochs: 3}` sets trainer.epochs."""
     key, value = override.get_key_element().lstrip("+~"), override.value()
     if isinstance(value, dict) and value:
         return [f"{key}.{inner}" for inner, _ in flatten({str(name): each for name, each in value.items()})]
@@ -155,14 +155,14 @@ def _keys_of(override: Override) -> list[str]:
 
 
 def _shares(curve: Iterable[int | float]) -> list[int | float]:
-    """Returns the values of a learning curve: where any is a share, 1 is one too, and not a single row."""
+    """Return the values of a learning curve: where any is a share, 1 is one too, and not a single row."""
     values = list(curve)
     shares = any(isinstance(value, float) for value in values)
     return [1.0 if shares and value == 1 else value for value in values]
 
 
 def _within(composer: Composer, composed: Composed, path: str, varied: dict[str, str]) -> Iterator[Part]:
-    """Learning curve > folds > repeats of one setting."""
+    """Yield the parts of one setting: of its learning curve, within that of its folds, within these of its repeats."""
     config = composed.config
     curve = _shares(config.learning_curve) if config.learning_curve is not None else [None]
     folds = range(1, config.cv.folds + 1) if config.cv.folds is not None and config.cv.fold is None else [None]

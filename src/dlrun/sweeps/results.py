@@ -58,7 +58,7 @@ class Setting:
 
     @property
     def status(self) -> str:
-        """That of its worst part."""
+        """The status of its worst part."""
         statuses = {outcome.status for _, outcome, _ in self.parts}
         worst_first = ("failed", "interrupted", "running", "diverged", "pruned")
         return next((status for status in worst_first if status in statuses), "finished")
@@ -69,21 +69,21 @@ class Setting:
         return [outcome.record for _, outcome, _ in self.parts if outcome.counts]
 
     def mean(self) -> Record | None:
-        """Returns the average of the parts on most rows; None where no part counts."""
+        """Return the average of the parts on most rows; None where no part counts."""
         curve = self.curve()
         return curve[-1][1] if curve else average(self.ended) if self.ended else None
 
     def value(self, name: str) -> float | None:
-        """Returns the mean of a figure `<split>/<metric>` over the parts on most rows."""
+        """Return the mean of a figure `<split>/<metric>` over the parts on most rows."""
         return self.figure(name)[0]
 
     def figure(self, name: str) -> tuple[float | None, float | None]:
-        """Returns mean and deviation of a figure `<split>/<metric>` over the parts on most rows."""
+        """Return mean and deviation of a figure `<split>/<metric>` over the parts on most rows."""
         mean = self.mean()
         return (None, None) if mean is None else (mean.figure(name), mean.deviation_of(name))
 
     def curve(self) -> list[tuple[int, Record]]:
-        """Returns (training rows, average) of its learning curve, by rows; empty where it has none."""
+        """Return (training rows, average) of its learning curve, by rows; empty where it has none."""
         by_rows: dict[str, list[Record]] = {}
         for part, outcome, _ in self.parts:
             if "rows" in part.within and outcome.counts:
@@ -115,14 +115,14 @@ class Setting:
 
 
 def row_of(part: Part, outcome: Outcome) -> dict[str, object]:
-    """A row of sweep.csv."""
+    """Return a row of sweep.csv."""
     figures = {name: outcome.value(name) for name in FIGURES}
     fit = {name: outcome.metrics.get(name) for name in ("best_epoch", "epochs", "parameters", "fit_seconds")}
     return {"job": part.path, "status": outcome.status, **part.varied, **part.within, **figures, **fit}
 
 
 def report(console: Console, settings: list[Setting], ranking: Ranking) -> None:
-    """The averaged figures of one setting, or all settings, the best first."""
+    """Print the averaged figures of one setting, or all settings, the best first."""
     if len(settings) == 1 and settings[0].has_parts:
         _print_averages(console, settings[0])
         return
@@ -145,12 +145,12 @@ def report(console: Console, settings: list[Setting], ranking: Ranking) -> None:
 
 
 def _task_figures(settings: list[Setting]) -> list[str]:
-    """Accuracy or R² of the test rows, whichever the runs have."""
+    """Return accuracy or R² of the test rows, whichever the runs have."""
     return [name for name in ("test/accuracy", "test/r2") if any(s.figure(name)[0] is not None for s in settings)]
 
 
 def _print_averages(console: Console, setting: Setting) -> None:
-    """Every figure of the parts, mean ± standard deviation; of a learning curve the main ones, by rows."""
+    """Print every figure of the parts, mean ± standard deviation; of a learning curve the main ones, by rows."""
     if not setting.ended:
         return
     if setting.curve():

@@ -211,7 +211,7 @@ def _print_notes(composer: Composer, several: list[Composed]) -> None:
 
 
 def expand(overrides: list[str], config_dir: str | None) -> tuple[list[list[str]], list[str]]:
-    """The override lists of all jobs, and the keys that differ between them, in the order of the command line."""
+    """Return the overrides of each job, and the keys that differ between jobs, in the order of the command line."""
     with hydra(config_dir):
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         parsed = parser.parse_overrides([quote_literal(override) for override in overrides])
@@ -224,7 +224,7 @@ def expand(overrides: list[str], config_dir: str | None) -> tuple[list[list[str]
 
 
 def _search_of(overrides: list[str], composer: Composer) -> tuple[list[str], Searcher | None, dict[str, Domain]]:
-    """What is fixed, the searcher, if it is not the grid, and what it searches.
+    """Return what is fixed, the searcher, if it is not the grid, and what it searches.
 
     Raises:
         Mistake: the searcher's settings do not fit, or there is nothing to search.
@@ -248,7 +248,7 @@ def _search_of(overrides: list[str], composer: Composer) -> tuple[list[str], Sea
 def _trials(
     engine: Sweep, composer: Composer, searcher: Searcher, space: dict[str, Domain], own: list[str]
 ) -> Iterator[Part]:
-    """Yields the parts of the trials that a searcher proposes, each composed when its turn comes.
+    """Yield the parts of the trials that a searcher proposes, each composed when its turn comes.
 
     Raises:
         Mistake: a trial that sets something else than what is searched.
@@ -266,7 +266,7 @@ def _trials(
 
 
 def _expand_glob(override: Override, parser: OverridesParser, config_dir: str | None) -> Override:
-    """`experiment=glob(ztdl/*)` as the choices that it stands for, those in sub-folders too.
+    """Return `experiment=glob(ztdl/*)` as the choices that it stands for, those in sub-folders too.
 
     Raises:
         Mistake: it stands for none.
@@ -288,7 +288,7 @@ def _expand_glob(override: Override, parser: OverridesParser, config_dir: str | 
 
 
 def _plan(engine: Sweep, composer: Composer, combinations: list[list[str]], varied: list[str]) -> Iterator[Part]:
-    """The parts of all jobs, each composed when its turn comes."""
+    """Yield the parts of all jobs, each composed when its turn comes."""
     for number, combination in enumerate(combinations):
         settings = {key: value for key, _, value in (o.partition("=") for o in combination) if key in varied}
         try:
@@ -298,7 +298,7 @@ def _plan(engine: Sweep, composer: Composer, combinations: list[list[str]], vari
 
 
 def _root_of(composed: Composed, several: bool) -> RunFolder:
-    """The folder of the whole: `sweep_dir`, or a new one."""
+    """Return the folder of the whole: `sweep_dir`, or a new one."""
     config = composed.config
     if config.sweep_dir is not None:
         return own_folder(config.sweep_dir)

@@ -15,7 +15,7 @@ LOWER_IS_BETTER = frozenset(("loss", "mse", "rmse", "mae", "log_loss", "lr"))  #
 
 
 def always_defined(_predictions: Predictions) -> str:
-    """No reason why a metric would be undefined."""
+    """Return no reason why a metric would be undefined."""
     return ""
 
 
@@ -53,7 +53,7 @@ class Figures:
 
 
 def figures_of(metrics: Iterable[Metric], predictions: Predictions) -> Figures:
-    """Every metric of some predictions, in the order given."""
+    """Return every metric of some predictions, in the order given."""
     figures = Figures()
     for metric in metrics:
         reason = metric.undefined(predictions)
@@ -62,10 +62,10 @@ def figures_of(metrics: Iterable[Metric], predictions: Predictions) -> Figures:
 
 
 def not_finite(predictions: Predictions) -> str:
-    """Why nothing can be said of predictions that are infinite or undefined."""
+    """Return why predictions that are infinite or undefined have no figures."""
     return "" if predictions.finite else "the predictions are not finite"
 
 
 def higher_is_better(metric: str) -> bool:
-    """Whether more of a metric that every run logs is better; a metric of one's own says so itself."""
+    """Return whether more of a metric that every run logs is better; a metric of one's own says so itself."""
     return metric not in LOWER_IS_BETTER

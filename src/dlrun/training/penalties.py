@@ -52,7 +52,7 @@ class Penalty:
             raise Mistake("penalty.proximal: needs penalty.l1 above 0")
 
     def weights(self, model: nn.Module) -> list[nn.Parameter]:
-        """The weights of `model` that are penalised.
+        """Return the weights of `model` that are penalised.
 
         Raises:
             Mistake: a layer that the model does not have.
@@ -68,7 +68,7 @@ class Penalty:
         return list({id(p): p for layer in self.layers for p in groups[layer]}.values())
 
     def terms(self, model: nn.Module) -> list[tuple[nn.Parameter, float, float]]:
-        """(parameter, l1, l2) of each penalty that is added to the loss.
+        """Return (parameter, l1, l2) of each penalty that is added to the loss.
 
         Raises:
             Mistake: a layer or parameter that the model does not have.
@@ -90,7 +90,7 @@ class Regularizer:
         self.terms = penalty.terms(model)
 
     def term(self) -> Tensor | float:
-        """What is added to the loss of a batch."""
+        """Return what is added to the loss of a batch."""
         total: Tensor | float = 0.0
         for weight, l1, l2 in self.terms:
             total = total + l1 * weight.abs().sum() if l1 else total
@@ -110,7 +110,7 @@ class Regularizer:
 
 
 def build_regularizer(penalty: Penalty, model: nn.Module) -> Regularizer | None:
-    """The penalty at work on `model`, or None where there is nothing to do."""
+    """Return the penalty at work on `model`, or None where there is nothing to do."""
     if penalty.l1 or penalty.l2 or penalty.named or penalty.max_norm is not None:
         return Regularizer(penalty, model)
     return None

@@ -85,7 +85,7 @@ class Job:
             return Outcome(self.path, failure=reason, exit_code=1, crash=traceback.format_exc())
 
     def knowing(self, composed: Composed) -> Job:
-        """Returns this job, which need not compose itself anew in this process as long as it is not copied."""
+        """Return this job, which need not compose itself anew in this process as long as it is not copied."""
         _COMPOSED[self] = composed
         return self
 
@@ -137,12 +137,12 @@ class Outcome:
 
     @property
     def status(self) -> str:
-        """Returns failed, or the status of the run."""
+        """The status of the run, or `failed` where there is none."""
         return self.metrics.get("status", "failed")
 
     @property
     def counts(self) -> bool:
-        """Returns whether its figures count: it finished, or was stopped by trainer.max_minutes and evaluated."""
+        """Whether its figures count: it finished, or was stopped by trainer.max_minutes and evaluated."""
         return self.status == "finished" or (self.status == "interrupted" and self.exit_code == 0)
 
     @property
@@ -151,7 +151,7 @@ class Outcome:
         return Record.read(self.metrics, self.path)
 
     def value(self, name: str) -> float | None:
-        """Returns a figure of metrics.json, such as `valid/accuracy` or `fit_seconds`; None where there is none."""
+        """Return a figure of metrics.json, such as `valid/accuracy` or `fit_seconds`; None where there is none."""
         return figure_of(self.metrics, name)
 
 
@@ -164,7 +164,7 @@ class Launcher(Protocol):
     """
 
     def __call__(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Runs the jobs and yields what became of each, in any order, as soon as it is known."""
+        """Run the jobs and yield what became of each, in any order, as soon as it is known."""
         ...
 
 
@@ -179,7 +179,7 @@ class Gpus:
         self._jobs = dict.fromkeys(indices, 0)
 
     def take(self) -> int | None:
-        """Returns the device for one more job, or None where there are none."""
+        """Return the device for one more job, or None where there are none."""
         if not self._jobs:
             return None
         gpu = min(self._jobs, key=self._jobs.__getitem__)
@@ -187,20 +187,20 @@ class Gpus:
         return gpu
 
     def give_back(self, gpu: int | None) -> None:
-        """Takes note that a job on `gpu` has ended."""
+        """Take note that a job on `gpu` has ended."""
         if gpu is not None:
             self._jobs[gpu] -= 1
 
 
 def gpus_of(device: torch.device) -> tuple[int, ...]:
-    """Returns the indices of the CUDA devices that jobs may use under `device`: that one, or all; none on others."""
+    """Return the indices of the CUDA devices that jobs may use under `device`: that one, or all; none on others."""
     if device.type != "cuda":
         return ()
     return tuple(range(torch.cuda.device_count())) if device.index is None else (device.index,)
 
 
 def launcher_of(config: DictConfig, gpus: tuple[int, ...]) -> Launcher:
-    """Returns the launcher that a config describes.
+    """Return the launcher that a config describes.
 
     Raises:
         Mistake: it is none, or its settings do not fit.
@@ -209,7 +209,7 @@ def launcher_of(config: DictConfig, gpus: tuple[int, ...]) -> Launcher:
 
 
 def figure_of(metrics: Mapping[str, object], name: str) -> float | None:
-    """Returns the number at `name` (`valid/accuracy`, `parameters`) of a metrics.json; None where there is none."""
+    """Return the number at `name` (`valid/accuracy`, `parameters`) of a metrics.json; None where there is none."""
     value: object = metrics
     for key in name.split("/"):
         value = value.get(key) if isinstance(value, Mapping) else None

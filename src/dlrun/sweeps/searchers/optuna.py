@@ -64,7 +64,7 @@ class Optuna(Random):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def begin(self, folder: Path, space: dict[str, Domain], objective: str, maximizes: bool) -> None:
-        """Opens the study.
+        """Open the study.
 
         Raises:
             Mistake: the study in `folder` is a search for something else, or damaged.
@@ -86,7 +86,7 @@ class Optuna(Random):
             self.study.set_user_attr("aim", aim)
 
     def proposals(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yields the trials that the study knows, but those of processes that run still, and then what is missing."""
+        """Yield the trials that the study knows, but those of processes that run still, and then what is missing."""
         from optuna.trial import TrialState
 
         seen = set()
@@ -102,7 +102,7 @@ class Optuna(Random):
                     yield trial.number, _as_texts(trial)
 
     def tell(self, number: int, value: float | None, hopeless: bool) -> None:
-        """Takes a result: complete, hopeless or failed. What the study knows already is left as it is."""
+        """Take a result: complete, hopeless or failed. What the study knows already is left as it is."""
         from optuna.trial import TrialState
 
         if self.study.trials[number].state.is_finished():
@@ -113,14 +113,14 @@ class Optuna(Random):
             self.study.tell(number, value)
 
     def pruning(self, folder: Path, number: int, objective: str) -> dict[str, object] | None:
-        """Returns what stops trial `number` early; None where nothing does."""
+        """Return what stops trial `number` early; None where nothing does."""
         if self.pruner == "none" or _logged_name(objective) is None:
             return None
         settings = {"pruner": self.pruner, "startup_trials": self.startup_trials, "objective": objective}
         return {"_target_": f"{__name__}.Pruning", "folder": str(folder), "number": number, **settings}
 
     def lines(self) -> list[str]:
-        """Returns how much each setting matters, by Optuna's fANOVA, and whether pruning was possible."""
+        """Return how much each setting matters, by Optuna's fANOVA, and whether pruning was possible."""
         import optuna
 
         lines = []
@@ -135,7 +135,7 @@ class Optuna(Random):
         return [*lines, "importance: " + ", ".join(f"{key} {share:.0%}" for key, share in shares.items())]
 
     def _known(self) -> list[FrozenTrial]:
-        """Returns the trials to be taken up, in order; those that a process which has ended left under way are ours
+        """Return the trials to be taken up, in order; those that a process which has ended left under way are ours
         from now on.
         """
         from optuna.trial import TrialState
@@ -148,7 +148,7 @@ class Optuna(Random):
         return [t for t in trials if t.state.is_finished() or t in stopped]
 
     def _ask(self) -> Trial | None:
-        """Returns a new trial; None where there are enough."""
+        """Return a new trial; None where there are enough."""
         from optuna.trial import TrialState
 
         with self.lock.held():
@@ -161,7 +161,7 @@ class Optuna(Random):
             return trial
 
     def _sampler(self, number: int) -> BaseSampler:
-        """Returns the sampler of a trial: a new one for each, so that what it draws depends on none of its past."""
+        """Return the sampler of a trial: a new one for each, so that what it draws depends on none of its past."""
         import optuna
 
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
@@ -190,7 +190,7 @@ class Pruning:
     objective: str
 
     def hopeless(self, epoch: int, logged: dict[str, float]) -> bool:
-        """Reports an epoch, and returns whether to stop after it. An undefined value says nothing."""
+        """Report an epoch, and return whether to stop after it. An undefined value says nothing."""
         name = _logged_name(self.objective)
         value = None if name is None else logged.get(name)
         if value is None or not math.isfinite(value):
@@ -236,7 +236,7 @@ class Lock:
         self._thread, self._depth, self._file = threading.RLock(), 0, -1
 
     def acquire(self) -> bool:
-        """Waits until it is free; whoever holds it may take it again."""
+        """Wait until it is free; whoever holds it may take it again."""
         import fcntl
 
         self._thread.acquire()
@@ -247,7 +247,7 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Gives it back once."""
+        """Give it back once."""
         self._depth -= 1
         if self._depth == 0:
             os.close(self._file)
@@ -255,7 +255,7 @@ class Lock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Holds it meanwhile."""
+        """Hold it meanwhile."""
         self.acquire()
         try:
             yield
@@ -269,7 +269,7 @@ class LockOfWindows(Lock):
     """
 
     def acquire(self) -> bool:
-        """Waits until it is free; whoever holds it may take it again."""
+        """Wait until it is free; whoever holds it may take it again."""
         from optuna.storages.journal import JournalFileOpenLock
 
         self._thread.acquire()
@@ -280,7 +280,7 @@ class LockOfWindows(Lock):
         return True
 
     def release(self) -> None:
-        """Gives it back once."""
+        """Give it back once."""
         self._depth -= 1
         if self._depth == 0:
             self._other.release()
@@ -288,7 +288,7 @@ class LockOfWindows(Lock):
 
 
 def storage_in(folder: Path) -> tuple[Lock, JournalStorage]:
-    """Returns the storage of the study in a sweep's folder, and the lock that guards it.
+    """Return the storage of the study in a sweep's folder, and the lock that guards it.
 
     Raises:
         Mistake: the journal is not a regular file: a link, or a pipe.
@@ -308,7 +308,7 @@ def storage_in(folder: Path) -> tuple[Lock, JournalStorage]:
 
 
 def open_regular(path: Path) -> int:
-    """Returns a file opened for reading and writing, made if it is not there; links are not followed.
+    """Return a file opened for reading and writing, made if it is not there; links are not followed.
 
     Raises:
         Mistake: it is a link, a pipe, or no file at all.
@@ -328,7 +328,7 @@ def open_regular(path: Path) -> int:
 
 @contextmanager
 def damage_explained(folder: Path) -> Iterator[None]:
-    """Turns what Optuna raises about a journal that it did not write like that into one line."""
+    """Turn what Optuna raises about a journal that it did not write like that into one line."""
     import optuna
 
     try:
@@ -356,7 +356,7 @@ def _cut_torn_line(journal: int) -> None:
 
 
 def _logged_name(objective: str) -> str | None:
-    """Returns the value, known after each epoch, that stands for an objective; None where there is none."""
+    """Return the value, known after each epoch, that stands for an objective; None where there is none."""
     split, _, metric = objective.partition("/")
     names = {"valid": f"valid/{metric}", "train": f"train/{metric}", "train_eval": f"train/{metric}"}
     return names.get(split)
@@ -371,7 +371,7 @@ def _this_process() -> str:
 
 
 def _has_ended(process: object) -> bool:
-    """Returns whether the process that began a trial runs no more; of one on another machine that cannot be known."""
+    """Return whether the process that began a trial runs no more; of one on another machine that cannot be known."""
     machine, _, number = str(process).rpartition(" ")
     if not number.isdigit() or not 0 < int(number) < 2**31:
         return True
