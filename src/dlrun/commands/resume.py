@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dlrun.config.compose import compose
 from dlrun.config.schema import KEYS, key_of
 from dlrun.errors import Mistake
-from dlrun.runs.recipe import Job, plain, read_recipe
+from dlrun.runs.recipe import plain, read_recipe
 from dlrun.runs.run import run
 from dlrun.store.command_line import trusted_overrides
 from dlrun.store.files import flatten
@@ -36,9 +36,9 @@ def resume(path: str, changes: list[str], config_dir: str | None) -> int:
         return _resume_several(folder, record.kind, changes, config_dir)
     _refuse_changes(changes, lambda key: key_of(key).resumable, "a run is resumed")
     overrides = trusted_overrides(folder) + changes
-    config, choices = compose(overrides, config_dir)
-    before, now = dict(flatten(folder.config())), dict(flatten(plain(config)))
-    recipe = read_recipe(Job(config, choices, overrides))
+    composed = compose(overrides, config_dir)
+    before, now = dict(flatten(folder.config())), dict(flatten(plain(composed.config)))
+    recipe = read_recipe(composed)
     resumes = recipe.fitter.checkpoint_every is not None
     longer = resumes and _asks_for_more_epochs(now["trainer.epochs"], before.get("trainer.epochs"), record)
     if longer and _schedule_depends_on_length(before):
@@ -47,7 +47,7 @@ def resume(path: str, changes: list[str], config_dir: str | None) -> int:
     if record.status == "diverged" or (record.status == "finished" and not longer):
         print(f"{folder}: this run has {record.status}; there is nothing to resume")
         return 0
-    folder.update([o for o in overrides if not o.startswith("allow_targets=")], plain(config))
+    folder.update([o for o in overrides if not o.startswith("allow_targets=")], plain(composed.config))
     ended = run(recipe, folder, resumes=True)
     return ended.exit_code if ended else 0
 

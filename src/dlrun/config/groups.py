@@ -10,7 +10,7 @@ from dlrun.errors import Mistake
 
 
 def config_folder() -> Path:
-    """The folder of the Hydra groups: inside the package in a wheel, at the top level in a checkout."""
+    """Return the folder of the Hydra groups: inside the package in a wheel, at the top level in a checkout."""
     package = Path(__file__).resolve().parents[1]
     inside, beside = package / "configs", package.parents[1] / "configs"
     return inside if inside.is_dir() else beside
@@ -55,7 +55,7 @@ def _content(entry: object, group: str, own: Path | None) -> dict[str, Any] | No
 
 
 def choices_of(folder: Path) -> dict[str, str]:
-    """The line on each choice of a group, by name; sub-folders too."""
+    """Return the line on each choice of a group, by name; sub-folders too."""
     files = sorted(folder.rglob("*.yaml"))
     return {f.relative_to(folder).with_suffix("").as_posix(): _first_comment(f) for f in files}
 

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from dlrun.config.build import Component, check_types, component, resolve
+from dlrun.config.compose import Composed
 from dlrun.config.schema import CrossValidation, Precision
 from dlrun.data.prepare import DataSettings, SourceSettings, read_data
 from dlrun.errors import Mistake
@@ -28,15 +29,6 @@ from dlrun.training.penalties import Penalty
 from dlrun.training.schedules import ScheduleSettings, read_schedule
 from dlrun.training.state import Fitter
 from dlrun.training.trainer import Trainer
-
-
-@dataclass
-class Job:
-    """What is to be run: the composed config, the choice made in each group, and the command line behind them."""
-
-    config: DictConfig
-    choices: dict[str, str]
-    overrides: list[str]
 
 
 @dataclass
@@ -143,13 +135,13 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(config, resolve=True, enum_to_str=True)  # type: ignore[return-value]
 
 
-def read_recipe(job: Job) -> Recipe:
+def read_recipe(composed: Composed) -> Recipe:
     """Resolve a composed config, and refuse whatever can be seen to be wrong before any data are read.
 
     Raises:
         Mistake: a target or a setting that does not fit, in one line at its key.
     """
-    config = plain(job.config)
+    config = plain(composed.config)
     allowed = tuple(config["allow_targets"])
     choose_threads(config["threads"], 0)
     check_seed(config["seed"])
@@ -175,8 +167,8 @@ def read_recipe(job: Job) -> Recipe:
         Output(config["output_dir"], read_pictures(config["plots"], allowed), config["quiet"], config["dry_run"]),
         config["seed"],
         config,
-        dict(job.choices),
-        tuple(job.overrides),
+        dict(composed.choices),
+        tuple(composed.overrides),
     )
     if not fitter.trains_networks:
         refuse_network_settings(recipe)
