@@ -86,25 +86,34 @@ def _infer_text_kind(values: pd.Series, distinct: int) -> tuple[str, str]:
 
 
 def find_leaks(frame: pd.DataFrame, kinds: dict[str, str], targets: pd.DataFrame) -> list[str]:
-    """A warning for every column that equals or determines a target, as an answer that slipped into the questions does.
+    """Returns a warning for every column that equals or determines a target, as an answer among the questions does.
 
-    A category counts as determining when each of its values, five rows or more on average, has one target only.
+    A category counts as determining when each of its values, five rows or more on average, has one target only. Rows
+    where the column is empty say nothing about it: they are not counted, and the line says how many are left.
     """
     lines = []
     for name in targets:
-        truth = targets[name]
         for column, kind in kinds.items():
             if kind == "ignore":
                 continue
-            values = frame[column]
-            numbers = pd.api.types.is_numeric_dtype(values) and pd.api.types.is_numeric_dtype(truth)
-            if numbers and truth.nunique() > 2 and abs(np.corrcoef(values.fillna(0), truth)[0, 1]) > 1 - 1e-9:
-                lines.append(
-                    f"warning: column '{column}' equals the target '{name}' up to scale; data.drop=[{column}]?"
-                )
-            elif values.nunique() <= len(values) / 5 and truth.groupby(values).nunique().max() == 1:
-                lines.append(f"warning: column '{column}' determines the target '{name}'; data.drop=[{column}]?")
+            filled = frame[column].notna()
+            values, truth = frame[column][filled], targets[name][filled]
+            where = "" if filled.all() else f" in the {len(values):,} of {len(filled):,} rows where it is filled"
+            if _is_multiple(values, truth):
+                lines.append(f"warning: column '{column}' equals the target '{name}' up to scale{where}; data.drop=[{column}]?")
+            elif 0 < values.nunique() <= len(values) / 5 and truth.groupby(values).nunique().max() == 1:
+                lines.append(f"warning: column '{column}' determines the target '{name}'{where}; data.drop=[{column}]?")
     return lines
+
+
+def _is_multiple(values: pd.Series, truth: pd.Series) -> bool:
+    """Returns whether two columns of numbers lie on one straight line."""
+    if not (pd.api.types.is_numeric_dtype(values) and pd.api.types.is_numeric_dtype(truth)):
+        return False
+    if values.nunique() < 3 or truth.nunique() < 3:
+        return False
+    spread = values.astype(float) - values.astype(float).mean()
+    return bool(abs(np.corrcoef(spread / spread.abs().max(), truth.astype(float))[0, 1]) > 1 - 1e-9)
 
 
 def numbers_of(column: pd.Series, kind: str, dates_as: str | None = None) -> pd.DataFrame:
