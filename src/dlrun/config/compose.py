@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dlrun.config.explain import explained
-from dlrun.config.grammar import quote_literal
+from dlrun.config.grammar import DICT_KEYS, named_pairs, quote_literal
 from dlrun.config.groups import config_folder
 from dlrun.config.schema import Config
 from dlrun.errors import Mistake, did_you_mean
@@ -111,6 +111,9 @@ class Composer:
         """Everything filled in, and nothing missing."""
         OmegaConf.set_struct(config, False)
         OmegaConf.resolve(config)
+        for key in DICT_KEYS:
+            if isinstance(found := named_pairs(text := OmegaConf.select(config, key)), dict) and isinstance(text, str):
+                OmegaConf.update(config, key, found, merge=False)
         if self.config_dir is not None:
             if self._trusted is None:
                 self._trusted = sorted(own_packages(self.config_dir))

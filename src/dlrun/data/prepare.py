@@ -135,6 +135,12 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
         fitted_rows = np.concatenate(list(rows.values()))
         notes.append("the scaler was fitted on all rows, test rows included (data.scale=standard_all_rows)")
     preprocessing = deepcopy(source.preprocessing).fit(take(source.inputs, fitted_rows))
+    notes += getattr(preprocessing, "notes", [])
+    if labels is not None:
+        there = np.unique(values[rows["train"]])
+        absent = [name for i, name in enumerate(class_names) if i not in there]
+        if absent:
+            notes.append(f"warning: no training row is of the class {', '.join(map(repr, absent[:5]))}")
     mean, scale, raw = np.zeros(0), np.ones(0), values
     if task == "regression":
         mean, scale = _target_scaling(values[rows["train"]], settings.scale_target)

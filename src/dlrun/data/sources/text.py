@@ -42,7 +42,7 @@ def csv(
     """
     preprocessing = TextPreprocessing(text, represent, words, stop_words, length, pad, patterns)
     return _source(
-        read_table(find(path, data_dir, "data.path"), path, targets=[target]), target, text, [], preprocessing
+        read_table(find(path, data_dir, "data.path"), path, as_text=[text]), target, text, [], preprocessing
     )
 
 
@@ -62,7 +62,7 @@ def published(
 ) -> Source:
     """A published table with a column of text; rows whose target is in `exclude` are left out."""
     preprocessing = TextPreprocessing(text, represent, words, stop_words, length, pad, patterns)
-    frame = read_table(io.BytesIO(read(file, data_dir)), file.path, targets=[target])
+    frame = read_table(io.BytesIO(read(file, data_dir)), file.path, as_text=[text])
     return _source(frame, target, text, exclude or [], preprocessing)
 
 
