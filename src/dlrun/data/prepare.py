@@ -17,7 +17,7 @@ from dlrun.data.augment import Augment
 from dlrun.data.labels import check_quantities, encode_classes, infer_task, of_classes, to_tensor
 from dlrun.data.source import Source, take
 from dlrun.data.split import Data, Split
-from dlrun.data.splits import fewer_rows, limit_rows, split_rows
+from dlrun.data.splits import fewer_rows, limit_rows, refuse_lone_rows, split_rows
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.tensors import Spec
 
@@ -111,6 +111,10 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
         given = {name: np.flatnonzero(np.isin(chosen, rows)) for name, rows in given.items()}
     labels = values[chosen] if task in ("binary", "multiclass") else None
     folded = cv is not None and cv.fold is not None
+    if labels is not None and not folded:
+        divided = np.setdiff1d(np.arange(len(chosen)), np.concatenate([*given.values(), [-1]]))
+        numbers = source.class_names is None and np.issubdtype(source.targets.dtype, np.number)
+        refuse_lone_rows(labels[divided], class_names, settings.split, numbers)
     if folded and "test" in given:
         notes.append("test rows of the source's own are left out: each fold plays the test rows once")
     notes += [f"{name} rows: the source's own" for name in given if name != "test" or not folded]
@@ -138,9 +142,11 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
     notes += getattr(preprocessing, "notes", [])
     if labels is not None:
         there = np.unique(values[rows["train"]])
-        absent = [name for i, name in enumerate(class_names) if i not in there]
-        if absent:
-            notes.append(f"warning: no training row is of the class {', '.join(map(repr, absent[:5]))}")
+        lost = {n: int((~np.isin(values[i], there)).sum()) for n, i in rows.items()}
+        shown = ", ".join(f"'{name}'" for i, name in enumerate(class_names) if i not in there)
+        where = ", ".join(f"{count} of {len(rows[n])} {n} rows" for n, count in lost.items() if count)
+        if shown:
+            notes.append(f"warning: no training row is of the class {shown}" + (f" ({where} are)" if where else ""))
     mean, scale, raw = np.zeros(0), np.ones(0), values
     if task == "regression":
         mean, scale = _target_scaling(values[rows["train"]], settings.scale_target)

@@ -323,7 +323,9 @@ def _half_numbers(values: pd.Series, form: Format) -> str:
 
 def _has_decimal_comma(column: pd.Series) -> bool:
     """Returns whether numbers with a decimal comma stand in a column of text, by its first rows."""
-    filled = without_markers(column.iloc[:500], "numeric", None).dropna()
+    filled = pd.Series(dtype=object)
+    if not holds_objects(column):
+        filled = without_markers(column.iloc[:500], "numeric", None).dropna()
     if not len(filled):
         return False
     notation, share = find_notation(filled)

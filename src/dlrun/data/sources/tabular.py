@@ -219,7 +219,7 @@ def _source(
         numbers, part = numbers[known], part[known]
         if frame.empty:
             raise Mistake(f"data.target: no row has a value of {', '.join(targets)}")
-        notes += _compare_classes(truth, part)
+        _refuse_other_classes(truth, part)
     divisors = {str(name): divisor for name, divisor in scale.items()} if isinstance(scale, dict) else {}
     for name in targets:
         if name in divisors:
@@ -278,28 +278,18 @@ def _separator_of(truth: pd.DataFrame, told: str | None, notes: list[str]) -> st
     return separator
 
 
-def _compare_classes(truth: pd.DataFrame, part: np.ndarray) -> list[str]:
-    """Returns warnings of classes that only validation or test rows of their own file have.
+def _refuse_other_classes(truth: pd.DataFrame, part: np.ndarray) -> None:
+    """Refuse validation or test rows of which none has a class of the training rows: labels written in another way.
 
     Raises:
-        Mistake: a file has none of the training rows' classes.
+        Mistake: as it says; shows the classes of both.
     """
-    lines = []
     if len(truth.columns) != 1 or not is_text(truth[truth.columns[0]]):
-        return lines
+        return
     classes = truth[truth.columns[0]].astype(str)
-    known = set(classes[part == "train"])
+    known = sorted(set(classes[part == "train"]))
     for name in dict.fromkeys(part):
-        own = classes[part == name]
-        new = own[~own.isin(known)]
-        if new.empty or name == "train":
-            continue
-        shown = ", ".join(f"'{text}'" for text in list(dict.fromkeys(new))[:5])
-        trained = ", ".join(f"'{text}'" for text in sorted(known)[:5])
-        if len(new) == len(own):
+        own = sorted(set(classes[part == name]))
+        if known and not set(own) & set(known):
+            shown, trained = (", ".join(f"'{text}'" for text in texts[:5]) for texts in (own, known))
             raise Mistake(f"data.path_{name}: none of its classes ({shown}) is one of the training rows' ({trained})")
-        lines.append(
-            f"warning: {len(new):,} of {len(own):,} {name} rows are of classes that no training row has ({shown}); the "
-            f"training rows have {trained}"
-        )
-    return lines
