@@ -111,7 +111,10 @@ def describe_columns(
     }
     lines = _lines_of(found)
     if all(column.kind == "ignore" for column in found.values()):
-        raise Mistake(f"data: no column is left to learn from ({'; '.join(lines) or 'the table has only the target'})")
+        texts = [str(c) for c, column in found.items() if "free text" in column.reason]
+        of_texts = f"; to learn from texts: data=text {hint('data.text', texts[0])}" if texts else ""
+        why = "; ".join(lines) or "the table has only the target"
+        raise Mistake(f"data: no column is left to learn from ({why}){of_texts}")
     return Columns(found, form), lines
 
 
@@ -160,10 +163,10 @@ def infer_column(column: pd.Series, form: Format | None = None, comma_file: bool
         return Column("boolean", "two truth values")
     if pd.api.types.is_datetime64_any_dtype(filled):
         return Column("date", "dates")
-    if _numbers_rows(filled, str(column.name)):
-        return Column("ignore", "numbers the rows")
     if _are_compact_dates(filled):
         return Column("date", "dates", dates="%Y%m%d")
+    if _numbers_rows(filled, str(column.name)):
+        return Column("ignore", "numbers the rows")
     return Column("numeric", "numbers", remark=_too_large(filled))
 
 
@@ -259,8 +262,10 @@ def _one_value(value: object, gaps: int) -> Column:
     """Returns what a column with one value is: of no use, or a flag where there are gaps beside it."""
     if not gaps:
         return Column("ignore", "one value only")
-    shown = str(value)
-    return Column("boolean", f"'{shown}' or blank", flag=shown, remark=f"{gaps:,} gaps beside '{shown}' mean false")
+    shown = category_text(str(value))
+    return Column(
+        "boolean", f"'{shown}' or blank", flag=shown, remark=f"{counted(gaps, 'gap')} beside '{shown}' mean false"
+    )
 
 
 def _numbers_rows(values: pd.Series, name: str) -> bool:
@@ -285,14 +290,19 @@ def _too_large(values: pd.Series) -> str:
     if not pd.api.types.is_float_dtype(values):
         return ""
     count = int((values.notna() & finite(values).isna()).sum())
-    return f"{count:,} values infinite, or of 1e37 and more, read as missing" if count else ""
+    return f"{counted(count, 'value')} infinite, or of 1e37 and more, read as missing" if count else ""
+
+
+def counted(count: int, what: str) -> str:
+    """Returns a count and what is counted: `1 value`, `2 values`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _other_texts(others: pd.Series) -> str:
     """Returns how many other texts there are, and the most frequent of them."""
     counts = others.astype(str).value_counts()
     shown = ", ".join(f"'{_short(text)}'" for text in counts.index[:3]) + (", …" if len(counts) > 3 else "")
-    return f"{len(others):,} other texts ({shown})"
+    return f"{counted(len(others), 'other text')} ({shown})"
 
 
 def _of_dates(column: pd.Series, filled: pd.Series, written: str, share: float, other: str | None) -> str:

@@ -227,9 +227,9 @@ def _load_text(source: Path | io.BytesIO, name: str, drop: list[str], as_text: l
     nameless = [column for column in layout.empty if column in frame and frame[column].isna().all()]
     if nameless:
         frame = frame.drop(columns=nameless)
-        notes.append(f"{len(nameless)} columns without a name and without a value were left out")
+        notes.append(f"without a name and without a value, and left out: {', '.join(nameless)}")
     notes += _lines_beside_rows(source, name, layout, frame, form)
-    for column in frame.select_dtypes("object"):  # truth values and gaps
+    for column in [c for c in frame if pd.api.types.is_object_dtype(frame[c])]:  # truth values and gaps
         frame[column] = frame[column].map(str, na_action="ignore")
     return Table(frame, layout.headless, layout.separator == ";", notes)
 

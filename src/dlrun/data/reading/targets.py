@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from dlrun.config.grammar import hint
-from dlrun.data.reading.columns import MANY, TRUTHS, category_text, numbers_in
+from dlrun.data.reading.columns import MANY, TRUTHS, category_text, counted, numbers_in
 from dlrun.data.reading.missing import WORDS, is_text, without_markers
 from dlrun.data.reading.numbers import ENOUGH, find_notation, finite, parse
 from dlrun.data.reading.parquet import holds_objects
@@ -45,7 +45,7 @@ def _numbers_or_classes(column: pd.Series, form: Format, comma_file: bool) -> tu
             return values, []
         kept = finite(values)
         lost = int((values.notna() & kept.isna()).sum())
-        said = [f"{lost:,} values infinite, or of 1e37 and more, are taken as missing"] if lost else []
+        said = [f"{counted(lost, 'value')} infinite, or of 1e37 and more, taken as missing"] if lost else []
         return kept, said
     known = numbers_in(column, form, comma_file)
     if known is not None and known.kind == "numeric":

@@ -214,7 +214,7 @@ def _source(
     if labels is None:
         known = truth.notna().all(axis=1).to_numpy()
         if not known.all():
-            notes.append(f"{(~known).sum()} rows without a target were dropped")
+            notes.append(f"{(~known).sum():,} rows without a target were dropped")
         frame, truth = frame[known].reset_index(drop=True), truth[known].reset_index(drop=True)
         numbers, part = numbers[known], part[known]
         if frame.empty:
