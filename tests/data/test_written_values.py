@@ -207,3 +207,14 @@ def test_predict_reads_new_rows_as_training_did(dlrun, tmp_path):
     assert said.exit_code == 0 and said.err == "", said.err
     found = pd.read_csv(tmp_path / "said.csv")["prediction"]
     assert np.allclose(found, table["y"].iloc[[5, 31]], atol=4), (found, table.iloc[[5, 31]])
+
+
+def test_a_target_of_numbers_and_texts_is_told_what_to_do_and_that_does_it(dlrun, tmp_path):
+    y = [f"{x}" if i % 3 else f"see note {i % 4}" for i, x in enumerate(X)]
+    pd.DataFrame({"x": X, "y": y}).to_csv(tmp_path / "t.csv", index=False)
+    settings = ("data=csv", "data.path=t.csv", "data.target=y", "model=linear", "dry_run=true")
+    ended = dlrun(*settings, "data.task=regression")
+    assert ended.exit_code == 2 and "'y': 20 of 60 values are no numbers ('see note 0', " in ended.err
+    notes = "data.missing_values=[see note 0, see note 1, see note 2, see note 3]"
+    ended = dlrun(*settings, notes)
+    assert ended.exit_code == 0 and "20 rows without a target were dropped" in ended.out, ended.err

@@ -229,7 +229,7 @@ def _check_classes(classes: np.ndarray, size: int, key: str) -> None:
     if size < len(counts) or len(classes) - size < len(counts):
         raise Mistake(
             f"{key}: {size} rows of {len(classes)} are too few to hold all {len(counts)} classes; set "
-            f"{key}.stratify=false or another size, or data.task=regression if the target is a quantity"
+            f"{key}.stratify=false or another size (where the target is numbers: data.task=regression)"
         )
 
 

@@ -170,7 +170,8 @@ def looks_like_data(first: list[str], below: list[list[str]]) -> bool:
     )
     if alike < DATA_LIKE * sum(bool(text) for text in first) or alike == 0:
         return False
-    return not _are_names(numbers)
+    below_them = [row[i] for row in rows[:20] for i, text in enumerate(first) if is_number(text) and is_number(row[i])]
+    return not _are_names(numbers, below_them)
 
 
 def _numeric(column: list[str]) -> bool:
@@ -178,8 +179,9 @@ def _numeric(column: list[str]) -> bool:
     return bool(filled) and sum(map(is_number, filled)) >= DATA_LIKE * len(filled)
 
 
-def _are_names(numbers: list[str]) -> bool:
-    """Returns whether numbers are names: years, or a scale that goes up (0, 1, 2, … or 400.5, 401.2, …)."""
+def _are_names(numbers: list[str], below: list[str]) -> bool:
+    """Returns whether numbers are names: years (above what are none), or a scale that goes up (0, 1, 2, … or 400.5,
+    401.2, …)."""
     if len(numbers) < 2 or len(set(numbers)) < len(numbers) or any(set(text) & set(",%") for text in numbers):
         return False
     values = [float(text) for text in numbers]
@@ -187,9 +189,13 @@ def _are_names(numbers: list[str]) -> bool:
     steps = [b - a for a, b in zip(values, values[1:], strict=False)]
     if whole and all(step == 1 for step in steps):
         return True
-    if whole and len(values) > 2 and all(1800 <= value <= 2100 for value in values):
+    if all(_is_year(text) for text in numbers) and not all(_is_year(text) for text in below):
         return True
     return len(values) >= 5 and all(step > 0 for step in steps)
+
+
+def _is_year(text: str) -> bool:
+    return text.isdigit() and 1800 <= int(text) <= 2100
 
 
 def is_number(text: str) -> bool:
