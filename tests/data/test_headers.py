@@ -186,3 +186,21 @@ def test_parquet_columns_of_every_type_are_read_or_named(tmp_path):
     assert any("many (holds lists)" in note for note in source.notes)
     with pytest.raises(Mistake, match="column 'many' holds lists"):
         csv(str(tmp_path / "t.parquet"), "many")
+
+
+def test_a_name_that_is_also_a_value_of_its_column_is_a_name(read):
+    source = read("x,y\n" + "".join(f"{i % 7}.5,{'yn'[i % 2]}\n" for i in range(40)))
+    assert list(source.inputs) == ["x"] and set(source.targets) == {"y", "n"}
+
+
+def test_the_way_a_file_is_laid_out_can_be_typed(dlrun, tmp_path):
+    (tmp_path / "t.csv").write_text("\n".join(ROWS))
+    settings = ("data=csv", "data.path=t.csv", "model=linear", "dry_run=true")
+    ended = dlrun(*settings, "data.target=3", "data.header=none")
+    assert ended.exit_code == 0 and "numeric columns: 1, 2\n" in ended.out, ended.err
+    (tmp_path / "t.csv").write_text("a,b,c\n" + TABLE.replace(".", ","))
+    ended = dlrun(*settings, "data.target=y", "data.header=2", "data.quote=none", "data.decimal=,", "data.thousands=none")
+    assert ended.exit_code == 2 and "header" in ended.err  # an unquoted decimal comma makes six values of three
+    (tmp_path / "t.csv").write_text("a;b;c\n" + TABLE.replace(",", ";").replace(".", ","))
+    ended = dlrun(*settings, "data.target=y", "data.header=2", "data.decimal=,", "data.thousands=.")
+    assert ended.exit_code == 0 and "numeric columns: x, z\n" in ended.out, ended.err

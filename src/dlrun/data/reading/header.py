@@ -13,7 +13,8 @@ SEPARATORS = ("\t", ";", "|", ",")
 BLANKS = r"\s+"  # as pandas calls it
 SAMPLE = 300  # lines that are looked at
 REGULAR = 0.8  # of the rows, that a separator must divide into equally many fields
-DATA_LIKE = 0.5  # of the first line's fields, that look like values: then there is no header
+DATA_LIKE = 0.5  # of the first line's fields, that are numbers above numbers: then there is no header
+RECURRING = 0.9  # of its fields, that are such numbers or occur again below: likewise
 
 
 @dataclass
@@ -156,19 +157,21 @@ def divide(lines: list[str], separator: str, quote: str | None) -> list[Record]:
 def looks_like_data(first: list[str], below: list[list[str]]) -> bool:
     """Returns whether the first line of a table holds values, and no names.
 
-    It does where half of its fields are numbers above numbers, or occur again below in their columns, but for names
-    that are numbers: years, and those that go up step by step.
+    It does where half of its fields are numbers above numbers, or nearly all are that or occur again below in their
+    columns; but for names that are numbers: years, and those that go up step by step.
     """
     rows = [row for row in below if len(row) >= len(first)]
     if not rows or not first:
         return False
     numbers = [text for text in first if is_number(text)]
     columns = [[row[i] for row in rows] for i in range(len(first))]
-    alike = sum(
-        _numeric(column) if is_number(text) else bool(text) and text in column
-        for text, column in zip(first, columns, strict=True)
+    filled = sum(bool(text) for text in first)
+    above_numbers = sum(is_number(text) and _numeric(column) for text, column in zip(first, columns, strict=True))
+    again = sum(
+        not is_number(text) and bool(text) and text in column for text, column in zip(first, columns, strict=True)
     )
-    if alike < DATA_LIKE * sum(bool(text) for text in first) or alike == 0:
+    like_numbers = above_numbers > 0 and above_numbers >= DATA_LIKE * filled
+    if not (like_numbers or 0 < RECURRING * filled <= above_numbers + again):
         return False
     below_them = [row[i] for row in rows[:20] for i, text in enumerate(first) if is_number(text) and is_number(row[i])]
     return not _are_names(numbers, below_them)
