@@ -37,6 +37,7 @@ EXPECTED = [[float(text) for text in row.split(",")] for row in ROWS]
     [
         "Report of sales, 2024\n\n" + TABLE,
         "# made by a program\n# on Monday, at noon\n" + TABLE,
+        "#a comment, with commas, too\n" + TABLE,
         "sep=;\n" + TABLE.replace(",", ";"),
         "\n\n" + TABLE,
         TABLE.replace("\n", "\r\n"),
@@ -50,8 +51,8 @@ EXPECTED = [[float(text) for text in row.split(",")] for row in ROWS]
         TABLE.encode("utf-16"),
         TABLE.encode("utf-8-sig"),
     ],
-    ids=["title", "comments", "sep", "blank", "crlf", "cr", "blanks", "indented", "bars", "trailing", "empty", "hash",
-         "utf16", "bom"],
+    ids=["title", "comments", "comment", "sep", "blank", "crlf", "cr", "blanks", "indented", "bars", "trailing", "empty",
+         "hash", "utf16", "bom"],
 )  # fmt: skip
 def test_the_same_table_is_found_however_it_is_laid_out(read, content):
     source = read(content)
@@ -199,7 +200,9 @@ def test_the_way_a_file_is_laid_out_can_be_typed(dlrun, tmp_path):
     ended = dlrun(*settings, "data.target=3", "data.header=none")
     assert ended.exit_code == 0 and "numeric columns: 1, 2\n" in ended.out, ended.err
     (tmp_path / "t.csv").write_text("a,b,c\n" + TABLE.replace(".", ","))
-    ended = dlrun(*settings, "data.target=y", "data.header=2", "data.quote=none", "data.decimal=,", "data.thousands=none")
+    ended = dlrun(
+        *settings, "data.target=y", "data.header=2", "data.quote=none", "data.decimal=,", "data.thousands=none"
+    )
     assert ended.exit_code == 2 and "header" in ended.err  # an unquoted decimal comma makes six values of three
     (tmp_path / "t.csv").write_text("a;b;c\n" + TABLE.replace(",", ";").replace(".", ","))
     ended = dlrun(*settings, "data.target=y", "data.header=2", "data.decimal=,", "data.thousands=.")

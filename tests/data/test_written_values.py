@@ -129,6 +129,11 @@ def test_a_value_or_blank_is_a_flag_with_two_states(source, mark):
     assert f"column 'vip': 20 gaps beside '{mark}' mean false" in found.notes
 
 
+def test_a_flag_may_be_written_in_either_case(source):
+    found = source({"x": X, "vip": ["X", "", "x"] * 20})
+    assert found.inputs["vip"].tolist() == [1.0, 0.0, 1.0] * 20
+
+
 def test_infinite_and_huge_numbers_are_missing_and_counted(source):
     found = source({"x": ["inf", "1.7976931348623157e+308", "-1e300", *X[3:]], "y": ["1e39", *X[1:]]})
     assert found.inputs["x"].isna().sum() == 2 and len(found) == 59

@@ -177,7 +177,7 @@ def _infer_text(column: pd.Series, form: Format, comma_file: bool) -> Column:
     distinct = filled.nunique()
     if distinct == 0:
         return Column("ignore", "no value at all")
-    if distinct == 1:
+    if distinct == 1 or (len(filled) < len(texts) and distinct < 5 and filled.astype(str).str.lower().nunique() == 1):
         return _one_value(filled.iloc[0], len(texts) - len(filled))
     if _are_truths(without_markers(column, "boolean", told).dropna()):
         return Column("boolean", "two truth values")

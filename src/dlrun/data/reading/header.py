@@ -213,7 +213,7 @@ def _first_of_table(records: list[Record], width: int) -> int:
         rest = [r.fields for r in records[i + 1 :]]
         fields = len(record.fields)
         before_data = looks_like_data(rest[0], rest[1:])
-        if _is_comment(record) and len(rest[0]) >= width and not before_data:
+        if _is_comment(record) and len(rest[0]) >= width and _stands_above_numbers(rest[0], rest[1:]):
             continue
         if fields >= width or (1 < fields == width - 1 and len(rest[0]) == width and before_data):
             return i
@@ -221,7 +221,14 @@ def _first_of_table(records: list[Record], width: int) -> int:
 
 
 def _is_comment(record: Record) -> bool:
-    return record.fields[0].startswith(("# ", "% ", "//")) or record.fields[0] in ("#", "%")
+    return record.fields[0].startswith(("#", "%", "//"))
+
+
+def _stands_above_numbers(fields: list[str], below: list[list[str]]) -> bool:
+    """Returns whether fields are the names of columns of numbers: a text stands above numbers, and no number does."""
+    rows = [row for row in below if len(row) >= len(fields)]
+    above = [text for i, text in enumerate(fields) if rows and _numeric([row[i] for row in rows])]
+    return bool(above) and not any(map(is_number, above))
 
 
 def _named(head: Record, below: list[Record], width: int, separator: str, headless: bool, name: str) -> Layout:

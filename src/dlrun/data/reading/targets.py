@@ -92,8 +92,9 @@ def find_tag_separator(texts: pd.Series) -> str | None:
         several = filled.str.contains(separator, regex=False)
         if several.mean() < 0.05 or not len(filled):
             continue
-        tags = {tag for text in filled.unique() for tag in split_tags(text, separator)}
-        if 2 < len(tags) <= max(3, FEW_TAGS * len(filled)) and len(tags) < filled.nunique():
+        found = [tag for text in filled.unique() for tag in split_tags(text, separator)]
+        tags = set(found)
+        if 2 < len(tags) <= max(3, FEW_TAGS * len(filled)) and len(tags) < len(found):  # they occur in several texts
             return separator
     return None
 
