@@ -157,7 +157,6 @@ def slope(command, name: str, place: Path, slower: int = 1) -> float:
 
 def print_workload(name: str, pairs: int, peers: list[str], place: Path) -> None:
     """Print seconds an epoch of everybody, and the ratios to the expert's loop."""
-
     expert = functools.partial(peer, "expert")
     ours, theirs = [], [slope(expert, name, place)]
     for _ in range(pairs):

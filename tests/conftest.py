@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from dlrun.cli import main
 
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 DATA = Path(os.environ.get("DLRUN_DATA") or SHARED / "data")
 
@@ -40,6 +43,11 @@ class Outcome:
         return json.loads((self.folder / "metrics.json").read_text())
 
     @property
+    def history(self) -> pd.DataFrame:
+        """history.csv of the only run."""
+        return pd.read_csv(self.folder / "history.csv")
+
+    @property
     def predictions(self) -> pd.DataFrame:
         """predictions.csv of the only run, floats as they were written."""
         return pd.read_csv(self.folder / "predictions.csv", keep_default_na=False)
@@ -47,7 +55,8 @@ class Outcome:
 
 def run_folders(outputs: Path) -> list[Path]:
     """Every run folder below `outputs`, the oldest first."""
-    return sorted(path.parent for path in outputs.rglob("metrics.json") if "whole" not in json.loads(path.read_text()))
+    files = outputs.rglob("metrics.json")
+    return sorted(path.parent for path in files if json.loads(path.read_text())["kind"] == "run")
 
 
 @pytest.fixture
@@ -57,7 +66,7 @@ def dlrun(request, tmp_path, monkeypatch, capsys):
     Pictures, which take a second or two, are drawn in tests marked `pictures` only.
     """
     if request.node.get_closest_marker("pictures") is None:
-        monkeypatch.setattr("dlrun.runs.run.draw", lambda *_: None)
+        monkeypatch.setattr("dlrun.runs.conclude.draw", lambda *_: None)
     monkeypatch.setenv("DLRUN_DATA", str(DATA)) if DATA.is_dir() else monkeypatch.delenv("DLRUN_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
 
@@ -71,3 +80,22 @@ def dlrun(request, tmp_path, monkeypatch, capsys):
         return Outcome(code, captured.out, captured.err, place / "outputs")
 
     return command
+
+
+@pytest.fixture
+def from_docs(tmp_path, monkeypatch):
+    """Write the files of a page of the docs into the test's folder, verbatim; their modules are forgotten after it."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    written = []
+
+    def write(page: str, *modules: str) -> None:
+        written.extend(modules)
+        text = (DOCS / page).read_text()
+        for name, content in re.findall(r"`(\S+)`:\n\n```\w+\n(.*?)```", text, flags=re.DOTALL):
+            target = tmp_path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content)
+
+    yield write
+    for name in written:
+        sys.modules.pop(name, None)

@@ -9,9 +9,10 @@ import sys
 import traceback
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
-import dlrun
 from dlrun.errors import Mistake, did_you_mean
+from dlrun.version import __version__
 
 COMMANDS = {  # by name, the function that does it
     "compare": "dlrun.commands.compare:compare",
@@ -29,7 +30,8 @@ COMMANDS = {  # by name, the function that does it
 class Parser(argparse.ArgumentParser):
     """An argument parser whose mistakes are one line too."""
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
+        """Raise the mistake."""
         raise Mistake(f"{message} (dlrun --help shows what there is)")
 
 
@@ -78,7 +80,7 @@ def _dispatch(options: argparse.Namespace) -> int:
     if options.help:
         return _help(options)
     if options.version:
-        print(f"dlrun {dlrun.__version__}")
+        print(f"dlrun {__version__}")
         return 0
     if options.cfg or options.shell_completion:
         from dlrun.commands.completion import complete, show_config
@@ -94,22 +96,9 @@ def _dispatch(options: argparse.Namespace) -> int:
         from dlrun.sweeps.sweep import sweep
 
         return sweep(options.overrides, options.config_dir)
-    from dlrun.config.compose import compose
+    from dlrun.commands.run import run
 
-    config, choices = compose(options.overrides, options.config_dir)
-    from dlrun.runs.recipe import Job
-    from dlrun.runs.run import run
-    from dlrun.sweeps.plan import check_alone, check_plan, has_parts
-
-    job = Job(config, choices, options.overrides)
-    check_plan(config)
-    check_alone(config)
-    if has_parts(config):
-        from dlrun.sweeps.sweep import run_parts
-
-        ended = run_parts(job, options.config_dir)
-    else:
-        ended = run(job)
+    ended = run(options.overrides, options.config_dir)
     return ended.exit_code if ended else 0
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Mistake(Exception):
@@ -25,8 +28,8 @@ def one_line(message: object) -> str:
     return " ".join(str(message).split())
 
 
-def choose(name: object, choices: dict, key: str):
-    """`choices[name]`.
+def choose(name: object, choices: Mapping[Any, T], key: str) -> T:
+    """Return `choices[name]`.
 
     Raises:
         Mistake: there is no such choice; the line names `key`, what was given and what there is.
@@ -37,7 +40,7 @@ def choose(name: object, choices: dict, key: str):
 
 
 @contextmanager
-def blame(key: str):
+def blame(key: str) -> Iterator[None]:
     """Turn what a class raises about its arguments (ValueError, TypeError) into a Mistake at the config key `key`."""
     try:
         yield

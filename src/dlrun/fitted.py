@@ -1,58 +1,62 @@
-"""A run that has ended, loaded: its network or estimator with its own preprocessing, ready to predict."""
+"""A finished run, loaded: its network or estimator with its own preprocessing, ready to predict."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
-from omegaconf import DictConfig
-from torch import Tensor, nn
+from torch import Tensor
 
-from dlrun import runtime as environment
-from dlrun.data.labels import to_tensor
-from dlrun.data.source import Preprocessing
+from dlrun.data.preprocessing.base import Preprocessing
+from dlrun.data.rows import only_spec, rows_of
 from dlrun.data.split import Split
 from dlrun.errors import Mistake
+from dlrun.runtime import Runtime
 from dlrun.store.folder import RunFolder
-from dlrun.tasks.predictions import Predictions, from_scores
-from dlrun.tensors import Spec
-from dlrun.training.trainer import Trainer
+from dlrun.tasks.base import Task
+from dlrun.tasks.predictions import Predictions
+from dlrun.tensors import InputSpec
+from dlrun.training.state import Learner
 
 if TYPE_CHECKING:
-    from sklearn.base import BaseEstimator
+    from numpy.typing import ArrayLike
 
 
 @dataclass
-class Trained:
+class Fitted:
     """What a finished run has learned.
 
     Attributes:
         folder: of the run.
-        config: as the run had it, for reading.
-        spec: of the data that it was trained on.
+        task: what was learned.
+        inputs: what the inputs of a row are, after preprocessing.
         preprocessing: as it was fitted on the training rows.
-        trainer: what scores rows.
-        model: the network, on `device` and in evaluation mode, or the estimator.
+        learner: the network, in evaluation mode, or the estimator.
+        runtime: where it computes; entered for as long as something is computed, and no longer.
     """
 
     folder: RunFolder
-    config: DictConfig
-    spec: Spec
+    task: Task
+    inputs: InputSpec
     preprocessing: Preprocessing
-    trainer: Trainer
-    model: nn.Module | BaseEstimator
-    device: torch.device
+    learner: Learner
+    runtime: Runtime
+
+    @property
+    def model(self) -> Any:
+        """The network (nn.Module) or the estimator of scikit-learn."""
+        return self.learner.model  # type: ignore[attr-defined]  # both kinds of learner have one
 
     def predict(self, inputs: pd.DataFrame | np.ndarray, threshold: float = 0.5) -> pd.DataFrame:
-        """What the model says of new rows.
+        """Predict for new rows.
 
         Args:
             inputs: a DataFrame with the columns that the run was trained on, in any order and among others; texts;
                 images (n, channels, height, width) or (n, height, width) of bytes; windows (n, lags, features).
-            threshold: the probability from which on the second of two classes is predicted.
+            threshold: the probability above which the second of two classes is predicted.
 
         Returns:
             A row each: `prediction` (a class name, or a quantity in the target's own units; with several targets
@@ -61,58 +65,83 @@ class Trained:
         Raises:
             Mistake: the inputs are not of the shape, or lack a column.
         """
-        return self.table_of(self.predictions(self.preprocessing.inputs_of(inputs), threshold), _index_of(inputs))
+        found = self.predictions(self.preprocessing.inputs_of(inputs), threshold)
+        # of a series the last rows have a forecast: each goes by the last step of its window
+        index = inputs.index[-len(found.prediction) :] if isinstance(inputs, pd.DataFrame) else None
+        return self.table(found, index)
 
-    def predictions(self, inputs, threshold: float = 0.5) -> Predictions:
-        """The predictions for raw inputs, as the preprocessing takes them; their truth means nothing."""
+    def predict_proba(self, inputs: pd.DataFrame | np.ndarray) -> np.ndarray:
+        """Return the probability of each class or label for new rows, as scikit-learn's classifiers do.
+
+        Returns:
+            (n, classes), in the order of `task.class_names`.
+
+        Raises:
+            Mistake: the run predicts quantities, or the inputs are not of the shape.
+        """
+        probability = self.predictions(self.preprocessing.inputs_of(inputs)).probability
+        if probability is None:
+            raise Mistake("predict_proba: this run predicts quantities, which have no probabilities; use predict")
+        return probability
+
+    def score(self, inputs: pd.DataFrame | np.ndarray, targets: ArrayLike) -> float:
+        """Return the accuracy (for several labels: of all of them together), for quantities R², as scikit-learn does.
+
+        Args:
+            inputs: as for `predict`.
+            targets: (n,) class names or quantities in their own units, or (n, k) of several.
+
+        Raises:
+            Mistake: the inputs are not of the shape, or not as many as the targets.
+        """
+        from sklearn.metrics import accuracy_score, r2_score
+
+        table = self.predict(inputs)
+        truth = np.asarray(targets)
+        if len(truth) != len(table):
+            raise Mistake(f"score: {len(table)} rows and {len(truth)} targets; there must be as many of both")
+        predicted = table[[name for name in table if str(name).startswith("prediction")]].to_numpy()
+        if not self.task.has_classes:
+            return float(r2_score(truth.reshape(predicted.shape), predicted))
+        if self.task.has_one_class:
+            return float(accuracy_score(truth.astype(str).ravel(), predicted.astype(str).ravel()))
+        return float((truth.reshape(predicted.shape) == predicted).mean())
+
+    def predictions(self, inputs: Any, threshold: float = 0.5) -> Predictions:
+        """Return the predictions for raw inputs, as the preprocessing takes them; their truth means nothing."""
         rows = self.rows(inputs)
-        return from_scores(self.spec, self.scores({"": rows})[""], rows.targets, threshold=threshold)
+        return self.task.predictions(self.scores({"": rows})[""], rows.targets, threshold=threshold)
 
-    def rows(self, inputs, targets: np.ndarray | None = None) -> Split:
-        """Raw inputs as a split on the model's device; without `targets`, these are zeros.
+    def rows(self, inputs: Any, targets: Tensor | None = None) -> Split:
+        """Return raw inputs as a split on the runtime's device; without `targets`, these mean nothing.
 
         Raises:
             Mistake: the inputs are not of the shape that the run was trained on.
         """
-        stored = self.preprocessing.apply(inputs)
-        dtype = environment.dtype_of_precision(self.config.precision)
-        stored = stored.to(dtype) if stored.dtype.is_floating_point else stored
-        if tuple(stored.shape[1:]) != self.spec.input_shape:
-            expected, found = ("×".join(map(str, shape)) for shape in (self.spec.input_shape, stored.shape[1:]))
-            raise Mistake(f"input: a row is {found}, and the run was trained on {expected}")
-        raw = np.zeros((len(stored), self.spec.outputs)) if targets is None else targets
-        raw = raw[:, 0] if targets is None and self.spec.task == "multiclass" else raw
+        dtype = self.runtime.dtype
+        stored = rows_of(self.preprocessing.apply(inputs)).to(self.runtime.device, dtype)
+        shape = only_spec(stored).shape
+        if shape != self.inputs.shape:
+            expected, given = ("×".join(map(str, own)) for own in (self.inputs.shape, shape))
+            raise Mistake(f"input: a row is {given}, and the run was trained on {expected}")
+        answers = self.task.placeholder(len(stored), dtype) if targets is None else targets
         numbers = np.arange(len(stored))
-        split = Split(stored, to_tensor(self.spec.task, raw, dtype), numbers, transform=self.preprocessing.transform)
-        return split.to(self.device)
+        return Split(stored, answers, numbers, transform=self.preprocessing.transform).to(self.runtime.device)
 
     def scores(self, splits: dict[str, Split]) -> dict[str, Tensor]:
-        """The raw scores (n, outputs) of every split."""
-        with environment.subnormals_flushed():
-            return self.trainer.all_scores(self.model, splits, self.config.precision)
+        """Return the raw scores (n, width) of every split."""
+        with self.runtime, torch.inference_mode():
+            return self.learner.scores(splits)
 
-    def table_of(self, found: Predictions, index: pd.Index | None = None) -> pd.DataFrame:
-        """Predictions in the reader's terms, a column each."""
-        spec = self.spec
-        if spec.task in ("binary", "multiclass"):
-            columns = {"prediction": np.asarray(spec.class_names, dtype=object)[found.prediction]}
-        elif len(spec.target_names) == 1:
-            columns = {"prediction": found.prediction[:, 0]}
-        else:
-            columns = {f"prediction_{n}": found.prediction[:, i] for i, n in enumerate(spec.target_names)}
-        if found.probability is not None:
-            columns |= {f"probability_{n}": found.probability[:, i] for i, n in enumerate(spec.class_names)}
-        return pd.DataFrame(columns, index=index)
+    def table(self, predictions: Predictions, index: pd.Index | None = None) -> pd.DataFrame:
+        """Return predictions in the reader's terms, a column each."""
+        return pd.DataFrame(self.task.table(predictions), index=index)
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        from html import escape
 
-def check_threshold(threshold: float, spec: Spec) -> None:
-    """Refuse, by a Mistake, what is no probability to divide two classes by, or where there are none to divide."""
-    if not 0 < threshold < 1:
-        raise Mistake(f"threshold is {threshold}: it must lie between 0 and 1")
-    if threshold != 0.5 and spec.task not in ("binary", "multilabel"):
-        what = "quantities" if spec.task == "regression" else f"the most probable of {len(spec.class_names)} classes"
-        raise Mistake(f"threshold: divides two classes, and this run predicts {what}; leave it out")
-
-
-def _index_of(inputs) -> pd.Index | None:
-    return inputs.index if isinstance(inputs, pd.DataFrame) else None
+        size = self.learner.parameters
+        parameters = "" if size is None else f", {size:,} parameters"
+        name, folder = escape(type(self.model).__name__), escape(str(self.folder))
+        return f"<b>{name}</b> ({self.task.summary}{parameters})<br>{folder}"

@@ -1,4 +1,4 @@
-"""What a run computes on: device, threads, precision, seeds, and the record of all that can change its bits."""
+"""Where and how a run computes: device, threads, precision, seeds, and the record of all that can change its bits."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-import dlrun
-from dlrun.config.schema import Config
+from dlrun.config.schema import Precision
 from dlrun.errors import Mistake
+from dlrun.version import __version__
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's <malloc.h>
 SMALL_WORK = 20_000_000  # multiply-adds of a step, below which a second thread costs more than it brings
 
 
 def choose_device(name: str) -> torch.device:
-    """The device called `name`; auto takes CUDA where there is one.
+    """Return the device called `name`; auto takes CUDA where there is one, of several the one with most free memory.
 
     Raises:
         Mistake: no such device, or not on this machine.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return _idlest_gpu() if torch.cuda.is_available() else torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -49,41 +51,168 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def _idlest_gpu() -> torch.device:
+    if torch.cuda.device_count() == 1:
+        return torch.device("cuda")
+    free = [torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())]
+    return torch.device("cuda", free.index(max(free)))
+
+
 def choose_threads(threads: str | int, work: int) -> int:
-    """CPU threads: the number given, or by the multiply-adds of a training step: one where the work is small.
+    """Return the CPU threads: the number given, or, by the multiply-adds of a training step, one where these are few.
 
     Raises:
         Mistake: neither `auto` nor a number from 1 on.
     """
     if threads == "auto":
-        return 1 if work < SMALL_WORK else (os.cpu_count() or 1)
+        return 1 if work < SMALL_WORK else cores()
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
         raise Mistake(f"threads is {threads}: it must be auto, or at least 1")
     return threads
 
 
-def seed_everything(seed: int) -> None:
-    """Seed Python's, NumPy's and PyTorch's generators.
+def check_seed(seed: int) -> None:
+    """Refuse a seed that the generators do not take.
 
     Raises:
-        Mistake: the seed is negative or too large for them.
+        Mistake: it is negative or too large.
     """
     if not 0 <= seed < 2**32:
         raise Mistake(f"seed is {seed}: it must lie between 0 and {2**32 - 1}")
+
+
+@functools.cache
+def cores() -> int:
+    """Return the CPU cores that this process may use: those of its affinity, cgroup or Slurm job, not the machine's."""
+    import joblib
+
+    return joblib.cpu_count()
+
+
+@dataclass
+class Runtime:
+    """Where and how a run computes: device, arithmetic, threads and seeds.
+
+    A context manager: what it sets for the process, it puts back as it was when it is left. It can be entered again
+    while it is entered.
+
+    Args:
+        device: where tensors are.
+        precision: fp32, fp64, or bf16 (float32 weights under bfloat16 autocast).
+        threads: of the CPU; they can be set again by `use_threads`, once the work is known.
+        deterministic: whether CUDA kernels whose sums come in no fixed order are refused (CPU kernels have one).
+        seed: of Python's, NumPy's and PyTorch's generators; None: they are left alone.
+    """
+
+    device: torch.device
+    precision: Precision = Precision.fp32
+    threads: int = 1
+    deterministic: bool = False
+    seed: int | None = None
+    _entered: list[ExitStack] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of parameters and inputs: float64 under fp64, else float32."""
+        return torch.float64 if self.precision is Precision.fp64 else torch.float32
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return bfloat16 autocast on the device under bf16, else a context that does nothing."""
+        if self.precision is not Precision.bf16:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many threads from here on."""
+        self.threads = threads
+        torch.set_num_threads(threads)
+
+    def __enter__(self) -> Runtime:
+        with ExitStack() as stack:
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
+            stack.enter_context(_determinism(self.deterministic))
+            stack.enter_context(_subnormals_flushed())
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*before.*optimizer.step.*")
+            if self.seed is not None:
+                stack.enter_context(_generators_restored())
+                seed_all(self.seed)
+            keep_freed_memory()
+            torch.set_num_threads(self.threads)
+            self._entered.append(stack.pop_all())
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._entered.pop().close()
+
+
+def seed_all(seed: int) -> None:
+    """Seed Python's, NumPy's and PyTorch's generators."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
 
 
-def make_deterministic(deterministic: bool) -> None:
-    """Under `deterministic=true` refuse CUDA kernels whose sums come in no fixed order (CPU kernels have one)."""
+def seed_torch(seed: int) -> None:
+    """Seed PyTorch's generators that are in use.
+
+    torch.manual_seed looks for every kind of device, which takes a millisecond.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+
+
+@contextmanager
+def _generators_restored() -> Iterator[None]:
+    """Meanwhile, generators may be seeded and drawn from; afterwards they are as they were."""
+    python, numpy, torch_cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(torch_cpu)
+        for index, state in enumerate(cuda):
+            torch.cuda.set_rng_state(state, index)
+
+
+@contextmanager
+def _determinism(deterministic: bool) -> Iterator[None]:
+    """Meanwhile, refuse CUDA kernels whose sums come in no fixed order, or allow them."""
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    if deterministic != torch.are_deterministic_algorithms_enabled():  # the call itself costs a second of imports
+    cudnn = torch.backends.cudnn
+    before = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
+    if deterministic != before[0]:  # the call itself costs a second of imports
         torch.use_deterministic_algorithms(deterministic)
-    torch.backends.cudnn.deterministic = deterministic
-    torch.backends.cudnn.benchmark = False
-    warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*before.*optimizer.step.*")
+    cudnn.deterministic, cudnn.benchmark = deterministic, False
+    try:
+        yield
+    finally:
+        if deterministic != before[0]:
+            torch.use_deterministic_algorithms(before[0])
+        _, cudnn.deterministic, cudnn.benchmark = before
+
+
+@contextmanager
+def _subnormals_flushed() -> Iterator[None]:
+    """Meanwhile, numbers too small for a normal float (1e-38, of float64 1e-308) are 0.
+
+    Adam's mean of a gradient that has become 0 shrinks to such numbers and never leaves them, and each takes a
+    processor as long as a hundred others. PyTorch's threads keep the mode in which they were started.
+    """
+    for dtype in (np.float32, np.float64):
+        np.finfo(dtype)  # remembered from here on; NumPy warns where it looks at them for the first time meanwhile
+    flushed = (torch.full((1,), 1e-308, dtype=torch.float64) / 2**10).item() == 0.0  # PyTorch does not tell
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushed)
 
 
 def keep_freed_memory() -> None:
@@ -100,32 +229,13 @@ def keep_freed_memory() -> None:
         library.mallopt(M_TRIM_THRESHOLD, 256 * 2**20)
 
 
-@contextmanager
-def subnormals_flushed() -> Iterator[None]:
-    """Meanwhile, numbers too small for a normal float (1e-38, of float64 1e-308) are 0.
-
-    Adam's mean of a gradient that has become 0 shrinks to such numbers and never leaves them, and each takes a
-    processor as long as a hundred others. PyTorch's threads keep the mode in which they were started.
+def describe(runtime: Runtime) -> dict[str, Any]:
+    """Return what `environment.json` records: versions, commit, machine, device and threads. Whatever of it differs may
+    change a run's bits.
     """
-    for dtype in (np.float32, np.float64):
-        np.finfo(dtype)  # remembered from here on; NumPy warns where it looks at them for the first time meanwhile
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-
-
-def dtype_of_precision(precision: str) -> torch.dtype:
-    """The type of parameters and inputs: float64 under fp64, else float32 (bf16 is autocast)."""
-    return torch.float64 if precision == "fp64" else torch.float32
-
-
-def describe(config: Config, device: torch.device) -> dict:
-    """What `environment.json` records: versions, commit, machine, device and threads. Whatever of it differs may
-    change a run's bits."""
+    device = runtime.device
     record = {
-        "dlrun": dlrun.__version__,
+        "dlrun": __version__,
         "commit": _commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -134,9 +244,9 @@ def describe(config: Config, device: torch.device) -> dict:
         "processor": _processor(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "device": str(device),
-        "threads": torch.get_num_threads(),
-        "precision": config.precision.name,
-        "deterministic": config.deterministic,
+        "threads": runtime.threads,
+        "precision": runtime.precision.name,
+        "deterministic": runtime.deterministic,
     }
     if "sklearn" in sys.modules:
         record["scikit-learn"] = sys.modules["sklearn"].__version__
@@ -150,7 +260,7 @@ def describe(config: Config, device: torch.device) -> dict:
 @functools.cache
 def _commit() -> str | None:
     """The commit of dlrun's checkout, or None in an installed package."""
-    root = Path(dlrun.__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:

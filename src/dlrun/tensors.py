@@ -1,40 +1,46 @@
-"""What models, data and tasks speak of."""
+"""The ground floor: what models, data and tasks speak of."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-TASKS = ("regression", "binary", "multiclass", "multilabel")
+import torch
+from torch import Tensor
+
+Inputs = Tensor | Mapping[str, Tensor]
+"""The inputs of some rows: one tensor, or one by the name of each branch; targets and scores likewise, by target."""
 
 
 @dataclass(frozen=True)
-class Spec:
-    """What data are: all that a model, a loss and a report need to know of them.
+class InputSpec:
+    """What the inputs of a row are, after preprocessing.
 
     Attributes:
-        task: regression, binary, multiclass or multilabel.
-        input_shape: of one row: (features,), (channels, height, width), (time, features).
-        outputs: scores that a model gives for a row: 1 for binary, else classes, labels or targets.
-        class_names: by class index; for multilabel one per label; empty for regression.
-        feature_names: one per input of a table, after preprocessing; empty for images.
-        target_names: one per target.
-        target_mean, target_scale: regression: what the standardised target was shifted and divided by, per target.
-        vocabulary: number of token ids, or None where the inputs are not tokens.
+        shape: of one row: (features,), (channels, height, width), (time, features), or (time,) for tokens.
+        dtype: as the rows are stored.
+        vocabulary: the number of token ids, or None where the inputs are not tokens.
+        feature_names: one for each input of a table; empty for images.
     """
 
-    task: str
-    input_shape: tuple[int, ...]
-    outputs: int
-    class_names: list[str] = field(default_factory=list)
-    feature_names: list[str] = field(default_factory=list)
-    target_names: list[str] = field(default_factory=list)
-    target_mean: list[float] = field(default_factory=list)
-    target_scale: list[float] = field(default_factory=list)
+    shape: tuple[int, ...]
+    dtype: torch.dtype = torch.float32
     vocabulary: int | None = None
+    feature_names: tuple[str, ...] = ()
 
-    SUPPLIED: ClassVar[tuple[str, ...]] = ("input_shape", "outputs", "vocabulary", "task")
 
-    def supplied(self) -> dict:
-        """What the runner passes to a model, where its constructor names it."""
-        return {name: getattr(self, name) for name in self.SUPPLIED}
+@dataclass
+class Batch:
+    """Some rows, ready for a network.
+
+    Attributes:
+        inputs: (n, *shape), or such a tensor by branch.
+        targets: (n,) class indices, or (n, k) labels or quantities; or such a tensor by target.
+        weights: (n,) of the rows, or None: all count the same.
+        mask: which targets are there, in the shape of the targets, or None: all of them.
+    """
+
+    inputs: Inputs
+    targets: Inputs
+    weights: Tensor | None = None
+    mask: Inputs | None = None

@@ -161,6 +161,6 @@ def test_an_installed_wheel_finds_its_configs_and_runs_elsewhere(tmp_path):
     run = [sys.executable, "-m", "dlrun", "data=iris", "model=logistic", "trainer.epochs=1"]
     ended = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
-    where = "import dlrun.places as p; print(p.config_folder())"
+    where = "import dlrun.config.groups as p; print(p.config_folder())"
     found = subprocess.run([sys.executable, "-c", where], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert found.stdout.strip() == str(site / "dlrun" / "configs")

@@ -23,11 +23,11 @@ def test_rows(run):
     from dlrun import load
     from dlrun.commands.evaluate import own_data
     from dlrun.config.compose import compose
-    from dlrun.store.command_line import stored_overrides
+    from dlrun.store.command_line import trusted_overrides
 
     trained = load(str(run.folder))
-    split = own_data(trained, compose(stored_overrides(trained.folder), None)[0], ()).test
-    return split.transform(split.inputs, torch.float32)
+    split = own_data(trained, compose(trusted_overrides(trained.folder), None)[0], ()).test
+    return split.transform(split.stored(), torch.float32)
 
 
 test_rows.__test__ = False

@@ -10,7 +10,7 @@ import pytest
 def test_a_report_holds_figures_curves_and_pictures_and_needs_no_network(dlrun, tmp_path):
     ended = dlrun("data=iris", "model=logistic", "trainer.epochs=3", "note=Is it <easy>?", "plots=[confusion_matrix]")
     written = dlrun("report", "outputs", "output=page.html", "title=Homework <1>")
-    assert written.exit_code == 0 and "1 runs in page.html" in written.out
+    assert written.exit_code == 0 and "1 run in page.html" in written.out
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<h1>Homework &lt;1&gt;</h1>" in page and "Is it &lt;easy&gt;?" in page
     assert not re.search(r"(src|href)=[\"'](?!data:|#)", page)

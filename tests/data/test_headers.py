@@ -51,8 +51,8 @@ EXPECTED = [[float(text) for text in row.split(",")] for row in ROWS]
         TABLE.encode("utf-16"),
         TABLE.encode("utf-8-sig"),
     ],
-    ids=["title", "comments", "comment", "sep", "blank", "crlf", "cr", "blanks", "indented", "bars", "trailing", "empty",
-         "hash", "utf16", "bom"],
+    ids=["title", "comments", "comment", "sep", "blank", "crlf", "cr", "blanks", "indented", "bars", "trailing",
+         "empty", "hash", "utf16", "bom"],
 )  # fmt: skip
 def test_the_same_table_is_found_however_it_is_laid_out(read, content):
     source = read(content)

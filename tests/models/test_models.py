@@ -10,11 +10,10 @@ from torch import nn
 from dlrun.config.build import build
 from dlrun.config.compose import compose
 from dlrun.models.cnn import CNN
-from dlrun.models.initializers import initialize, parameters_by_kind
+from dlrun.models.initializers import initialize, parameters_by_kind, read_initializer
 from dlrun.models.mlp import MLP
 from dlrun.models.recurrent import GRU, LSTM, RNN, rows_as_steps
 from dlrun.models.summary import count_parameters, summarize
-from dlrun.tensors import Spec
 
 IMAGE = (1, 28, 28)
 BLOCK_POOL_FIRST = ["conv", "pool", "activation"]
@@ -104,15 +103,14 @@ def test_models_read_the_shapes_that_data_have():
     for model in ("mlp", "cnn", "lstm"):
         config, _ = compose([f"model={model}"])
 
-        spec = Spec("multiclass", (3, 16, 16), 7)
-        network = build(config.model, "model", nn.Module, **spec.supplied())
+        network = build(config.model, "model", nn.Module, input_shape=(3, 16, 16), outputs=7, vocabulary=None)
         assert network(torch.zeros(2, 3, 16, 16)).shape == (2, 7)
 
 
 def initialized(name: str, *overrides: str) -> LSTM | MLP:
     torch.manual_seed(0)
     model = MLP((400,), 100, [300])
-    initialize(model, compose([f"initializer={name}", *overrides])[0].initializer)
+    initialize(model, read_initializer(compose([f"initializer={name}", *overrides])[0].initializer))
     return model.layers[1].weight
 
 
@@ -140,7 +138,7 @@ def test_orthogonal_weights_are_orthogonal():
 def test_keras_initializer_is_keras_by_kind_of_parameter():
     torch.manual_seed(0)
     model = LSTM((5, 30), 2, [20])
-    initialize(model, compose(["initializer=keras"])[0].initializer)
+    initialize(model, read_initializer(compose(["initializer=keras"])[0].initializer))
     cell = model.recurrent[0]
     limit = math.sqrt(6 / (30 + 4 * 20))
     assert cell.weight_ih_l0.abs().max() <= limit and cell.weight_ih_l0.std() > limit / 2
@@ -154,7 +152,7 @@ def test_default_initializer_leaves_pytorchs_own():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 2))
     before = model[0].weight.clone()
-    initialize(model, compose([])[0].initializer)
+    initialize(model, read_initializer(compose([])[0].initializer))
     assert torch.equal(model[0].weight, before)
 
 
@@ -162,7 +160,7 @@ def test_the_output_layer_can_start_otherwise():
     model = MLP((4,), 2, [3])
     config = compose(["initializer=ones"])[0].initializer
     config.output = OmegaConf.create({"_target_": "torch.nn.init.zeros_"})
-    initialize(model, config)
+    initialize(model, read_initializer(config))
     assert model.layers[1].weight.eq(1).all() and model.layers[-1].weight.eq(0).all()
     kinds = [kind for _, kind, _ in parameters_by_kind(model)]
     assert kinds == ["weights", "biases", "output", "biases"]
@@ -179,8 +177,8 @@ def test_the_output_layer_can_start_otherwise():
 def test_classic_architectures_are_yaml_with_the_parameters_of_their_papers(name, shape, outputs, parameters):
     config, _ = compose([f"model={name}"])
     with torch.device("meta"):
-        spec = Spec("multiclass", shape, outputs)
-        assert count_parameters(build(config.model, "model", nn.Module, **spec.supplied())) == parameters
+        model = build(config.model, "model", nn.Module, input_shape=shape, outputs=outputs)
+    assert count_parameters(model) == parameters
 
 
 def test_wide_and_deep_joins_the_inputs_to_the_last_hidden_layer():

@@ -62,7 +62,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew_in_its_folder(dlru
     (killed.folder / "checkpoints" / "last.pt").unlink()
     torn = killed.folder / "checkpoints" / ".last.pt.0a1b2c.part"
     torn.write_bytes(b"half")
-    (killed.folder / "metrics.json").write_text('{"status": "running"}')
+    (killed.folder / "metrics.json").write_text('{"status": "running", "kind": "run"}')
     assert dlrun("resume=latest", into="killed").exit_code == 0
     assert not torn.exists()
     assert kills.digests(killed.folder) == kills.digests(whole.folder)
@@ -233,7 +233,7 @@ def overrides(folder, *lines):
 
 def whole_of(folder, *lines):
     overrides(folder, *lines)
-    (folder / "metrics.json").write_text('{"status": "interrupted", "whole": true}')
+    (folder / "metrics.json").write_text('{"status": "interrupted", "kind": "parts"}')
 
 
 def link(path, target):
@@ -246,7 +246,7 @@ def test_a_hostile_run_folder_runs_no_code(dlrun, finished, tmp_path, monkeypatc
     marker = tmp_path / "marker"
     HOSTILE[name](finished, marker)
     monkeypatch.syspath_prepend(finished)
-    longer = [] if "whole" in json.loads((finished / "metrics.json").read_text()) else ["trainer.epochs=4"]
+    longer = [] if json.loads((finished / "metrics.json").read_text())["kind"] != "run" else ["trainer.epochs=4"]
     refused(dlrun(f"resume={finished}", *longer))
     repeated = dlrun(f"run={finished}")
     if name not in (

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from dlrun.data.reading.read_ahead import ahead
-from dlrun.training import trainer
+from dlrun.training import batches
 
 DROPOUT = ("model.dropout=0.3", "trainer.epochs=3", "model.hidden=[20]")
 FILES = ("model.safetensors", "history.csv", "predictions.csv", "metrics.json")
@@ -46,10 +46,10 @@ def test_a_new_process_in_another_folder_gives_the_same_bits(dlrun, tmp_path):
 
 def test_rows_that_a_thread_puts_into_order_piece_by_piece_give_the_same_bits(dlrun, monkeypatch):
     at_once = contents(dlrun(*DROPOUT, into="whole"))
-    monkeypatch.setattr(trainer, "GATHERED_VALUES", 3 * 32 * 64)  # three batches of digits
+    monkeypatch.setattr(batches, "GATHERED_VALUES", 3 * 32 * 64)  # three batches of digits
     threads = []
-    monkeypatch.setattr(trainer, "CORES", 2)
-    monkeypatch.setattr(trainer, "ahead", lambda pieces: threads.append(1) or ahead(pieces))
+    monkeypatch.setattr(batches, "cores", lambda: 2)
+    monkeypatch.setattr(batches, "ahead", lambda pieces: threads.append(1) or ahead(pieces))
     assert contents(dlrun(*DROPOUT, into="pieces")) == at_once and len(threads) == 3
 
 

@@ -142,6 +142,24 @@ def test_a_learning_curve_trains_on_growing_parts_of_the_training_rows(dlrun):
     assert curve["valid/loss"][1] == pytest.approx(read(whole(ended) / "rows_0.5")["valid"]["loss"])
 
 
+def test_among_shares_1_is_the_share_of_all_rows(dlrun):
+    ended = dlrun(*IRIS, "learning_curve=[0.5,1]")
+    assert "1 is the share of all" in ended.out
+    assert pd.read_csv(whole(ended) / "learning_curve.csv")["rows"].tolist() == [48, 96]
+
+
+def test_a_learning_curve_of_rows_may_begin_with_one(dlrun):
+    ended = dlrun(*IRIS, "learning_curve=[1,10]")
+    assert "share" not in ended.out
+    assert pd.read_csv(whole(ended) / "learning_curve.csv")["rows"].tolist() == [1, 10]
+
+
+def test_fewer_rows_say_how_many_there_are(dlrun):
+    one = dlrun(*IRIS, "data.train_rows=1", "dry_run=true")
+    assert "1 of 96 training rows" in one.out and "data.train_rows=1.0" in one.out
+    assert "96 of 96 training rows" in dlrun(*IRIS, "data.train_rows=1.0", "dry_run=true").out
+
+
 def test_fewer_rows_of_a_sorted_file_are_drawn_from_all_of_it(dlrun):
     said = dlrun(*IRIS, "data.split.test=null", "data.split.valid=null", "data.train_rows=30").predictions
     assert said["truth"].nunique() == 3 and said["row"].is_monotonic_increasing
@@ -170,6 +188,58 @@ def test_an_experiment_carries_its_own_sweep(dlrun, experiments):
     found = [(c["optimizer.lr"], c["trainer.batch_size"]) for c in configs]
     assert found == [(0.1, 16), (0.1, 64), (0.01, 16), (0.01, 64)]
     assert "ranked by valid/loss" in ended.out
+
+
+def test_what_is_typed_beats_the_experiments_sweep(dlrun, experiments):
+    ended = dlrun(*experiments, "experiment=own/grid", "optimizer.lr=0.5")
+    assert ended.exit_code == 0, ended.err
+    assert ended.out.count("optimizer.lr is given on the command line") == 1
+    configs = [read(folder)["config"] for folder in sorted(whole(ended).glob("[0-9]"))]
+    assert [(c["optimizer.lr"], c["trainer.batch_size"]) for c in configs] == [(0.5, 16), (0.5, 64)]
+    again = dlrun("--config-dir", "conf", "resume=latest")
+    assert again.exit_code == 0 and again.out.count("finished before") == 2
+
+
+def test_an_experiments_sweep_of_which_nothing_is_left_is_one_run(dlrun, experiments):
+    ended = dlrun(*experiments, "experiment=own/grid", "optimizer.lr=0.5", "trainer={batch_size: 32}")
+    assert ended.exit_code == 0, ended.err
+    assert ended.metrics["config"]["optimizer.lr"] == 0.5 and ended.metrics["config"]["trainer.batch_size"] == 32
+    assert "the same bits" in dlrun(*experiments, f"run={ended.folder}").out
+
+
+def test_a_sweep_over_a_key_that_the_experiment_varies_trains_nothing_twice(dlrun, experiments):
+    ended = dlrun(*experiments, "-m", "experiment=own/grid", "optimizer.lr=0.3,0.4")
+    assert ended.exit_code == 0, ended.err
+    configs = [read(file.parent)["config"] for file in whole(ended).rglob("model.safetensors")]
+    assert sorted((c["optimizer.lr"], c["trainer.batch_size"]) for c in configs) == [
+        (0.3, 16), (0.3, 64), (0.4, 16), (0.4, 64),
+    ]  # fmt: skip
+
+
+def test_settings_that_become_equal_are_run_once(dlrun, experiments):
+    ended = dlrun(*experiments, "experiment=own/list", "optimizer=sgd", "initializer=ones")
+    assert ended.exit_code == 0, ended.err
+    configs = [read(file.parent)["config"] for file in whole(ended).rglob("model.safetensors")]
+    assert [config["optimizer.lr"] for config in configs].count(0.5) == 1 and len(configs) == 2
+
+
+def test_setting_and_varying_a_key_on_the_command_line_is_a_mistake(dlrun):
+    ended = dlrun(*IRIS, "optimizer.lr=0.5", "sweep={optimizer.lr: [0.1, 0.2]}")
+    assert ended.exit_code == 2 and ended.err.count("\n") == 1 and "optimizer.lr is set" in ended.err
+    assert not ended.outputs.exists()
+
+
+@pytest.mark.parametrize("varied", ["name=a,b", "trainer.max_minutes=1,2", "plots=[],[roc]", "device=cpu,auto"])
+def test_what_may_differ_between_equal_runs_makes_runs_of_their_own_where_it_is_varied(dlrun, varied):
+    ended = dlrun("-m", *IRIS, varied)
+    assert ended.exit_code == 0, ended.err
+    key = varied.partition("=")[0]
+    before = {n: read(whole(ended) / n)["config"][key] for n in "01"}
+    shutil.rmtree(whole(ended) / "0")
+    again = dlrun("resume=latest")
+    assert again.exit_code == 0 and again.out.count("finished before") == 1, again.err
+    assert {n: read(whole(ended) / n)["config"][key] for n in "01"} == before and before["0"] != before["1"]
+    assert len(pd.read_csv(whole(ended) / "sweep.csv")) == 2
 
 
 def test_of_a_whole_course_only_the_experiments_without_data_fail(dlrun):
@@ -270,7 +340,7 @@ def test_folds_go_on_where_they_stopped(dlrun):
     ended = dlrun(*IRIS, "cv.folds=3")
     folder, before = whole(ended), read(whole(ended))
     shutil.rmtree(folder / "fold_2")
-    (folder / "metrics.json").write_text(json.dumps({"status": "interrupted", "whole": True, "several": False}))
+    (folder / "metrics.json").write_text(json.dumps({"status": "interrupted", "kind": "parts"}))
     again = dlrun("resume=latest")
     assert again.exit_code == 0, again.err
     after = read(folder)
@@ -337,7 +407,7 @@ def test_a_signal_stops_the_whole_sweep_and_it_can_go_on(dlrun, tmp_path, number
         (["jobs=0"], "jobs"),
         (["sweep=3"], "sweep"),
         (["sweep={optimzer.lr: [1]}"], "optimizer"),
-        (["sweep={model: [mlp, cnnn]}"], "cnn"),
+        (["sweep={initializer: [zeros, one]}"], "ones"),
         (["repeats=2", "launcher._target_=os.system"], "os"),
         (["repeats=2", "launcher._target_=dlrun.cli.main"], "launcher"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -71,8 +72,16 @@ def test_a_search_averages_over_folds(dlrun):
     assert len(trials(ended)) == 4 and "±" in ended.out
 
 
+def study_in(folder):
+    from optuna import load_study
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return load_study(study_name="dlrun", storage=JournalStorage(JournalFileBackend(str(folder / "study.journal"))))
+
+
 def test_optuna_prunes_and_says_what_matters_and_goes_on(dlrun):
-    optuna = pytest.importorskip("optuna")
+    pytest.importorskip("optuna")
     job = (*JOB, "sweeper=optuna", "optimizer.lr=tag(log, interval(1e-6, 1e-1))", "trainer.epochs=8")
     ended = dlrun(*job, "sweeper.trials=12", "sweeper.startup_trials=4", "model.activation=relu,tanh")
     found = trials(ended)
@@ -83,12 +92,7 @@ def test_optuna_prunes_and_says_what_matters_and_goes_on(dlrun):
     shutil.rmtree(folder / "11")
     more = dlrun("resume=latest", "sweeper.trials=14")
     assert more.exit_code == 0 and len(pd.read_csv(folder / "sweep.csv")) == 14
-    study = optuna.load_study(
-        study_name="dlrun",
-        storage=optuna.storages.JournalStorage(
-            optuna.storages.journal.JournalFileBackend(str(folder / "study.journal"))
-        ),
-    )
+    study = study_in(folder)
     assert len(study.trials) == 14
     best = found[found["status"] == "finished"].sort_values("valid/loss").iloc[0]
     assert min(t.value for t in study.trials[:12] if t.value is not None) == pytest.approx(best["valid/loss"])
@@ -149,6 +153,155 @@ def test_a_search_for_something_else_does_not_go_on_in_the_same_folder(dlrun):
     assert dlrun(*job, "optimizer.lr=interval(0.01, 0.02)").exit_code == 0
     other = dlrun(*job, "optimizer.lr=interval(0.1, 0.2)")
     assert other.exit_code == 2 and other.err.count("\n") == 1 and "something else" in other.err
+
+
+LEARNING = (*JOB, "sweeper=optuna", "sweeper.startup_trials=2", "optimizer.lr=tag(log, interval(1e-4, 1))",
+            "trainer.batch_size=range(16,65,16)")  # fmt: skip
+
+
+def test_a_search_that_was_killed_proposes_what_it_would_have_proposed(dlrun):
+    pytest.importorskip("optuna")
+    whole = trials(dlrun(*LEARNING, "sweeper.trials=7", into="whole"))
+    killed = dlrun(*LEARNING, "sweeper.trials=4", into="killed")
+    folder = next(killed.outputs.glob("sweeps/*"))
+    lines = (folder / "study.journal").read_text().splitlines(keepends=True)
+    last = max(i for i, line in enumerate(lines) if "distribution" in line)  # killed while its last trial was trained
+    (folder / "study.journal").write_text("".join(lines[: last + 2]) + '{"op_code": 6, "torn')
+    shutil.rmtree(folder / "3")
+    assert [trial.state.name for trial in study_in(folder).trials] == ["COMPLETE", "COMPLETE", "COMPLETE", "RUNNING"]
+    more = dlrun("resume=latest", "sweeper.trials=7", into="killed")
+    assert more.out.count("finished before") == 3
+    pd.testing.assert_frame_equal(trials(more).drop(columns="fit_seconds"), whole.drop(columns="fit_seconds"))
+
+
+def changed(folder, change) -> None:
+    """The study's journal with its entries changed."""
+    entries = [json.loads(line) for line in (folder / "study.journal").read_text().splitlines()]
+    (folder / "study.journal").write_text("".join(json.dumps(entry) + "\n" for entry in change(entries)))
+
+
+@pytest.fixture
+def searched(dlrun):
+    pytest.importorskip("optuna")
+    ended = dlrun(*JOB, "sweeper=optuna", "sweeper.trials=2", "model.activation=relu,tanh")
+    assert ended.exit_code == 0, ended.err
+    return next(ended.outputs.glob("sweeps/*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "choice"),
+    [
+        ("allow_targets", "[evil]"),
+        ("model", "{_target_: evil.Model}"),
+        ("model.activation", "{_target_: evil.Model}"),
+        ("+data.path", "/etc/passwd"),
+    ],
+)
+def test_a_study_sets_only_what_is_searched(dlrun, searched, tmp_path, name, choice):
+    (tmp_path / "evil.py").write_text("raise SystemExit('was imported')")
+    kind = json.dumps({"name": "CategoricalDistribution", "attributes": {"choices": [choice]}})
+
+    def planted(entries):
+        for entry in entries:
+            if "param_name" in entry:
+                entry |= {"param_name": name, "param_value_internal": 0, "distribution": kind}
+        return entries
+
+    changed(searched, planted)
+    ended = dlrun("resume=latest")
+    assert ended.exit_code == 2 and ended.err.count("\n") == 1 and "trial 0 sets" in ended.err, ended.err
+    assert "evil" not in sys.modules
+
+
+def test_a_trial_waiting_in_a_study_sets_only_what_is_searched(dlrun, searched):
+    def planted(entries):
+        waiting = {"op_code": 4, "worker_id": "x", "study_id": 0, "state": 4, "distributions": {}, "params": {},
+                   "user_attrs": {}, "system_attrs": {"fixed_params": {"model.activation": "{_target_: evil.M}"}},
+                   "intermediate_values": {}}  # fmt: skip
+        return [*entries, {**waiting, "datetime_start": None}]
+
+    changed(searched, planted)
+    ended = dlrun("resume=latest", "sweeper.trials=4")
+    assert ended.exit_code == 2 and ended.err.count("\n") == 1, ended.err
+
+
+@pytest.mark.parametrize("name", ["study.journal", "study.lock"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_a_journal_that_is_no_file_is_one_line(dlrun, searched, tmp_path, name, kind):
+    (searched / name).unlink()
+    outside = tmp_path / "outside"
+    {"link": lambda: (searched / name).symlink_to(outside), "pipe": lambda: os.mkfifo(searched / name),
+     "folder": (searched / name).mkdir}[kind]()  # fmt: skip
+    ended = dlrun("resume=latest")
+    assert ended.exit_code == 2 and ended.err.count("\n") == 1 and name in ended.err, ended.err
+    assert not outside.exists()
+
+
+@pytest.mark.parametrize("damage", ["[]", "null", '{"op_code": 4}', '{"op_code": 99, "worker_id": "x"}', "{"])
+def test_a_damaged_journal_is_one_line(dlrun, searched, damage):
+    lines = (searched / "study.journal").read_text().splitlines()
+    (searched / "study.journal").write_text("\n".join([*lines[:3], damage, *lines[3:]]) + "\n")
+    ended = dlrun("resume=latest")
+    assert ended.exit_code == 2 and ended.err.count("\n") == 1 and "study.journal" in ended.err, ended.err
+
+
+def test_a_lock_that_a_dead_process_left_behind_keeps_nobody_waiting(dlrun, searched):
+    (searched / "study.journal.lock").symlink_to("study.journal")  # as Optuna's own lock leaves it
+    started = time.monotonic()
+    assert dlrun("resume=latest").exit_code == 0
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("objective", ["parameters", "fit_seconds", "valid/f1"])
+def test_any_figure_may_be_the_objective(dlrun, objective):
+    pytest.importorskip("optuna")
+    ended = dlrun(*JOB, "sweeper=optuna", "sweeper.trials=3", f"sweeper.objective={objective}",
+                  "model.hidden=[2],[16]", "optimizer.lr=interval(0.01,0.1)")  # fmt: skip
+    table = trials(ended)
+    assert f"ranked by {objective}" in ended.out
+    if objective != "valid/f1":
+        best = table.loc[table[objective].idxmin()]
+        assert f"optimizer.lr={best['optimizer.lr']}" in ended.out.split("best:")[1]
+        assert f"no trial was pruned: {objective}" in ended.out
+
+
+def test_pruning_goes_by_the_objective_whatever_is_monitored(dlrun):
+    pytest.importorskip("optuna")
+    job = (*JOB, "sweeper=optuna", "sweeper.objective=valid/f1", "trainer.early_stopping.monitor=valid/loss",
+           "optimizer.lr=tag(log, interval(1e-6, 1e-1))", "trainer.epochs=8")  # fmt: skip
+    ended = dlrun(*job, "sweeper.trials=10", "sweeper.startup_trials=3")
+    table = trials(ended)
+    assert (table["status"] == "pruned").any()
+    folder = next(ended.outputs.glob("sweeps/*"))
+    assert "valid/f1" not in (folder / "0" / "history.csv").read_text()  # a trial has the bits of the run alone
+    again = dlrun(f"run={folder / '0'}", into="alone")
+    assert "the same bits" in again.out, again.out + again.err
+
+
+def test_a_whole_number_that_is_searched_as_any_number_is_told_how(dlrun):
+    ended = dlrun("-m", "data=moons", "sweeper=random", "trainer.epochs=interval(1,99)")
+    assert ended.exit_code == 2 and ended.err.count("\n") == 1 and not ended.outputs.exists()
+    assert "trainer.epochs=int(interval(1,99))" in ended.err and "trainer.epochs=range(1,100)" in ended.err
+
+
+@pytest.mark.parametrize("domain", ["int(interval(1,3))", "range(1,4)"])
+def test_whole_numbers_are_searched_as_the_hint_says(dlrun, domain):
+    found = trials(
+        dlrun(*JOB[:2], "model.hidden=[4]", "sweeper=random", "sweeper.trials=3", f"trainer.epochs={domain}")
+    )
+    assert found["trainer.epochs"].isin([1, 2, 3]).all()
+
+
+def test_a_domain_holds_its_values_only():
+    lr, size, step = (
+        Domain(low=0.1, high=1.0),
+        Domain(low=1, high=9, step=2, whole=True),
+        Domain(low=0, high=1, step=0.1),
+    )
+    assert lr.holds("0.5") and lr.holds("1.0") and not any(map(lr.holds, ("2", "nan", "inf", "{a: 1}", "", "0.5,0.6")))
+    assert size.holds("3") and not any(map(size.holds, ("4", "11", "3.0", "-1")))
+    assert step.holds(repr(3 * 0.1)) and not step.holds("0.25")
+    assert Domain(choices=["a", "b"]).holds("a") and not Domain(choices=["a"]).holds("c")
 
 
 def test_two_processes_share_a_search(dlrun, tmp_path):

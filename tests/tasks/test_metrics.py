@@ -8,9 +8,11 @@ import pytest
 import sklearn.metrics as m
 import torch
 
-from dlrun.tasks.metrics import compute
-from dlrun.tasks.predictions import Predictions, from_scores, to_csv
-from dlrun.tensors import Spec
+from dlrun.tasks.binary import Binary
+from dlrun.tasks.multiclass import Multiclass
+from dlrun.tasks.predictions import Predictions
+from dlrun.tasks.predictions_csv import to_csv
+from dlrun.tasks.regression import Regression
 
 QUICK = ("trainer.epochs=3",)
 SPLITS = {"train_eval": "train", "valid": "valid", "test": "test"}
@@ -29,7 +31,7 @@ def test_predictions_are_read_back_to_the_same_bits_whatever_the_names_and_numbe
         [draw.dirichlet([0.05] * 3, 60), [[1.0, 5e-324, 0.0], [np.nan, np.inf, -0.0], [1e-7, 0.1 + 0.2, 1e16]]]
     )
     found = Predictions(draw.integers(0, 3, 63), draw.integers(0, 3, 63), probability)
-    content = to_csv(Spec("multiclass", (2,), 3, names), {"test": found}, {"test": np.arange(7, 70)}).decode()
+    content = to_csv(Multiclass(class_names=tuple(names)), {"test": found}, {"test": np.arange(7, 70)}).decode()
     rows = list(csv.DictReader(io.StringIO(content, newline="")))
     assert [(row["row"], row["split"], row["part"]) for row in rows[:2]] == [("7", "test", ""), ("8", "test", "")]
     assert [row["truth"] for row in rows] == [names[i] for i in found.truth]
@@ -118,29 +120,29 @@ def test_baseline_is_the_majority_class_or_the_mean_of_the_training_rows(dlrun):
 
 
 def test_a_metric_of_a_split_with_one_class_is_null_with_a_reason():
-    spec = Spec("binary", (1,), 1, class_names=["no", "yes"])
-    figures = compute(spec, from_scores(spec, torch.tensor([[1.0], [-1.0]]), torch.tensor([[0.0], [0.0]])))
+    task = Binary(class_names=("no", "yes"))
+    figures = task.figures(task.predictions(torch.tensor([[1.0], [-1.0]]), torch.tensor([[0.0], [0.0]])))
     assert figures.values["roc_auc"] is None and figures.undefined["roc_auc"] == "only one class among the true labels"
     assert figures.values["recall"] is None and "positive" in figures.undefined["recall"]
     assert figures.values["accuracy"] == 0.5
 
 
 def test_a_class_without_rows_leaves_multiclass_roc_auc_null_with_its_name():
-    spec = Spec("multiclass", (1,), 3, class_names=["a", "b", "c"])
-    figures = compute(spec, from_scores(spec, torch.eye(3)[:2], torch.tensor([0, 1])))
+    task = Multiclass(class_names=("a", "b", "c"))
+    figures = task.figures(task.predictions(torch.eye(3)[:2], torch.tensor([0, 1])))
     assert figures.values["roc_auc"] is None and "c" in figures.undefined["roc_auc"]
     assert figures.values["accuracy"] == 1.0
 
 
 def test_scores_that_are_the_same_for_all_rows_have_the_roc_auc_of_scikit_learn():
-    spec = Spec("multiclass", (1,), 3, class_names=["a", "b", "c"])
-    found = from_scores(spec, torch.tensor([[0.5, 2.0, 1.0]]).expand(9, -1), torch.arange(9) % 3)
+    task = Multiclass(class_names=("a", "b", "c"))
+    found = task.predictions(torch.tensor([[0.5, 2.0, 1.0]]).expand(9, -1), torch.arange(9) % 3)
     expected = m.roc_auc_score(found.truth, found.probability, multi_class="ovr")
-    assert compute(spec, found).values["roc_auc"] == expected
+    assert task.figures(found).values["roc_auc"] == expected
 
 
 def test_r2_of_a_constant_truth_is_null_with_a_reason():
-    spec = Spec("regression", (1,), 1, target_mean=[0.0], target_scale=[1.0])
-    figures = compute(spec, from_scores(spec, torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [3.0]])))
+    task = Regression()
+    figures = task.figures(task.predictions(torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [3.0]])))
     assert figures.values["r2"] is None and "one value" in figures.undefined["r2"]
     assert figures.values["mse"] == pytest.approx(2.5)

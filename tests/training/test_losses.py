@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from dlrun.models.mlp import MLP
-from dlrun.tensors import Spec
-from dlrun.training.losses import Focal, Hinge, WeightedBinaryLoss, class_weights
+from dlrun.tasks.losses import Focal, Hinge, WeightedBinaryLoss
+from dlrun.tasks.multiclass import Multiclass
 from dlrun.training.penalties import Penalty, Regularizer
 
 SCORES = torch.tensor([[2.0, -1.0, 0.5], [0.1, 0.2, -3.0]])
@@ -31,10 +31,10 @@ def test_focal_loss_of_gamma_0_is_the_cross_entropy_and_easy_rows_count_less():
 
 def test_balanced_class_weights_are_scikit_learns():
     targets = torch.tensor([0, 0, 0, 1, 2, 2])
-    spec = Spec("multiclass", (1,), 3, class_names=["a", "b", "c"])
+    task = Multiclass(class_names=("a", "b", "c"))
     expected = compute_class_weight("balanced", classes=np.arange(3), y=targets.numpy())
-    assert class_weights("balanced", spec, targets).tolist() == pytest.approx(expected.tolist())
-    assert class_weights({"b": 4}, spec, targets).tolist() == [1.0, 4.0, 1.0]
+    assert task.class_weights("balanced", targets).tolist() == pytest.approx(expected.tolist())
+    assert task.class_weights({"b": 4}, targets).tolist() == [1.0, 4.0, 1.0]
 
 
 def test_the_weighted_binary_loss_is_pytorchs_for_two_logits():

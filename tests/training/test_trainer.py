@@ -9,12 +9,16 @@ from safetensors.torch import load_file
 from torch import nn
 
 from dlrun.config.compose import compose
+from dlrun.data.rows import TensorRows
 from dlrun.data.split import Split
 from dlrun.models.cnn import CNN
 from dlrun.models.mlp import MLP
+from dlrun.runs.recipe import plain
+from dlrun.runtime import Runtime
+from dlrun.training.batches import Batching
 from dlrun.training.early_stopping import EarlyStopping, Stopper
-from dlrun.training.schedules import InverseTimeDecay, build_schedule
-from dlrun.training.trainer import Trainer
+from dlrun.training.network import Network
+from dlrun.training.schedules import InverseTimeDecay, build_schedule, read_schedule
 
 MOONS = ("data=moons", "model.hidden=[8]")
 
@@ -29,7 +33,7 @@ def weights(ended):
 
 
 def test_every_row_is_seen_once_an_epoch_in_an_order_of_its_own():
-    trainer = Trainer(batch_size=7)
+    trainer = Batching(batch_size=7)
     first, second = trainer.order(100, seed=3, epoch=1), trainer.order(100, seed=3, epoch=2)
     assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(100))
     assert first.tolist() != second.tolist()
@@ -38,31 +42,31 @@ def test_every_row_is_seen_once_an_epoch_in_an_order_of_its_own():
 
 
 def test_without_shuffle_rows_come_in_their_order():
-    assert Trainer(shuffle=False).order(5, seed=0, epoch=9).tolist() == [0, 1, 2, 3, 4]
+    assert Batching(32, shuffle=False).order(5, seed=0, epoch=9).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_numbers_below_all_floats_are_0_in_a_run_and_slow_nothing_down_and_count_again_after_it(dlrun, monkeypatch):
     found = []
-    monkeypatch.setattr("dlrun.runs.run.report", lambda *_: found.append(torch.full((100,), 1e-30) * 1e-10))
+    monkeypatch.setattr("dlrun.runs.conclude.report", lambda *_: found.append(torch.full((100,), 1e-30) * 1e-10))
     assert dlrun(*MOONS, "trainer.epochs=0").exit_code == 0
     assert (found[0] == 0).all()
     assert (torch.full((100,), 1e-30) * 1e-10 > 0).all()
 
 
 def test_the_last_partial_batch_is_kept_unless_dropped():
-    assert len(Trainer(batch_size=32).order(100, 0, 1)) == 100 and Trainer(batch_size=32).steps(100) == 4
-    dropping = Trainer(batch_size=32, drop_last=True)
+    assert len(Batching(batch_size=32).order(100, 0, 1)) == 100 and Batching(batch_size=32).steps(100) == 4
+    dropping = Batching(batch_size=32, drop_last=True)
     assert len(dropping.order(100, 0, 1)) == 96 and dropping.steps(100) == 3
 
 
 def test_steps_per_epoch_cuts_the_epoch_short_or_goes_on_with_new_passes():
-    assert len(Trainer(batch_size=10, steps_per_epoch=3).order(100, 0, 1)) == 30
-    long = Trainer(batch_size=10, steps_per_epoch=15).order(100, 0, 1)
+    assert len(Batching(batch_size=10, steps_per_epoch=3).order(100, 0, 1)) == 30
+    long = Batching(batch_size=10, steps_per_epoch=15).order(100, 0, 1)
     assert len(long) == 150 and sorted(long[:100].tolist()) == list(range(100))
 
 
 def test_rows_are_evaluated_a_thousand_at_once_and_fewer_where_a_layer_makes_them_large():
-    rows = Split(torch.rand(1500, 1, 28, 28), torch.zeros(1500, dtype=torch.int64), np.arange(1500))
+    rows = Split(TensorRows(torch.rand(1500, 1, 28, 28)), torch.zeros(1500, dtype=torch.int64), np.arange(1500))
     passed = []
     for model, at_once in (
         (MLP((1, 28, 28), 10, hidden=[32]), 1024),
@@ -70,9 +74,10 @@ def test_rows_are_evaluated_a_thousand_at_once_and_fewer_where_a_layer_makes_the
     ):
         for layer in model.modules():
             layer.register_forward_hook(lambda _layer, _inputs, output: passed.append(output))
-        scores = Trainer(batch_size=32).scores(model, rows, "fp32")
+        runtime = Runtime(torch.device("cpu"))
+        scores = Network(model, nn.CrossEntropyLoss(), runtime).scores({"": rows})[""]
         assert max(map(len, passed)) == at_once and max(output.nbytes for output in passed) <= 2**24
-        torch.testing.assert_close(scores, model.eval()(rows.inputs).detach())
+        torch.testing.assert_close(scores, model.eval()(rows.stored()).detach())
         passed.clear()
 
 
@@ -82,6 +87,48 @@ def test_accumulated_batches_equal_one_large_batch(dlrun):
     small = dlrun(*settings, "trainer.batch_size=25", "trainer.accumulate=4", into="small")
     for name, tensor in weights(large).items():
         torch.testing.assert_close(weights(small)[name], tensor, rtol=1e-9, atol=1e-12)
+
+
+def test_the_last_group_of_an_epoch_is_averaged_over_the_batches_that_are_left(dlrun):
+    """Three batches with accumulate=8 make one step, as three batches with accumulate=3 do."""
+    settings = (*MOONS, "precision=fp64", "trainer.epochs=2", "optimizer=sgd", "trainer.batch_size=50")
+    whole = dlrun(*settings, "trainer.accumulate=3", "data.train_rows=150", into="whole")
+    short = dlrun(*settings, "trainer.accumulate=8", "data.train_rows=150", into="short")
+    assert [row["epoch"] for row in history(short)] == [1, 2]
+    for name, tensor in weights(whole).items():
+        torch.testing.assert_close(weights(short)[name], tensor, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("settings", [("scheduler=one_cycle", "scheduler.interval=epoch"), ("scheduler=cosine",),
+                                      ("scheduler=cosine", "scheduler.interval=step")])  # fmt: skip
+def test_a_schedule_reaches_its_end_on_the_last_epoch_or_step_whatever_its_interval(dlrun, settings):
+    ended = dlrun(*MOONS, "optimizer.lr=0.1", *settings, "trainer.epochs=8", "trainer.early_stopping=null")
+    rates = [row["lr"] for row in history(ended)]
+    assert ended.exit_code == 0 and rates[-1] < 0.02 and max(rates) > 0.08 and rates[-2] > rates[-1]
+
+
+def test_groups_of_parameters_have_settings_and_optimizers_of_their_own(dlrun):
+    settings = (*MOONS, "optimizer=sgd", "optimizer.lr=0.1", "trainer.epochs=1")
+    start = dlrun(*settings[:-1], "trainer.epochs=0", into="start")
+    held = dlrun(*settings, "optimizer.groups={head.*: {lr: 0.0}}", into="held")
+    own = dlrun(*settings, "optimizer.groups={biases: {_target_: torch.optim.Adam, lr: 0.0}}", into="own")
+    assert held.exit_code == own.exit_code == 0, (held.err, own.err)
+    moved = {name for name, tensor in weights(held).items() if not torch.equal(tensor, weights(start)[name])}
+    assert moved == {"layers.1.weight", "layers.1.bias"}
+    moved = {name for name, tensor in weights(own).items() if not torch.equal(tensor, weights(start)[name])}
+    assert moved == {"layers.1.weight", "layers.3.weight"}
+
+
+@pytest.mark.parametrize(("groups", "word"), [("{nothing.*: {lr: 1.0}}", "nothing"), ("{biases: {rate: 1.0}}", "rate"),
+                                              ("3", "optimizer.groups"), ("{norms: {lr: 1.0}}", "norms")])  # fmt: skip
+def test_groups_that_cannot_be_are_one_line(dlrun, groups, word):
+    ended = dlrun(*MOONS, f"optimizer.groups={groups}")
+    assert ended.exit_code == 2 and word in ended.err and ended.err.count("\n") == 1
+
+
+def test_a_fixed_shuffled_order_is_the_same_in_every_epoch():
+    orders = [Batching(8, shuffle="once").order(40, seed=1, epoch=epoch).tolist() for epoch in (1, 2, 9)]
+    assert orders[0] == orders[1] == orders[2] != list(range(40))
 
 
 def test_a_clipped_gradient_moves_the_weights_no_further_than_its_norm(dlrun):
@@ -140,7 +187,7 @@ def test_patience_counts_as_keras_does():
 
 
 def test_min_delta_is_what_an_improvement_must_exceed():
-    stopper = Stopper(EarlyStopping(min_delta=0.1, mode="max"))
+    stopper = Stopper(EarlyStopping(min_delta=0.1), maximizes=True)
     assert [stopper.improves(v, e) for e, v in enumerate([0.5, 0.55, 0.7], 1)] == [True, False, True]
 
 
@@ -182,7 +229,7 @@ def test_one_cycle_ends_at_its_lowest_rate_after_all_steps(dlrun):
 def test_plateau_lowers_the_rate_when_the_monitored_value_gets_no_better(monitor, better):
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     config = compose(["scheduler=plateau", "scheduler.class.patience=0", f"scheduler.monitor={monitor}"])[0]
-    schedule = build_schedule(config.scheduler, optimizer, 10, ())
+    schedule = build_schedule(read_schedule(plain(config)["scheduler"], ()), [optimizer], 10, 10, better > 0)
     rates = []
     for value in (1.0, 1.0 + better, 1.0 + better, 1.0):
         schedule.after_epoch({monitor: value})

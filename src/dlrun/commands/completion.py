@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 
 from dlrun.config.compose import hydra
@@ -15,7 +16,7 @@ def show_config(options: argparse.Namespace) -> int:
     """`--cfg job|hydra|all`, with `--package` and `--resolve`: print the composed config."""
     with hydra(options.config_dir) as extra:
         overrides = [quote_literal(override) for override in options.overrides] + extra
-        GlobalHydra.instance().hydra.show_cfg("config", overrides, options.cfg, options.package, options.resolve)
+        _hydra().show_cfg("config", overrides, options.cfg, options.package, options.resolve)
     return 0
 
 
@@ -23,7 +24,14 @@ def complete(options: argparse.Namespace) -> int:
     """`-sc install=bash|zsh|fish`, `uninstall=…` or `query=…`: what the shell asks for."""
     with hydra(options.config_dir):
         try:
-            GlobalHydra.instance().hydra.shell_completion("config", options.overrides)
+            _hydra().shell_completion("config", options.overrides)
         except ValueError as error:
             raise Mistake(f"-sc: {' '.join(str(error).split())}") from error
     return 0
+
+
+def _hydra() -> Hydra:
+    """Return Hydra, as it has been initialised."""
+    initialised = GlobalHydra.instance().hydra
+    assert initialised is not None
+    return initialised

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dlrun.config.build import build
+from dlrun.config.schema import Precision
 from dlrun.errors import Mistake, choose, one_line
-from dlrun.fitted import Trained
+from dlrun.fitted import Fitted
 from dlrun.runs.load import load
 from dlrun.store.files import replacing, writing
 
@@ -25,6 +26,7 @@ def export(
     run: str = "latest",
     output: str | None = None,
     allow_targets: list[str] | None = None,
+    config_dir: str | None = None,
 ) -> int:
     """Write the network of a run; the file appears only when it has given the same scores as the run.
 
@@ -35,42 +37,43 @@ def export(
         format: `onnx`, `torch` (a program of torch.export, which needs no dlrun), or `state_dict` (weights by name).
         run: a run folder, or `latest`.
         output: the file; None: model.onnx, model.pt2 or model.pt in the run folder.
-        allow_targets: your own packages, if the run's model is from one of them.
+        allow_targets: your own packages, if the run's model or preprocessing is from one of them.
+        config_dir: your own groups (`--config-dir`); the packages that they name are trusted like allow_targets.
 
     Raises:
         Mistake: the run has no network, a package is missing, or the exported network says something else.
     """
     choose(format, FORMATS, "format")
-    trained = load(run, "cpu", tuple(allow_targets or ()))
-    if not isinstance(trained.model, nn.Module):
-        kind = type(trained.model).__name__
-        raise Mistake(f"export: {trained.folder} holds a {kind} of scikit-learn, no network; skops reads model.skops")
+    fitted = load(run, "cpu", tuple(allow_targets or ()), config_dir)
+    if not isinstance(fitted.model, nn.Module):
+        kind = type(fitted.model).__name__
+        raise Mistake(f"export: {fitted.folder} holds a {kind} of scikit-learn, no network; skops reads model.skops")
     suffix, write = FORMATS[format]
-    path = trained.folder.path / f"model{suffix}" if output is None else Path(output).expanduser()
-    inputs = example(trained)
+    path = fitted.folder.path / f"model{suffix}" if output is None else Path(output).expanduser()
+    inputs = example(fitted)
     with replacing(path) as part:
         with writing(path):
-            answer = write(trained, inputs, part)
-        difference = check(trained, answer, inputs)
-    shape = " × ".join(map(str, ("rows", *trained.spec.input_shape)))
-    print(f"{trained.folder} as {format}: {path}")
-    print(f"in: {shape} ({str(inputs.dtype).removeprefix('torch.')}, preprocessed); out: rows × {trained.spec.outputs}")
-    if trained.config.precision == "bf16":
+            answer = write(fitted, inputs, part)
+        difference = check(fitted, answer, inputs)
+    shape = " × ".join(map(str, ("rows", *fitted.inputs.shape)))
+    print(f"{fitted.folder} as {format}: {path}")
+    print(f"in: {shape} ({str(inputs.dtype).removeprefix('torch.')}, preprocessed); out: rows × {fitted.task.width}")
+    if fitted.runtime.precision is Precision.bf16:
         print("computed in float32; the run itself computed in bf16")
     print(f"checked on {ROWS} and on 3 random rows: scores differ by {difference:.1e} (tolerance {TOLERANCE:g})")
     return 0
 
 
-def example(trained: Trained) -> Tensor:
+def example(fitted: Fitted) -> Tensor:
     """Random inputs (ROWS, *input_shape) of the kind that the network reads, the same ones each time."""
     generator = torch.Generator().manual_seed(0)
-    shape = (ROWS, *trained.spec.input_shape)
-    if trained.spec.vocabulary is not None:
-        return torch.randint(1, trained.spec.vocabulary, shape, generator=generator)
-    return torch.rand(shape, generator=generator, dtype=next(trained.model.parameters()).dtype)
+    shape = (ROWS, *fitted.inputs.shape)
+    if fitted.inputs.vocabulary is not None:
+        return torch.randint(1, fitted.inputs.vocabulary, shape, generator=generator)
+    return torch.rand(shape, generator=generator, dtype=next(fitted.model.parameters()).dtype)
 
 
-def check(trained: Trained, answer: Callable[[Tensor], Tensor], inputs: Tensor) -> float:
+def check(fitted: Fitted, answer: Callable[[Tensor], Tensor], inputs: Tensor) -> float:
     """The largest difference between the run's scores and those of the exported network, relative to the largest.
 
     Raises:
@@ -79,7 +82,7 @@ def check(trained: Trained, answer: Callable[[Tensor], Tensor], inputs: Tensor) 
     largest = 0.0
     for rows in (inputs, inputs[:3]):
         with torch.inference_mode():
-            expected = trained.model(rows)
+            expected = fitted.model(rows)
         difference = (answer(rows) - expected).abs().max() / expected.abs().max().clamp(min=1.0)
         largest = max(largest, difference.item())
     if not largest <= TOLERANCE:
@@ -87,7 +90,7 @@ def check(trained: Trained, answer: Callable[[Tensor], Tensor], inputs: Tensor) 
     return largest
 
 
-def write_onnx(trained: Trained, inputs: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
+def write_onnx(fitted: Fitted, inputs: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
     """ONNX, by PyTorch's exporter; answered by onnxruntime."""
     try:
         import onnx  # noqa: F401 (the exporter needs it)
@@ -97,9 +100,10 @@ def write_onnx(trained: Trained, inputs: Tensor, path: Path) -> Callable[[Tensor
         raise Mistake(f"export: format=onnx needs {error.name}: pip install onnx onnxscript onnxruntime") from error
     with _explained("onnx"), quietly():
         program = torch.onnx.export(
-            trained.model, (inputs,), dynamo=True, dynamic_shapes=({0: "rows"},), verbose=False,
+            fitted.model, (inputs,), dynamo=True, dynamic_shapes=({0: "rows"},), verbose=False,
             input_names=["inputs"], output_names=["scores"],
         )  # fmt: skip
+        assert program is not None  # as with dynamo it is
         program.save(str(path), external_data=False)
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
@@ -110,10 +114,10 @@ def write_onnx(trained: Trained, inputs: Tensor, path: Path) -> Callable[[Tensor
     return answer
 
 
-def write_torch(trained: Trained, inputs: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
+def write_torch(fitted: Fitted, inputs: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
     """A program of torch.export; answered by itself, read back."""
     with _explained("torch"), quietly():
-        program = torch.export.export(trained.model, (inputs,), dynamic_shapes=({0: torch.export.Dim("rows")},))
+        program = torch.export.export(fitted.model, (inputs,), dynamic_shapes=({0: torch.export.Dim("rows")},))
         with open(path, "wb") as file:
             torch.export.save(program, file)
     with open(path, "rb") as file:
@@ -121,12 +125,12 @@ def write_torch(trained: Trained, inputs: Tensor, path: Path) -> Callable[[Tenso
     return lambda rows: module(rows).detach()
 
 
-def write_state_dict(trained: Trained, inputs: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
+def write_state_dict(fitted: Fitted, inputs: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
     """The weights by name, as `torch.load(…, weights_only=True)` reads them; answered by a new network with them."""
-    torch.save(trained.model.state_dict(), path)
-    own = type(trained.model).__module__.partition(".")[0]
-    model = build(trained.config.model, "model", nn.Module, (own,), **trained.spec.supplied())
-    model.to(inputs.dtype if inputs.is_floating_point() else next(trained.model.parameters()).dtype)
+    torch.save(fitted.model.state_dict(), path)
+    model = copy.deepcopy(fitted.model)
+    for parameter in model.parameters():
+        parameter.data.zero_()
     model.load_state_dict(torch.load(path, weights_only=True))
     model.eval()
 
@@ -137,7 +141,7 @@ def write_state_dict(trained: Trained, inputs: Tensor, path: Path) -> Callable[[
     return answer
 
 
-FORMATS: dict[str, tuple[str, Callable[[Trained, Tensor, Path], Callable[[Tensor], Tensor]]]] = {
+FORMATS: dict[str, tuple[str, Callable[[Fitted, Tensor, Path], Callable[[Tensor], Tensor]]]] = {
     "onnx": (".onnx", write_onnx), "torch": (".pt2", write_torch), "state_dict": (".pt", write_state_dict),
 }  # fmt: skip
 

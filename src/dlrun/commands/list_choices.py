@@ -9,14 +9,15 @@ from pathlib import Path
 import yaml
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from dlrun.commands.compare import WIDTH_OF_FILES
-from dlrun.config.groups import GROUPS, choices_of, config_folder
+from dlrun.commands.compare import WIDTH_OF_FILES, warn
+from dlrun.config.groups import GROUPS, choices_of, chosen_as, config_folder
 from dlrun.errors import Mistake, did_you_mean
-from dlrun.ranking.entries import Entry, ranking_of, read_entries
+from dlrun.ranking.ranking import choose_ranking
+from dlrun.ranking.runs_table import read_results
 from dlrun.runs.tables import number
-from dlrun.store.folder import date_of
 
 NOT_SETTINGS = ("_target_", "_partial_", "defaults", "licence", "file", "files", "class_names", "data_dir")
 
@@ -49,7 +50,7 @@ def print_choices(console: Console, group: str) -> None:
     """A line on every choice, and its settings with their defaults below."""
     folder = config_folder() / group
     for name, line in choices_of(folder).items():
-        console.print(f"{group}={name}  {line}", markup=False, soft_wrap=True)
+        console.print(f"{chosen_as(group, name)}  {line}", markup=False, soft_wrap=True)
         settings = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8")) or {}
         shown = [f"{key}={_short(value)}" for key, value in settings.items() if key not in NOT_SETTINGS]
         if shown:
@@ -58,23 +59,20 @@ def print_choices(console: Console, group: str) -> None:
 
 def print_runs(console: Console, output_dir: Path, count: int) -> None:
     """The latest runs, newest first, with what they are ranked by, and the person's own name and note."""
-    entries = sorted(read_entries(output_dir, averaged=True), key=_begun, reverse=True)
+    results, unreadable = read_results([output_dir], averaged=True)
+    warn(unreadable)
+    newest = sorted(results, key=lambda result: result.folder.written(), reverse=True)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in ("data", "model", "status", "figure", "", "name", "note", "folder"):
         table.add_column(column, overflow="fold")
-    for entry in entries[:count]:
-        figure = ranking_of([entry])
-        shown = [str(entry.value(key) or "") for key in ("data", "model", "status")]
-        value = entry.value(figure)
-        own = [str(entry.config.get(key) or "") for key in ("name", "note")]
-        table.add_row(*shown, figure if value is not None else "", number(value), *own, entry.folder)
+    for result in newest[:count]:
+        figure = choose_ranking([result]).name
+        value = result.value(figure)
+        shown = [str(result.value(key) or "") for key in ("data", "model", "status")]
+        own = [str(result.config.get(key) or "") for key in ("name", "note")]
+        cells = [*shown, figure if value is not None else "", number(value), *own, str(result.folder)]
+        table.add_row(*map(escape, cells))
     console.print(table)
-
-
-def _begun(entry: Entry) -> str:
-    """When it, or the sweep that it is part of, was begun."""
-    folder = Path(entry.folder)
-    return next(filter(None, map(date_of, (folder, *folder.parents))), "")
 
 
 def _short(value: object) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from dlrun.commands.evaluate import own_data
-from dlrun.config.compose import compose
+from dlrun.commands.evaluate import own_data, recipe_of
 from dlrun.errors import Mistake
-from dlrun.plots.draw import check_plots, draw
+from dlrun.plots.draw import draw
+from dlrun.plots.finished_run import FinishedRun
 from dlrun.runs.load import load
-from dlrun.store.command_line import stored_overrides
-from dlrun.tasks.predictions import from_scores
 
 
 def plot(
@@ -32,20 +30,20 @@ def plot(
     Raises:
         Mistake: no such picture, or the run or its data cannot be used.
     """
-    wanted = plots or ["all"]
-    check_plots(wanted)
-    trained = load(run, device, tuple(allow_targets or ()))
-    metrics = trained.folder.read_json("metrics.json")
-    if "baseline" not in metrics or metrics["status"] == "diverged":
-        raise Mistake(f"plot: {trained.folder} has no figures to draw (status {metrics['status']})")
-    config, _ = compose(stored_overrides(trained.folder), config_dir)
-    data = own_data(trained, config, tuple(config.allow_targets) + tuple(allow_targets or ()))
+    fitted = load(run, device, tuple(allow_targets or ()), config_dir)
+    record = fitted.folder.record()
+    if not record.figures or record.status == "diverged":
+        raise Mistake(f"plot: {fitted.folder} has no figures to draw (status {record.status})")
+    wanted = f"plots=[{','.join(plots)}]" if plots else "plots=[all]"
+    recipe = recipe_of(fitted, [wanted], config_dir, allow_targets)
+    data = own_data(fitted, recipe)
     splits = data.splits()
     predictions = {
-        name: from_scores(trained.spec, scores, splits[name].targets, splits[name].truth)
-        for name, scores in trained.scores(splits).items()
+        name: fitted.task.predictions(scores, splits[name].targets, splits[name].truth)
+        for name, scores in fitted.scores(splits).items()
     }
     console = Console(highlight=False, soft_wrap=True)
-    draw(console, trained, data, predictions, metrics, wanted)
-    console.print(f"{trained.folder.path / 'plots'}", markup=False)
+    finished = FinishedRun(fitted, data, predictions, record.to_json(), fitted.folder.history())
+    draw(console, finished, recipe.output.plots)
+    console.print(f"{fitted.folder.plots}", markup=False)
     return 0

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from dlrun.data.preprocessing.table import TablePreprocessing
 from dlrun.errors import Mistake
-from dlrun.fitted import Trained, check_threshold
+from dlrun.fitted import Fitted
 from dlrun.runs.load import load
 from dlrun.store.files import replacing
 
@@ -25,6 +24,7 @@ def predict(
     threshold: float = 0.5,
     device: str = "auto",
     allow_targets: list[str] | None = None,
+    config_dir: str | None = None,
 ) -> int:
     """Predict for the rows of a file, with the run's own preprocessing, some thousands at a time.
 
@@ -35,41 +35,41 @@ def predict(
         output: the CSV file to write, whole or not at all; `-`: standard output.
         threshold: of two classes: the probability above which the second is predicted.
         device: `auto`, `cpu`, `cuda`, …
-        allow_targets: your own packages, if the run's model is from one of them.
+        allow_targets: your own packages, if the run's model or preprocessing is from one of them.
+        config_dir: your own groups (`--config-dir`); the packages that they name are trusted like allow_targets.
 
     Raises:
         Mistake: input or run that cannot be used.
     """
-    trained = load(run, device, tuple(allow_targets or ()))
-    check_threshold(threshold, trained.spec)
+    fitted = load(run, device, tuple(allow_targets or ()), config_dir)
+    fitted.task.check_threshold(threshold)
     odd: Counter[str] = Counter()
     with _source(input) as path, _sink(output) as target:
         rows = 0
-        for shown, inputs in trained.preprocessing.read(path, trained.spec.input_shape):
+        for shown, inputs in fitted.preprocessing.read(path, fitted.inputs.shape):
             if not len(shown):
                 continue
-            said = predictions_beside(trained, shown, inputs, threshold)
+            said = predictions_beside(fitted, shown, inputs, threshold)
             said.to_csv(target, index=False, header=rows == 0, lineterminator="\n")
             rows += len(said)
-            if isinstance(trained.preprocessing, TablePreprocessing):
-                odd.update(trained.preprocessing.surprises(inputs))
+            odd.update(fitted.preprocessing.surprises(inputs))
         if rows == 0:
             raise Mistake(f"input: {input} has no row")
     for column, count in odd.items():
         print(f"dlrun: column '{column}': {count} values that the run cannot use, taken as missing or rare",
               file=sys.stderr)  # fmt: skip
     if output != "-":
-        print(f"{rows:,} predictions of {trained.folder} written to {output}")
+        print(f"{rows:,} predictions of {fitted.folder} written to {output}")
     return 0
 
 
-def predictions_beside(trained: Trained, shown: pd.DataFrame, inputs, threshold: float) -> pd.DataFrame:
+def predictions_beside(fitted: Fitted, shown: pd.DataFrame, inputs, threshold: float) -> pd.DataFrame:
     """The rows with the predictions for them.
 
     Raises:
         Mistake: they have a column that is called like one of the predictions'.
     """
-    said = trained.table_of(trained.predictions(inputs, threshold), shown.index)
+    said = fitted.table(fitted.predictions(inputs, threshold), shown.index)
     twice = sorted(set(shown.columns) & set(said.columns))
     if twice:
         raise Mistake(f"input: has a column '{twice[0]}' already; rename it, or leave it out")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from dlrun.config.compose import compose
 from dlrun.errors import Mistake
-from dlrun.runs.recipe import Job
+from dlrun.runs.recipe import Job, read_recipe
 from dlrun.runs.run import run
-from dlrun.store.command_line import stored_overrides
+from dlrun.store.command_line import trusted_overrides
+from dlrun.store.finding import open_run
 from dlrun.store.folder import RunFolder
 from dlrun.sweeps.plan import has_parts
-
-SAME_BITS = ("model.safetensors", "history.csv", "predictions.csv")
 
 
 def repeat(path: str, changes: list[str], config_dir: str | None) -> int:
@@ -24,17 +21,17 @@ def repeat(path: str, changes: list[str], config_dir: str | None) -> int:
     Raises:
         Mistake: no run folder, or overrides that cannot be.
     """
-    before = RunFolder.open(path)
-    overrides = stored_overrides(before) + changes
-    whole = before.read_json("metrics.json")
-    if whole.get("whole"):
+    before = open_run(path)
+    overrides = trusted_overrides(before) + changes
+    kind = before.record().kind
+    if kind != "run":
         from dlrun.sweeps.sweep import run_whole
 
-        return run_whole(overrides, bool(whole.get("several")), config_dir)
+        return run_whole(overrides, kind == "sweep", config_dir)
     config, choices = compose(overrides, config_dir)
     if has_parts(config):
         raise Mistake("run=: repeats one run; parts (repeats, cv.folds, learning_curve, sweep) go without it")
-    ended = run(Job(config, choices, overrides))
+    ended = run(read_recipe(Job(config, choices, overrides)))
     if ended is not None and not config.quiet:
         print("\n".join(compare(before, RunFolder(ended.folder), changes)))
     return ended.exit_code if ended else 0
@@ -42,16 +39,13 @@ def repeat(path: str, changes: list[str], config_dir: str | None) -> int:
 
 def compare(before: RunFolder, after: RunFolder, changes: list[str]) -> list[str]:
     """Lines that say whether two runs have the same bits and, if not, what differs between their surroundings."""
-    differing = [name for name in SAME_BITS if _digest(before, name) != _digest(after, name)]
+    then, now = before.digests(), after.digests()
+    differing = [name for name in then if then[name] != now[name]]
     if not differing:
         return [f"the same bits as {before}"]
     lines = [f"other bits than {before}: {', '.join(differing)}"]
     if changes:
         lines.append(f"  changed on the command line: {' '.join(changes)}")
-    old, new = before.read_json("environment.json"), after.read_json("environment.json")
+    old, new = before.environment(), after.environment()
     lines += [f"  {key}: {old.get(key)} then, {new.get(key)} now" for key in new if old.get(key) != new.get(key)]
     return lines
-
-
-def _digest(folder: RunFolder, name: str) -> str | None:
-    return hashlib.sha256(folder.read_bytes(name)).hexdigest() if folder.has(name) else None

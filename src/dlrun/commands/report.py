@@ -5,27 +5,49 @@ from __future__ import annotations
 import base64
 import io
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from dlrun.commands.compare import warn
 from dlrun.errors import Mistake
-from dlrun.plots.draw import PICTURES
-from dlrun.ranking.entries import Entry, cell, columns_of, differing, judgement, rank, ranking_of, read_entries
+from dlrun.ranking.noise import judgement
+from dlrun.ranking.ranking import Ranking, choose_ranking, position
+from dlrun.ranking.runs_table import Result, cell, columns_of, differing, nothing_there, read_results
 from dlrun.runs.tables import number
 from dlrun.store.files import write_whole, writing
-from dlrun.store.folder import RunFolder
 from dlrun.tasks.metrics import higher_is_better
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_CURVES = 10
 MOST_PICTURED = 20
 SPLITS = {"train_eval": "training rows", "valid": "validation rows", "test": "test rows"}
 
 
+@dataclass(frozen=True)
+class Section:
+    """A run on the page.
+
+    Attributes:
+        result: its figures and settings.
+        history: what was logged, a row an epoch.
+        pictures: by name, as PNG.
+    """
+
+    result: Result
+    history: pd.DataFrame
+    pictures: Mapping[str, bytes]
+
+
 def report(folders: list[str], output: str = "report.html", title: str = "Experiments") -> int:
     """Write a page about some runs, the best first, that any browser shows without a network.
+
+    A run folder that cannot be read is named, and the others are shown.
 
     Args:
         folders: run folders, sweeps, or folders that hold them; none: outputs/.
@@ -35,86 +57,109 @@ def report(folders: list[str], output: str = "report.html", title: str = "Experi
     Raises:
         Mistake: no run there that has ended, or the file cannot be written.
     """
-    places = [Path(folder).expanduser() for folder in folders or ["outputs"]]
-    entries = [entry for place in places for entry in read_entries(place, averaged=True)]
-    entries = [entry for entry in entries if any(entry.metrics.get(split) for split in SPLITS)]
-    if not entries:
-        raise Mistake(f"report: there is no run that has ended below {', '.join(folders or ['outputs'])}")
-    ranked = ranking_of(entries)
-    ordered = sorted(entries, key=lambda entry: rank(entry, ranked))
+    results, unreadable = read_results(folders, averaged=True)
+    results = [result for result in results if result.record.figures]
+    ranking = choose_ranking(results)
+    sections: list[Section] = []
+    for result in sorted(results, key=lambda result: position(result, ranking)):
+        try:
+            sections.append(read_section(result, pictured=len(sections) < MOST_PICTURED))
+        except Mistake as mistake:
+            unreadable.append(str(mistake))
+    if not sections:
+        raise nothing_there("report", folders, unreadable)
+    warn(unreadable)
     path = Path(output).expanduser()
     with writing(path):
-        write_whole(path, page(ordered, ranked, title).encode())
-    print(f"{len(ordered):,} runs in {output}")
+        write_whole(path, page(sections, ranking, title).encode())
+    print(f"{count_of(len(sections))} in {output}")
     return 0
 
 
-def page(ordered: list[Entry], ranked: str, title: str) -> str:
-    """The whole page."""
+def count_of(runs: int) -> str:
+    """Returns `1 run`, `2 runs`, …"""
+    return f"{runs:,} run" + ("s" if runs != 1 else "")
+
+
+def read_section(result: Result, pictured: bool) -> Section:
+    """Returns what the page shows of a run.
+
+    Args:
+        pictured: whether its pictures are wanted.
+
+    Raises:
+        Mistake: its history or a picture cannot be read.
+    """
+    history = result.folder.history()
+    if not all(kind.kind in "if" for kind in history.dtypes):
+        raise Mistake(f"{result.folder}: its history is damaged (it holds something else than numbers)")
+    names = result.folder.pictures() if pictured else []
+    return Section(result, history, {name: result.folder.picture(name) for name in names})
+
+
+def page(sections: list[Section], ranking: Ranking, title: str) -> str:
+    """Returns the whole page."""
+    ordered = [section.result for section in sections]
     names = names_of(ordered)
-    pictured = ordered[:MOST_PICTURED]
-    left = len(ordered) - len(pictured)
-    runs = f"{len(ordered):,} run" + ("s" if len(ordered) > 1 else "")
+    left = len(ordered) - MOST_PICTURED
     body = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{runs}, {date.today():%d %B %Y}</p>",
+        f"<p>{count_of(len(ordered))}, {date.today():%d %B %Y}</p>",
         "<h2>Results</h2>" if len(ordered) > 1 else "",
-        table_of(ordered, ranked) if len(ordered) > 1 else "",
-        curves_of(list(zip(names, ordered, strict=True))),
+        table_of(ordered, ranking) if len(ordered) > 1 else "",
+        curves_of({name: section.history for name, section in zip(names, sections, strict=True)}),
         shared_settings(ordered),
-        *(section(entry, name) for entry, name in zip(pictured, names, strict=False)),
-        f"<p>Pictures of {left:,} more runs are left out; they are in the runs' folders.</p>" if left else "",
+        *(one_run(section, name) for section, name in zip(sections[:MOST_PICTURED], names, strict=False)),
+        f"<p>Pictures of {left:,} more runs are left out; they are in the runs' folders.</p>" if left > 0 else "",
     ]
     return TEMPLATE.format(title=escape(title), body="\n".join(part for part in body if part))
 
 
-def names_of(entries: list[Entry]) -> list[str]:
-    """A name for each run: what tells it from the others, else the last part of its folder."""
-    keys = differing(entries)
-    told = [", ".join(f"{key}={cell(entry, key)}" for key in keys if entry.value(key) is not None) for entry in entries]
-    common = os.path.commonpath([os.path.abspath(Path(entry.folder).parent) for entry in entries])
-    folders = [os.path.relpath(os.path.abspath(entry.folder), common) for entry in entries]
+def names_of(results: list[Result]) -> list[str]:
+    """Returns a name for each run: what tells it from the others, else the last part of its folder."""
+    keys = differing(results)
+    told = [", ".join(f"{key}={cell(result, key)}" for key in keys if result.value(key) is not None)
+            for result in results]  # fmt: skip
+    common = os.path.commonpath([os.path.abspath(result.folder.path.parent) for result in results])
+    folders = [os.path.relpath(os.path.abspath(result.folder.path), common) for result in results]
     return [
         name if name and told.count(name) == 1 else f"{name} ({folder})".strip()
         for name, folder in zip(told, folders, strict=True)
     ]
 
 
-def table_of(ordered: list[Entry], ranked: str) -> str:
-    """All runs, and what is to be said of the first two."""
-    columns = [column for column in columns_of(ordered, None, ranked) if column != "folder"]
+def table_of(ordered: list[Result], ranking: Ranking) -> str:
+    """Returns the table of all runs, and what there is to say about the lead of the first."""
+    columns = [column for column in columns_of(ordered, [], ranking) if column != "folder"]
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
     rows = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell(entry, column))}</td>" for column in columns) + "</tr>" for entry in ordered
+        "<tr>" + "".join(f"<td>{escape(cell(result, column))}</td>" for column in columns) + "</tr>"
+        for result in ordered
     )
-    said = "".join(f"<li>{escape(line)}</li>" for line in judgement(ordered, ranked))
-    return f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div><ul>{said}</ul>'
+    lines = "".join(f"<li>{escape(line)}</li>" for line in judgement(ordered, ranking))
+    return f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div><ul>{lines}</ul>'
 
 
-def curves_of(named: list[tuple[str, Entry]]) -> str:
-    """The epochs of all runs in one chart; nothing where none was trained by epochs."""
-    histories = {}
-    for name, entry in named:
-        folder = RunFolder(Path(entry.folder))
-        history = folder.read_table("history.csv") if folder.has("history.csv") else pd.DataFrame()
-        if len(history) > 1 and len(histories) < MOST_CURVES:
-            histories[name] = history
-    metrics = [m for m in ("loss", "accuracy", "r2") if any(f"train/{m}" in h for h in histories.values())]
+def curves_of(histories: Mapping[str, pd.DataFrame]) -> str:
+    """Returns the epochs of the first runs in one chart; nothing where none was trained by epochs."""
+    trained = {name: history for name, history in histories.items() if len(history) > 1 and "epoch" in history}
+    shown = dict(list(trained.items())[:MOST_CURVES])
+    metrics = [m for m in ("loss", "accuracy", "r2") if any(f"train/{m}" in history for history in shown.values())]
     if not metrics:
         return ""
-    from dlrun.plots.training import runs_beside
+    from dlrun.plots.training import draw_runs_beside
 
     drawn = io.StringIO()
-    runs_beside(histories, metrics).savefig(drawn, format="svg")
+    draw_runs_beside(shown, metrics).savefig(drawn, format="svg")
     svg = drawn.getvalue()
-    more = f" of the first {MOST_CURVES}" if len(named) > MOST_CURVES else ""
+    more = f" of the first {MOST_CURVES}" if len(histories) > MOST_CURVES else ""
     return f'<h2>Curves{more}</h2><div class="chart">{svg[svg.index("<svg") :]}</div>'
 
 
-def shared_settings(ordered: list[Entry]) -> str:
-    """What all runs have in common, to unfold."""
+def shared_settings(ordered: list[Result]) -> str:
+    """Returns what all runs have in common, to unfold."""
     first = ordered[0].config
-    same = {k: v for k, v in first.items() if v is not None and all(e.config.get(k) == v for e in ordered)}
+    same = {k: v for k, v in first.items() if v is not None and all(result.config.get(k) == v for result in ordered)}
     rows = "".join(
         f"<tr><td>{escape(key)}</td><td>{escape(str(value))}</td></tr>"
         for key, value in same.items()
@@ -124,39 +169,40 @@ def shared_settings(ordered: list[Entry]) -> str:
     return f"<details><summary>{what}</summary><div class='wide'><table>{rows}</table></div></details>"
 
 
-def section(entry: Entry, name: str) -> str:
-    """One run: its figures beside the baseline's, and its pictures."""
-    choices = entry.metrics.get("choices", {})
+def one_run(section: Section, name: str) -> str:
+    """Returns one run: its figures beside the baseline's, and its pictures."""
+    result = section.result
+    choices = result.record.choices
     heading = f"{choices.get('model')} on {choices.get('data')}" if name.startswith("(") else name
-    told = [entry.config.get("name"), entry.config.get("note")]
-    notes = "".join(f"<p>{escape(str(text))}</p>" for text in told if text)
-    status = "" if entry.metrics.get("status") == "finished" else f"<p>This run {escape(entry.metrics['status'])}.</p>"
-    files = sorted(Path(entry.folder).glob("plots/*.png"), key=_place_of)
-    pictures = "".join(picture(file) for file in files)
-    if not files:
-        notes += f"<p>No pictures yet: <code>dlrun plot run={escape(entry.folder)}</code> draws them.</p>"
+    own = [result.config.get("name"), result.config.get("note")]
+    notes = "".join(f"<p>{escape(str(text))}</p>" for text in own if text)
+    status = "" if result.status == "finished" else f"<p>This run {escape(result.status)}.</p>"
+    folder = escape(str(result.folder))
+    pictures = "".join(picture(name, png) for name, png in section.pictures.items())
+    if not pictures:
+        notes += f"<p>No pictures yet: <code>dlrun plot run={folder}</code> draws them.</p>"
     return (
-        f"<section><h2>{escape(heading)}</h2>{notes}{status}<p class='folder'>{escape(entry.folder)}</p>"
-        f"{figures_of(entry)}<div class='pictures'>{pictures}</div></section>"
+        f"<section><h2>{escape(heading)}</h2>{notes}{status}<p class='folder'>{folder}</p>"
+        f"{figures_of(result)}<div class='pictures'>{pictures}</div></section>"
     )
 
 
-def figures_of(entry: Entry) -> str:
-    """The figures of each split, each beside the baseline's on the same rows."""
-    splits = [split for split in SPLITS if entry.metrics.get(split)]
+def figures_of(result: Result) -> str:
+    """Returns the figures of each split, each beside the baseline's on the same rows."""
+    splits = [split for split in SPLITS if result.record.figures.get(split)]
     metrics = [
         metric
-        for metric in dict.fromkeys(metric for split in splits for metric in entry.metrics[split])
-        if any(isinstance(entry.value(f"{split}/{metric}"), float) for split in splits)
+        for metric in dict.fromkeys(metric for split in splits for metric in result.record.figures[split])
+        if any(result.value(f"{split}/{metric}") is not None for split in splits)
     ]
     head = "".join(f"<th>{SPLITS[split]}</th><th>baseline</th>" for split in splits)
     rows = ""
     for metric in metrics:
         cells = ""
         for split in splits:
-            values = [entry.value(f"{split}/{metric}"), entry.value(f"baseline/{split}/{metric}")]
+            values = [result.value(f"{split}/{metric}"), result.value(f"baseline/{split}/{metric}")]
             if split == splits[-1] and None not in values and values[0] != values[1]:
-                worse = (values[0] < values[1]) == higher_is_better(metric)
+                worse = (values[0] < values[1]) == higher_is_better(metric, result.config.get("metrics"))
                 cells += f"<td class='{'worse' if worse else 'better'}'>{number(values[0])}</td>"
             else:
                 cells += f"<td>{number(values[0])}</td>"
@@ -165,16 +211,10 @@ def figures_of(entry: Entry) -> str:
     return f"<div class='wide'><table><tr><th></th>{head}</tr>{rows}</table></div>"
 
 
-def picture(file: Path) -> str:
-    """A PNG file, inside the page."""
-    name = file.stem.replace("_", " ")
-    content = base64.b64encode(file.read_bytes()).decode()
-    return f'<figure><img alt="{escape(name)}" src="data:image/png;base64,{content}"></figure>'
-
-
-def _place_of(file: Path) -> tuple[int, str]:
-    """Pictures in the order in which they are drawn, others behind."""
-    return (PICTURES.index(file.stem) if file.stem in PICTURES else len(PICTURES), file.stem)
+def picture(name: str, png: bytes) -> str:
+    """Returns a PNG, inside the page."""
+    content = base64.b64encode(png).decode()
+    return f'<figure><img alt="{escape(name.replace("_", " "))}" src="data:image/png;base64,{content}"></figure>'
 
 
 TEMPLATE = """<!DOCTYPE html>

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dlrun.config.build import resolve
-from dlrun.config.compose import compose
-from dlrun.errors import Mistake
-from dlrun.runs.conclude import plain
-from dlrun.runs.recipe import Job
-from dlrun.runs.run import run
-from dlrun.store.command_line import stored_overrides
-from dlrun.store.files import flatten
-from dlrun.store.folder import RunFolder
-from dlrun.training.trainer import Trainer
+from collections.abc import Callable
 
-CHANGEABLE = ("trainer.epochs", "trainer.max_minutes", "device", "quiet", "debug", "allow_targets")
-CHANGEABLE_OF_WHOLES = ("jobs", "launcher", "sweeper.trials", *CHANGEABLE[1:])
+from dlrun.config.compose import compose
+from dlrun.config.schema import KEYS, key_of
+from dlrun.errors import Mistake
+from dlrun.runs.recipe import Job, plain, read_recipe
+from dlrun.runs.run import run
+from dlrun.store.command_line import trusted_overrides
+from dlrun.store.files import flatten
+from dlrun.store.finding import open_run
+from dlrun.store.folder import RunFolder
+from dlrun.store.record import Kind, Record
 
 
 def resume(path: str, changes: list[str], config_dir: str | None) -> int:
@@ -22,7 +21,7 @@ def resume(path: str, changes: list[str], config_dir: str | None) -> int:
 
     Args:
         path: a run folder, or `latest`.
-        changes: overrides of the keys in CHANGEABLE.
+        changes: overrides of keys that may change (`resumable` in config/schema.py).
         config_dir: the folder with the user's own groups, if the run used any.
 
     Returns:
@@ -31,31 +30,29 @@ def resume(path: str, changes: list[str], config_dir: str | None) -> int:
     Raises:
         Mistake: no run folder, a setting that may not change, or data or config that are not what they were.
     """
-    folder = RunFolder.open(path)
-    if "whole" in folder.read_json("metrics.json"):
-        return _resume_whole(folder, changes, config_dir)
-    _refuse_changes(changes, CHANGEABLE, "a run is resumed")
-    config, choices = compose(stored_overrides(folder) + changes, config_dir)
-    stored = folder.read_yaml("config.yaml")
-    if not isinstance(stored, dict):
-        raise Mistake(f"{folder.path / 'config.yaml'}: is damaged (no config)")
-    before, now = dict(flatten(stored)), dict(flatten(plain(config)))
-    status = folder.read_json("metrics.json").get("status")
-    resumes = resolve(config.trainer, "trainer", Trainer, tuple(config.allow_targets)).resumes
-    longer = resumes and now["trainer.epochs"] > before.get("trainer.epochs", 0)
+    folder = open_run(path)
+    record = folder.record()
+    if record.kind != "run":
+        return _resume_several(folder, record.kind, changes, config_dir)
+    _refuse_changes(changes, lambda key: key_of(key).resumable, "a run is resumed")
+    overrides = trusted_overrides(folder) + changes
+    config, choices = compose(overrides, config_dir)
+    before, now = dict(flatten(folder.config())), dict(flatten(plain(config)))
+    recipe = read_recipe(Job(config, choices, overrides))
+    resumes = recipe.fitter.checkpoint_every is not None
+    longer = resumes and _asks_for_more_epochs(now["trainer.epochs"], before.get("trainer.epochs"), record)
     if longer and _schedule_depends_on_length(before):
         raise Mistake("trainer.epochs: cannot change when this run is resumed, for its schedule's length depends on it")
     _refuse_other_config(folder, before, now)
-    if status == "diverged" or (status == "finished" and not longer):
-        print(f"{folder}: this run has {status}; there is nothing to resume")
+    if record.status == "diverged" or (record.status == "finished" and not longer):
+        print(f"{folder}: this run has {record.status}; there is nothing to resume")
         return 0
-    overrides = [o for o in stored_overrides(folder) + changes if not o.startswith("allow_targets=")]
-    folder.update(overrides, plain(config))
-    ended = run(Job(config, choices, overrides), folder, resumes=True)
-    return ended.exit_code
+    folder.update([o for o in overrides if not o.startswith("allow_targets=")], plain(config))
+    ended = run(recipe, folder, resumes=True)
+    return ended.exit_code if ended else 0
 
 
-def _resume_whole(folder: RunFolder, changes: list[str], config_dir: str | None) -> int:
+def _resume_several(folder: RunFolder, kind: Kind, changes: list[str], config_dir: str | None) -> int:
     """Go on with a sweep or with the parts of a run: what is missing, failed or was interrupted is run.
 
     Raises:
@@ -63,28 +60,35 @@ def _resume_whole(folder: RunFolder, changes: list[str], config_dir: str | None)
     """
     from dlrun.sweeps.sweep import run_whole
 
-    _refuse_changes(changes, CHANGEABLE_OF_WHOLES, "parts are resumed")
-    several = bool(folder.read_json("metrics.json").get("several"))
-    return run_whole([*stored_overrides(folder), *changes], several, config_dir, folder)
+    _refuse_changes(changes, lambda key: key_of(key).resumable_parts, "parts are resumed")
+    return run_whole([*trusted_overrides(folder), *changes], kind == "sweep", config_dir, folder)
 
 
-def _refuse_changes(changes: list[str], allowed: tuple[str, ...], when: str) -> None:
+def _refuse_changes(changes: list[str], may_change: Callable[[str], bool], when: str) -> None:
     for change in changes:
         key = change.partition("=")[0].lstrip("+~")
-        if key not in allowed:
-            raise Mistake(f"{key}: cannot change when {when} (only {', '.join(allowed)} can)")
+        if not may_change(key):
+            known = ", ".join(name for name in KEYS if may_change(name))
+            raise Mistake(f"{key}: cannot change when {when} (only {known} can)")
 
 
-def _refuse_other_config(folder: RunFolder, before: dict, now: dict) -> None:
-    for key in sorted(before.keys()):  # a key that there was not yet has its default, which is what there was
-        if key not in CHANGEABLE and key != "output_dir" and before.get(key) != now.get(key):
+def _refuse_other_config(folder: RunFolder, before: dict[str, object], now: dict[str, object]) -> None:
+    for name in sorted(before):  # a key that there was not yet has its default, which is what there was
+        key = key_of(name)
+        if key.changes == "bits" and not key.resumable and before.get(name) != now.get(name):
             raise Mistake(
-                f"{folder}: {key} is {now.get(key)!r} now and was {before.get(key)!r} when the run began; "
+                f"{folder}: {name} is {now.get(name)!r} now and was {before.get(name)!r} when the run began; "
                 "it cannot be resumed"
             )
 
 
-def _schedule_depends_on_length(config: dict) -> bool:
+def _asks_for_more_epochs(now: object, before: object, record: Record) -> bool:
+    """Return whether more epochs are asked for than the run was given, or, where that was `auto`, than it trained."""
+    had = before if isinstance(before, int) else record.epochs or 0
+    return isinstance(now, int) and now > had
+
+
+def _schedule_depends_on_length(config: dict[str, object]) -> bool:
     return any(
         config.get(f"scheduler.class.{name}", 0) in (None, config.get("trainer.epochs"))
         for name in ("total_steps", "T_max")

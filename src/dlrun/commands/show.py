@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from dlrun.config.groups import GROUPS, choices_of, config_folder
+from dlrun.config.groups import GROUPS, choices_of, chosen_as, config_folder
 from dlrun.errors import Mistake, did_you_mean
 
 
@@ -24,7 +24,7 @@ def show(choices: list[str]) -> int:
         raise Mistake("show: name a choice, such as mlp or moons (dlrun list model shows them)")
     for name in choices:
         for group, file in _find(name):
-            print(f"{group}={file.relative_to(config_folder() / group).with_suffix('')}")
+            print(chosen_as(group, file.relative_to(config_folder() / group).with_suffix("").as_posix()))
             text = file.read_text(encoding="utf-8")
             print("".join(f"  {line}\n" for line in text.splitlines() if not line.startswith("# @package")), end="")
             print(_said_of(text))
@@ -53,5 +53,5 @@ def _said_of(text: str) -> str:
     import importlib
 
     return "".join(
-        f"  {line}\n" for line in inspect.getdoc(getattr(importlib.import_module(module), name)).splitlines()
+        f"  {line}\n" for line in (inspect.getdoc(getattr(importlib.import_module(module), name)) or "").splitlines()
     )

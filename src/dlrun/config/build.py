@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import functools
 import importlib
 import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,47 +30,87 @@ HYDRA_KEYS = ("_target_", "_partial_")
 Kind = type | Callable[[Any], bool]
 
 
-def build(node: DictConfig, key: str, kind: Kind, allowed: tuple[str, ...] = (), **supplied) -> Any:
-    """Build the object that `node` describes.
+@dataclasses.dataclass(frozen=True)
+class Component:
+    """A `_target_` that has been resolved, and its settings, checked against its signature; not yet built.
+
+    Attributes:
+        key: where it stands in the config, for messages.
+        target: the class or function.
+        settings: by name, of the types that the signature asks for.
+    """
+
+    key: str
+    target: Callable[..., Any]
+    settings: Mapping[str, Any]
+
+    def build(self, **supplied: Any) -> Any:
+        """Call the target with its settings.
+
+        Args:
+            **supplied: what the runner knows (input_shape, outputs, …); passed on where the signature names it.
+
+        Returns:
+            What the target returns.
+
+        Raises:
+            Mistake: the target refuses its settings (ValueError or TypeError), in one line at the key.
+        """
+        known = {name: value for name, value in supplied.items() if self.takes(name)}
+        with blame(self.key):
+            return self.target(**{**self.settings, **known})
+
+    def takes(self, name: str) -> bool:
+        """Return whether the signature of the target names a parameter."""
+        return name in inspect.signature(self.target).parameters
+
+
+def component(
+    node: object, key: str, kind: Kind, allowed: tuple[str, ...] = (), supplied: Iterable[str] = ()
+) -> Component:  # fmt: skip
+    """Resolve the object that `node` describes, and check its settings.
 
     Args:
-        node: a config node with `_target_`, the target's settings, and `_partial_: true` for a factory.
+        node: a mapping with `_target_` and the target's settings.
         key: where the node stands in the config, for messages.
         kind: the class that the target must be a subclass of, or a test that the resolved target must pass.
         allowed: the user's own packages (`allow_targets`), besides torch, scikit-learn and dlrun.
-        **supplied: what the runner knows (input_shape, outputs, …); passed on where the target's signature names it,
-            and not to be set in a config. A factory gets it when it is called.
-
-    Returns:
-        What the target returns, or with `_partial_: true` a `functools.partial` of it.
+        supplied: parameters that the runner gives, and that are not to be set in a config.
 
     Raises:
         Mistake: the target is missing, not allowed or of another kind, or its settings do not fit.
     """
     target = resolve(node, key, kind, allowed)
-    settings = check_settings(target, node, key, supplied)
-    if node.get("_partial_"):
-        return functools.partial(target, **settings)
-    parameters = inspect.signature(target).parameters
-    settings |= {name: value for name, value in supplied.items() if name in parameters}
-    with blame(key):
-        return target(**settings)
+    return Component(key, target, check_settings(target, plain(node), key, supplied))
 
 
-def resolve(node: DictConfig, key: str, kind: Kind, allowed: tuple[str, ...] = ()) -> Any:
+def build(node: object, key: str, kind: Kind, allowed: tuple[str, ...] = (), **supplied: Any) -> Any:
+    """Build the object that `node` describes; see `component` and `Component.build`."""
+    return component(node, key, kind, allowed, tuple(supplied)).build(**supplied)
+
+
+def plain(node: object) -> dict[str, Any]:
+    """Return a config node as a dict of plain values."""
+    values = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
+    return {str(key): value for key, value in dict(typing.cast(Mapping[Any, Any], values)).items()}
+
+
+def resolve(node: object, key: str, kind: Kind, allowed: tuple[str, ...] = ()) -> Any:
     """The class or function that `node._target_` names, if it may stand at `key`.
 
     Raises:
         Mistake: no target, outside the allowed packages, not found, or not of the `kind` that belongs at `key`.
     """
-    path = node.get("_target_") if isinstance(node, DictConfig) else None
-    if not isinstance(path, str):
+    given = node.get("_target_") if isinstance(node, Mapping) else None
+    if not isinstance(given, str):
         raise Mistake(f"{key}: a config with a _target_ belongs here, not '{node}'")
+    path: str = given
     _refuse_foreign(path.partition(".")[0], path, key, allowed)
     if path.partition(".")[0] in allowed and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # a user's own classes; last, so that no file there hides a library
     found = _locate(path, key)
     _refuse_foreign((getattr(found, "__module__", None) or "?").partition(".")[0], path, key, allowed)
+    wanted: str | None
     if isinstance(kind, type):
         fits, wanted = isinstance(found, type) and issubclass(found, kind), f"a subclass of {kind.__name__}"
     else:
@@ -100,7 +139,7 @@ def _locate(path: str, key: str) -> Any:
             if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
                 continue
             raise Mistake(f"{key}._target_: {module_name} cannot be imported: {one_line(error)}") from error
-        except (ImportError, ValueError) as error:
+        except (ImportError, ValueError, SyntaxError) as error:
             raise Mistake(f"{key}._target_: {module_name} cannot be imported: {one_line(error)}") from error
         for name in parts[end:]:
             if not hasattr(found, name):
@@ -111,24 +150,24 @@ def _locate(path: str, key: str) -> Any:
     raise Mistake(f"{key}._target_: there is no module '{parts[0]}' for {path} (the current folder is {Path.cwd()})")
 
 
-def check_settings(target: Any, node: DictConfig, key: str, supplied: typing.Iterable[str] = ()) -> dict[str, Any]:
-    """The settings in `node`, with names and types checked against the signature of `target`.
+def check_settings(target: Any, node: Mapping[str, Any], key: str, supplied: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the settings in `node`, with names and types checked against the signature of `target`.
 
     Raises:
         Mistake: a setting that the target does not have, one of another type, or a `_target_` hidden in a value.
     """
     name = getattr(target, "__name__", str(target))
-    plain = {k: v for k, v in OmegaConf.to_container(node, resolve=True).items() if k not in HYDRA_KEYS}
-    _refuse_nested_targets(plain, key)
+    given = {k: v for k, v in node.items() if k not in HYDRA_KEYS}
+    _refuse_nested_targets(given, key)
     parameters = inspect.signature(target).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     own = [p for p in parameters if p not in supplied and parameters[p].kind not in (2, 4)]
-    for setting in plain:
+    for setting in given:
         if setting not in own and not (takes_any and str(setting) not in supplied):
             raise Mistake(
                 f"{key}.{setting}: {name} has no such setting{did_you_mean(setting, own)} (it has {', '.join(own)})"
             )
-    return check_types({s: t for s, t in _type_hints(target).items() if s in plain}, plain, key)
+    return check_types({s: t for s, t in _type_hints(target).items() if s in given}, given, key)
 
 
 def check_types(hints: dict[str, Any], values: dict[str, Any], key: str) -> dict[str, Any]:
@@ -149,7 +188,7 @@ def check_types(hints: dict[str, Any], values: dict[str, Any], key: str) -> dict
         where = ".".join(filter(None, (key, error.full_key)))
         parent = error.parent_node
         if isinstance(error, AttributeError | KeyError) and isinstance(parent, DictConfig):
-            hint = did_you_mean(error.full_key.rpartition(".")[2], parent)
+            hint = did_you_mean(str(error.full_key).rpartition(".")[2], parent)
             raise Mistake(f"{where}: there is no such key{hint} (here: {', '.join(map(str, parent))})") from error
         raise Mistake(f"{where}: {one_line(str(error.msg or error).splitlines()[0])}") from error
     return values | converted
@@ -183,7 +222,9 @@ def _refuse_nested_targets(value: Any, key: str) -> None:
 
 def _type_hints(target: Any) -> dict[str, Any]:
     fields = dataclasses.is_dataclass(target)  # theirs may come from base classes in other modules
-    function = target.__init__ if isinstance(target, type) and not fields else target
+    function: Any = target
+    if isinstance(target, type) and not fields:
+        function = target.__init__  # type: ignore[misc]  # of this very class
     try:
         return typing.get_type_hints(function)
     except (NameError, TypeError):  # annotations that only a type checker can read: leave those to the class itself
@@ -191,22 +232,22 @@ def _type_hints(target: Any) -> dict[str, Any]:
 
 
 def _storable(hint: Any) -> Any:
-    """The part of a type annotation that OmegaConf can check, or Any: `float | Tensor` is checked as a float."""
+    """Return the part of a type annotation that OmegaConf can check (of `float | Tensor` the float), or Any."""
     if hint in (int, float, bool, str) or dataclasses.is_dataclass(hint):
         return hint
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return hint
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is list:
-        return list[_storable(arguments[0])]
+        return list[_storable(arguments[0])]  # type: ignore[misc]
     if origin is dict:
-        return dict[str, _storable(arguments[1])]
+        return dict[str, _storable(arguments[1])]  # type: ignore[misc]
     if origin in (typing.Union, types.UnionType):
         members = [a for a in arguments if a is not type(None)]
         kept = [m for m in map(_storable, members) if m is not Any]
         containers = [m for m in members if (typing.get_origin(m) or m) in (list, dict, tuple)]
         if Any in members or not kept or (containers and len(members) > 1):
             return Any
-        union = typing.Union[tuple(kept)]  # noqa: UP007 (built at run time)
-        return typing.Optional[union] if len(members) < len(arguments) else union  # noqa: UP045
+        optional = [None] if len(members) < len(arguments) else []
+        return typing.Union[tuple([*kept, *optional])]  # noqa: UP007 (built at run time)
     return Any

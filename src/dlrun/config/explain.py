@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 
@@ -11,13 +12,13 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from dlrun.config.groups import config_folder
+from dlrun.config.groups import LISTED, config_folder
 from dlrun.config.schema import Config
 from dlrun.errors import Mistake, did_you_mean, one_line
 
 
 @contextmanager
-def explained():
+def explained() -> Iterator[None]:
     """Turn Hydra's and OmegaConf's exceptions into one line each."""
     try:
         yield
@@ -72,6 +73,6 @@ def _explain_hydra(said: str) -> str:
     unknown_group = re.match(r"Could not override '([^']+)'. No match in the defaults list", said)
     if unknown_group:
         name = unknown_group.group(1).partition("@")[0]
-        groups = [p.name for p in config_folder().iterdir() if p.is_dir()] + [f.name for f in fields(Config)]
-        return f"{name}: there is no such key{did_you_mean(name, groups)}"
+        groups = {p.name for p in config_folder().iterdir() if p.is_dir()} - set(LISTED.values())
+        return f"{name}: there is no such key{did_you_mean(name, [*sorted(groups), *(f.name for f in fields(Config))])}"
     return said

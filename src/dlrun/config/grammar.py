@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import re
 import shlex
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from dlrun.errors import Mistake
 
 # Their values may be any text (a column "Time (min)", a file "houses (1).csv"), so what Hydra cannot parse is quoted.
 LITERAL_KEYS = (
@@ -35,7 +41,8 @@ DICT_KEYS = ("data.columns", "data.dates", "data.scale", "data.split.test.by", "
 
 def quote_literal(override: str) -> str:
     """Returns `data.target=Time (min)` as `data.target='Time (min)'`, and likewise the names in lists and groups of
-    keys; anything that Hydra's grammar takes as the person means it stays as it is."""
+    keys; anything that Hydra's grammar takes as the person means it stays as it is.
+    """
     key, equals, value = override.partition("=")
     place, value = key.lstrip("+"), value.strip()
     if not equals or place not in {*LITERAL_KEYS, *LIST_KEYS, *DICT_KEYS}:
@@ -153,3 +160,45 @@ def _number(text: str) -> object:
         return float(text)
     except ValueError:
         return text
+
+
+GRID_LIMIT = 100_000  # settings in a sweep; a longer one is a slip
+
+
+def settings_of(sweep: Any) -> list[dict[str, str]]:
+    """The settings of an experiment's `sweep`: a grid {key: [values]}, or a list of settings [{key: value}].
+
+    Raises:
+        Mistake: it is neither.
+    """
+    plain = OmegaConf.to_container(sweep, resolve=True) if OmegaConf.is_config(sweep) else sweep
+    if plain is None:
+        return []
+    if isinstance(plain, dict) and plain and all(isinstance(values, list) and values for values in plain.values()):
+        keys = [str(key) for key in plain]
+        if math.prod(map(len, plain.values())) > GRID_LIMIT:
+            raise Mistake(f"sweep: has more than {GRID_LIMIT:,} settings")
+        grid = itertools.product(*plain.values())
+        return [dict(zip(keys, map(written, values), strict=True)) for values in grid]
+    if isinstance(plain, list) and plain and all(isinstance(one, dict) and one for one in plain):
+        return [{str(key): written(value) for key, value in one.items()} for one in plain]
+    raise Mistake(
+        "sweep: a grid {optimizer.lr: [0.1, 0.01]} or a list of settings [{model: mlp}, {model: cnn}] belongs here"
+    )
+
+
+def written(value: Any) -> str:
+    """A value as it is written in an override."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, list):
+        return f"[{','.join(map(written, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{written(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, int | float):
+        return str(value)
+    return str(value) if str(value).replace("_", "").replace("/", "").isalnum() else "'" + _escaped(str(value)) + "'"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")

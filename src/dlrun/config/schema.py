@@ -1,10 +1,11 @@
-"""The typed schema of the root keys; `configs/config.yaml` has the defaults and a line on each."""
+"""The typed schema of the root keys, and what each key is for; `configs/config.yaml` has the defaults."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import MISSING
 
@@ -67,6 +68,7 @@ class Config:
     loss: Any = None
     class_weight: Any = None
     penalty: Any = MISSING
+    metrics: Any = field(default_factory=list)
     trainer: Any = MISSING
     sweep: Any = None
     learning_curve: list[Any] | None = None
@@ -84,10 +86,92 @@ class Config:
     deterministic: bool = False
     data_dir: str | None = None
     output_dir: str = "outputs"
-    plots: list[str] = field(default_factory=lambda: ["all"])
+    plots: Any = field(default_factory=lambda: ["all"])
     name: str | None = None
     note: str | None = None
     quiet: bool = False
     debug: bool = False
     dry_run: bool = False
     allow_targets: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a config key is for.
+
+    Attributes:
+        changes: `bits` of the results, and so what identifies a run; the `place` where it is computed or written; or
+            the `look` of what is shown.
+        literal: whether the value is any text (a column `Time (min)`, a file `houses (1).csv`) and need not be quoted
+            for Hydra's grammar.
+        from_folder: what becomes of it in a run folder, which may be someone else's: it is `kept`; `dropped`, for it is
+            the business of the person at the shell; or the folder is `refused`.
+        resumable: whether it may change when a run is resumed.
+        resumable_parts: whether it may change when a sweep or a run in parts is resumed.
+        of_split: whether it decides which rows of the data are used, and so means nothing for other data.
+    """
+
+    changes: Literal["bits", "place", "look"] = "bits"
+    literal: bool = False
+    from_folder: Literal["kept", "dropped", "refused"] = "kept"
+    resumable: bool = False
+    resumable_parts: bool = False
+    of_split: bool = False
+
+
+PLACE, LOOK, SPLIT = Key("place"), Key("look"), Key(of_split=True)
+KEYS: dict[str, Key] = {  # those that are anything else than a Key(); what is said of a key holds for those below it
+    "allow_targets": Key("place", from_folder="dropped", resumable=True, resumable_parts=True),
+    "data.augment": SPLIT,
+    "data.classes": SPLIT,
+    "data.data_dir": PLACE,
+    "data.file": Key(from_folder="refused"),
+    "data.files": Key(from_folder="refused"),
+    "data.in_memory": PLACE,
+    "data.limit": SPLIT,
+    "data.path": Key(literal=True),
+    "data.path_test": Key(literal=True),
+    "data.path_valid": Key(literal=True),
+    "data.permute": SPLIT,
+    "data.positive": SPLIT,
+    "data.scale_target": SPLIT,
+    "data.split": SPLIT,
+    "data.split_seed": SPLIT,
+    "data.target": Key(literal=True),
+    "data.task": SPLIT,
+    "data.train_rows": SPLIT,
+    "data.workers": PLACE,
+    "data_dir": Key("place", literal=True),
+    "debug": Key("look", resumable=True, resumable_parts=True),
+    "device": Key("place", resumable=True, resumable_parts=True),
+    "dry_run": LOOK,
+    "hydra": Key("place", from_folder="refused"),
+    "jobs": Key("place", resumable_parts=True),
+    "launcher": Key("place", resumable_parts=True),
+    "name": Key("look", literal=True),
+    "note": Key("look", literal=True),
+    "output_dir": Key("place", literal=True, from_folder="dropped"),
+    "plots": LOOK,
+    "quiet": Key("look", resumable=True, resumable_parts=True),
+    "sweep_dir": Key("place", literal=True, from_folder="dropped"),
+    "sweeper": PLACE,
+    "sweeper.trials": Key("place", resumable_parts=True),
+    "trainer.checkpoint_every": PLACE,
+    "trainer.epochs": Key(resumable=True),
+    "trainer.max_minutes": Key("place", resumable=True, resumable_parts=True),
+    "workers": PLACE,
+}
+
+
+def key_of(name: str) -> Key:
+    """Return what the key `name` (dotted) is for: as it, or the nearest key above it, is declared."""
+    while name:
+        if name in KEYS:
+            return KEYS[name]
+        name = name.rpartition(".")[0]
+    return Key()
+
+
+def identifying(config: Mapping[str, object]) -> dict[str, object]:
+    """Return the flat `config` without the keys that leave the bits of a run as they are."""
+    return {name: value for name, value in config.items() if key_of(name).changes == "bits"}

@@ -1,55 +1,15 @@
-"""The task, and targets as tensors: labels to class indices, quantities standardised where asked for."""
+"""The targets of a source: labels to class indices, rows of some classes, and quantities that can be learned."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from dlrun.config.grammar import hint
 from dlrun.data.source import Source
 from dlrun.errors import Mistake, choose
-from dlrun.tensors import TASKS
-
-MAX_CLASSES_OF_NUMBERS = 20
-
-
-def infer_task(source: Source, named: str | None) -> tuple[str, str | None]:
-    """The task and, where it was inferred, a line that says why.
-
-    Numbers with more than 20 different values, or with fractions, are quantities; anything else is classes.
-
-    Raises:
-        Mistake: `named` is no task.
-    """
-    if named is not None:
-        choose(named, dict.fromkeys(TASKS), "data.task")
-        several = source.targets.ndim == 2 and source.targets.shape[1] > 1
-        if named in ("binary", "multiclass") and several:
-            raise Mistake(f"data.task: {named} has one target, not {source.targets.shape[1]}; name one in data.target")
-        if named == "multilabel" and not is_labels(source.targets):
-            raise Mistake("data.task: multilabel needs targets of 0 and 1 only")
-        return named, None
-    values = source.targets
-    if values.ndim == 2 and values.shape[1] > 1:
-        task = "multilabel" if is_labels(values) else "regression"
-        return task, f"task: {task} (several targets)"
-    if source.class_names is not None:
-        return ("binary" if len(source.class_names) == 2 else "multiclass"), None
-    is_number = np.issubdtype(values.dtype, np.number)
-    distinct = np.unique(values if is_number else values.astype(str))
-    fractions = is_number and not np.equal(np.mod(distinct, 1), 0).all()
-    if is_number and (fractions or len(distinct) > MAX_CLASSES_OF_NUMBERS):
-        return "regression", f"task: regression (the target has {len(distinct)} different numbers)"
-    task = "binary" if len(distinct) == 2 else "multiclass"
-    return task, f"task: {task} (the target has {len(distinct)} different values)"
-
-
-def is_labels(values: np.ndarray) -> bool:
-    """Whether all values are 0 or 1 (or False or True)."""
-    return all(value in (0, 1) for value in np.asarray(values).ravel().tolist())
+from dlrun.tasks.choose import choose_task
 
 
 def encode_classes(source: Source) -> tuple[np.ndarray, list[str]]:
@@ -79,7 +39,7 @@ def of_classes(source: Source, task: str | None, classes: list[str] | None, posi
     if classes is None and positive is None:
         return source
     key = "data.classes" if positive is None else "data.positive"
-    if infer_task(source, task)[0] not in ("binary", "multiclass"):
+    if not choose_task(source.targets, source.class_names, task)[0].has_one_class:
         raise Mistake(f"{key}: the target is no class; leave it null")
     values, names = encode_classes(source)
     if classes is not None:
@@ -155,8 +115,8 @@ def _is_number(value: object) -> bool:
     return True
 
 
-def to_tensor(task: str, values: np.ndarray, dtype: torch.dtype) -> Tensor:
-    """Targets in the shape of the contract: (n,) int64, or (n, 1) and (n, k) as `dtype`."""
-    if task == "multiclass":
-        return torch.from_numpy(values.astype(np.int64))
-    return torch.from_numpy(values.reshape(len(values), -1).astype(np.float64)).to(dtype)
+def class_names_of(source: Source) -> list[str]:
+    """Return the class of each row, by name."""
+    if source.class_names is not None:
+        return [source.class_names[i] for i in source.targets.astype(int).ravel()]
+    return [class_name(value) for value in source.targets.ravel()]

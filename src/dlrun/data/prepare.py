@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
 
-from dlrun.config.build import build, check_types
+from dlrun.config.build import Component, check_types, component
 from dlrun.config.schema import CrossValidation, Splits
 from dlrun.data.augment import Augment
-from dlrun.data.labels import check_quantities, encode_classes, infer_task, of_classes, to_tensor
+from dlrun.data.labels import check_quantities, encode_classes, of_classes
+from dlrun.data.preprocessing.base import Preprocessing
+from dlrun.data.rows import only_spec, rows_of
 from dlrun.data.source import Source, take
 from dlrun.data.split import Data, Split
 from dlrun.data.splits import fewer_rows, limit_rows, refuse_lone_rows, split_rows
 from dlrun.errors import Mistake, did_you_mean
-from dlrun.tensors import Spec
+from dlrun.tasks.base import Task
+from dlrun.tasks.binary import Binary
+from dlrun.tasks.choose import choose_task
 
 TABLE_KEYS = ("drop", "scale", "polynomial")  # ours, of every table that a function of scikit-learn returns
 RAW_ROWS = 100_000  # of a split with more, the rows before preprocessing are not kept
@@ -54,39 +58,79 @@ def is_source(target: object) -> bool:
     return not module.startswith("torch")
 
 
-def split_settings(node: DictConfig) -> tuple[DictConfig, DataSettings]:
-    """The config node `data` divided: the settings of its own function, and those that every data set has.
+@dataclass(frozen=True)
+class SourceSettings:
+    """Where data come from.
+
+    Attributes:
+        source: a function that returns a Source, a pair (inputs, targets), or what scikit-learn's loaders return.
+        table: what is done with the columns that a function of scikit-learn returns: drop, scale, polynomial.
+    """
+
+    source: Component
+    table: Mapping[str, Any]
+
+    @property
+    def identity(self) -> str:
+        """A text that two settings share if they give the same source."""
+        target = self.source.target
+        return repr((target.__module__, target.__qualname__, sorted(self.source.settings.items()), self.table))
+
+
+def read_data(
+    node: Mapping[str, Any], allowed: tuple[str, ...]
+) -> tuple[SourceSettings, DataSettings]:  # fmt: skip
+    """Return what the config node `data` says: of its own function, and of what every data set has.
 
     Raises:
-        Mistake: a wrong type, or an unknown key in `data.split`.
+        Mistake: an unknown or wrong setting.
     """
-    common = [f.name for f in fields(DataSettings)]
-    own = OmegaConf.create({key: value for key, value in node.items() if key not in common})
-    given = {key: OmegaConf.to_container(node)[key] for key in common}
-    return own, DataSettings(**check_types(get_type_hints(DataSettings), given, "data"))
-
-
-def load(node: DictConfig, allowed: tuple[str, ...]) -> Source:
-    """Decode the source that `node` names: the settings of its own function, from `split_settings`.
-
-    Raises:
-        Mistake: the settings do not fit, or the data cannot be had or read.
-    """
+    common = {f.name: node.get(f.name) for f in fields(DataSettings)}
+    settings = DataSettings(**check_types(get_type_hints(DataSettings), common, "data"))
+    own = {name: value for name, value in node.items() if name not in common}
     table = {}
-    if str(node.get("_target_", "")).startswith("sklearn."):
-        given = OmegaConf.to_container(node)
-        table = {key: given.pop(key) for key in TABLE_KEYS if key in given}
-        node = OmegaConf.create(given)
-    found = build(node, "data", is_source, allowed)
-    if isinstance(found, Source):
-        return found
+    if str(own.get("_target_", "")).startswith("sklearn."):
+        table = {name: own.pop(name) for name in TABLE_KEYS if name in own}
+    return SourceSettings(component(own, "data", is_source, allowed), table), settings
+
+
+def load(settings: SourceSettings) -> Source:
+    """Decode a source.
+
+    Raises:
+        Mistake: the data cannot be had or read.
+    """
+    decoded = settings.source.build()
+    if isinstance(decoded, Source):
+        check_preprocessing(decoded.preprocessing)
+        return decoded
     from dlrun.data.sources.tabular import from_arrays, from_bunch
 
-    if isinstance(found, tuple) and len(found) == 2:
-        return from_arrays(*found, **table)
-    if hasattr(found, "data") and hasattr(found, "target"):
-        return from_bunch(found, **table)
-    raise Mistake(f"data._target_: {node['_target_']} must return a Source or a pair (inputs, targets)")
+    if isinstance(decoded, tuple) and len(decoded) == 2:
+        return from_arrays(*decoded, **settings.table)
+    if hasattr(decoded, "data") and hasattr(decoded, "target"):
+        return from_bunch(decoded, **settings.table)
+    name = settings.source.target.__name__
+    raise Mistake(f"data._target_: {name} must return a Source or a pair (inputs, targets)")
+
+
+def check_preprocessing(preprocessing: object) -> None:
+    """Refuse a preprocessing that could not be found again when the run is loaded.
+
+    Raises:
+        Mistake: it is no Preprocessing, or its class stands in no module.
+    """
+    kind = type(preprocessing)
+    if not isinstance(preprocessing, Preprocessing):
+        raise Mistake(
+            f"data._target_: the preprocessing of its Source is a {kind.__name__}, which is no subclass of "
+            "dlrun.data.preprocessing.base.Preprocessing"
+        )
+    if "<" in kind.__qualname__ or kind.__module__ == "__main__":
+        raise Mistake(
+            f"data._target_: {kind.__name__} stands inside a function or a script; in a module of its own it is found "
+            "again when the run is loaded"
+        )
 
 
 def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: CrossValidation | None = None) -> Data:
@@ -96,25 +140,74 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
         Mistake: the split or the target does not fit the data.
     """
     source = of_classes(source, settings.task, settings.classes, settings.positive)
-    task, note = infer_task(source, settings.task)
+    task, values, notes = task_of(source, settings.task)
+    strata = task.strata(values)
+    rows, on_test = _divided(source, settings, strata, task.class_names, cv, notes)
+    if strata is not None:
+        notes += _absent_classes(strata, task.class_names, rows)
+    fitted_rows = rows["train"]
+    if source.preprocessing.fits_all_rows:
+        fitted_rows = np.concatenate(list(rows.values()))
+        notes.append("the scaler was fitted on all rows, test rows included (data.scale=standard_all_rows)")
+    preprocessing = deepcopy(source.preprocessing).fit(take(source.inputs, fitted_rows))
+    notes += getattr(preprocessing, "notes", [])
+    preprocessing.describe()  # what could not be kept with the run is refused before the training, not after it
+    task = task.fit(values[rows["train"]], settings.scale_target)
+    splits = {
+        name: _split(source, indices, preprocessing, task, values, dtype) for name, indices in rows.items()
+    }  # fmt: skip
+    if on_test:
+        splits["valid"] = splits["test"]
+    train = splits["train"]
+    spec = only_spec(train.rows)
+    if settings.augment is not None:
+        if len(spec.shape) != 3:
+            raise Mistake("data.augment: distorts images, and these data are none; set it to null")
+        train.augment = settings.augment
+    inputs = replace(spec, vocabulary=preprocessing.vocabulary, feature_names=tuple(preprocessing.feature_names))
+    return Data(task, inputs, train, splits.get("valid"), splits.get("test"), preprocessing, notes)
+
+
+def task_of(source: Source, named: str | None) -> tuple[Task, np.ndarray, list[str]]:
+    """Return the task of a source, its targets as class indices or numbers, and the notes so far.
+
+    Args:
+        named: `data.task`; None: inferred from the targets.
+
+    Raises:
+        Mistake: the targets are none for the task.
+    """
+    kind, note = choose_task(source.targets, source.class_names, named)
     notes = source.notes + ([note] if note else [])
-    if task in ("binary", "multiclass"):
-        values, class_names = encode_classes(source)
-    else:
-        values, class_names = check_quantities(source), (source.target_names or []) if task == "multilabel" else []
-    if task == "binary" and len(class_names) != 2:
-        raise Mistake(f"data.task: binary needs two classes, the target has {len(class_names)}; use multiclass")
-    chosen = np.arange(len(source))
-    given = source.given
+    targets = tuple(source.target_names or ["target"])
+    if kind.has_one_class:
+        values, names = encode_classes(source)
+        if kind is Binary and len(names) != 2:
+            raise Mistake(f"data.task: binary needs two classes, the target has {len(names)}; use multiclass")
+        return kind(targets, tuple(names)), values, notes
+    values = check_quantities(source)
+    return kind(targets, targets if kind.has_classes else ()), values, notes
+
+
+def _divided(
+    source: Source,
+    settings: DataSettings,
+    strata: np.ndarray | None,
+    class_names: tuple[str, ...],
+    cv: CrossValidation | None,
+    notes: list[str],
+) -> tuple[dict[str, np.ndarray], bool]:
+    """Return the rows of each split, and whether the validation rows are the test rows; notes are added to."""
+    chosen, given = np.arange(len(source)), source.given
     if settings.limit is not None:
         chosen = limit_rows(len(source), given, settings.limit, settings.split_seed)
         given = {name: np.flatnonzero(np.isin(chosen, rows)) for name, rows in given.items()}
-    labels = values[chosen] if task in ("binary", "multiclass") else None
+    labels = None if strata is None else strata[chosen]
     folded = cv is not None and cv.fold is not None
     if labels is not None and not folded:
         divided = np.setdiff1d(np.arange(len(chosen)), np.concatenate([*given.values(), [-1]]))
         numbers = source.class_names is None and np.issubdtype(source.targets.dtype, np.number)
-        refuse_lone_rows(labels[divided], class_names, settings.split, numbers)
+        refuse_lone_rows(labels[divided], list(class_names), settings.split, numbers)
     if folded and "test" in given:
         notes.append("test rows of the source's own are left out: each fold plays the test rows once")
     notes += [f"{name} rows: the source's own" for name in given if name != "test" or not folded]
@@ -130,67 +223,54 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
             raise Mistake(f"data.split.valid.by=test: {why}; leave it out")
         notes.append("the test rows are the validation rows too (data.split.valid.by=test): they are not untouched")
     rows = {name: chosen[indices] for name, indices in parts.items()}
+    available = len(rows["train"])
     rows["train"] = fewer_rows(rows["train"], settings.train_rows, settings.split, settings.split_seed, ordered)
+    if settings.train_rows is not None:
+        taken = f"{len(rows['train']):,} of {available:,} training rows (data.train_rows={settings.train_rows})"
+        notes.append(taken + ("; all of them: data.train_rows=1.0" if taken.startswith("1 of") else ""))
     if ordered:
         rows = keep_apart(source, rows, [] if folded else list(given), notes)
+    return rows, on_test
 
-    fitted_rows = rows["train"]
-    if source.preprocessing.fits_all_rows:
-        fitted_rows = np.concatenate(list(rows.values()))
-        notes.append("the scaler was fitted on all rows, test rows included (data.scale=standard_all_rows)")
-    preprocessing = deepcopy(source.preprocessing).fit(take(source.inputs, fitted_rows))
-    notes += getattr(preprocessing, "notes", [])
-    if labels is not None:
-        there = np.unique(values[rows["train"]])
-        lost = {n: int((~np.isin(values[i], there)).sum()) for n, i in rows.items()}
-        shown = ", ".join(f"'{name}'" for i, name in enumerate(class_names) if i not in there)
-        where = ", ".join(f"{count} of {len(rows[n])} {n} rows" for n, count in lost.items() if count)
-        if shown:
-            notes.append(f"warning: no training row is of the class {shown}" + (f" ({where} are)" if where else ""))
-    mean, scale, raw = np.zeros(0), np.ones(0), values
-    if task == "regression":
-        mean, scale = _target_scaling(values[rows["train"]], settings.scale_target)
-        values = (values - mean) / scale
+
+def _absent_classes(labels: np.ndarray, class_names: tuple[str, ...], rows: dict[str, np.ndarray]) -> list[str]:
+    """Return a warning of the classes that no training row has, and how many rows of the other splits are theirs."""
+    there = np.unique(labels[rows["train"]])
+    shown = ", ".join(f"'{name}'" for i, name in enumerate(class_names) if i not in there)
+    lost = {name: int((~np.isin(labels[indices], there)).sum()) for name, indices in rows.items()}
+    where = ", ".join(f"{count} of {len(rows[name])} {name} rows" for name, count in lost.items() if count)
+    return [f"warning: no training row is of the class {shown}" + (f" ({where} are)" if where else "")] if shown else []
+
+
+def _split(
+    source: Source, rows: np.ndarray, preprocessing: Preprocessing, task: Task, values: np.ndarray, dtype: torch.dtype
+) -> Split:
+    """Return some rows of a source as a split."""
+    raw = take(source.inputs, rows)
+    inputs = rows_of(preprocessing.apply(raw)).to(torch.device("cpu"), dtype)
+    if len(inputs) != len(rows):
+        raise Mistake(f"data: the preprocessing's apply gave {len(inputs)} rows for {len(rows)}")
     numbers = source.row_numbers if source.row_numbers is not None else np.arange(len(source))
-    splits = {}
-    for name, indices in rows.items():
-        raw_inputs = take(source.inputs, indices)
-        inputs = preprocessing.apply(raw_inputs)
-        inputs = inputs.to(dtype) if inputs.dtype.is_floating_point else inputs
-        truth = raw[indices] if task == "regression" else None
-        targets = to_tensor(task, values[indices], dtype)
-        splits[name] = Split(inputs, targets, numbers[indices], truth, preprocessing.transform)
-        if (hasattr(raw_inputs, "iloc") or raw_inputs.ndim == 1) and len(indices) <= RAW_ROWS:
-            splits[name].raw = raw_inputs
-        if source.times is not None:
-            splits[name].times = source.times[indices]
-        if source.naive is not None and task == "regression":
-            splits[name].naive = to_tensor(task, (source.naive[indices, None] - mean) / scale, dtype)
-    if on_test:
-        splits["valid"] = splits["test"]
-    if settings.augment is not None:
-        if splits["train"].inputs.ndim != 4:
-            raise Mistake("data.augment: distorts images, and these data are none; set it to null")
-        splits["train"].augment = settings.augment
-    spec = Spec(
-        task=task,
-        input_shape=tuple(splits["train"].inputs.shape[1:]),
-        outputs={"binary": 1, "multiclass": len(class_names)}.get(task) or values.shape[1],
-        class_names=class_names,
-        feature_names=preprocessing.feature_names,
-        target_names=source.target_names or ["target"],
-        target_mean=mean.tolist(),
-        target_scale=scale.tolist(),
-        vocabulary=preprocessing.vocabulary,
+    shown = (hasattr(raw, "iloc") or raw.ndim == 1) and len(rows) <= RAW_ROWS
+    has_naive = source.naive is not None and not task.has_classes
+    return Split(
+        inputs,
+        task.encode(values[rows], dtype),
+        numbers[rows],
+        task.truth(values[rows]),
+        preprocessing.transform,
+        naive=task.encode(source.naive[rows, None], dtype) if has_naive else None,
+        raw=raw if shown else None,
+        times=None if source.times is None else source.times[rows],
     )
-    return Data(spec, splits["train"], splits.get("valid"), splits.get("test"), preprocessing, notes)
 
 
 def keep_apart(
     source: Source, rows: dict[str, np.ndarray], given: list[str], notes: list[str]
 ) -> dict[str, np.ndarray]:
     """Leave out the validation and test windows that reach back into the steps that were forecast before them, but for
-    the splits that are `given` by the source."""
+    the splits that are `given` by the source.
+    """
     seen, kept = -1, {}
     for name, indices in rows.items():
         apart = indices[source.first_steps[indices] > seen] if name not in given else indices
@@ -222,10 +302,3 @@ def _column(inputs, rows: np.ndarray, name: str, ordered: bool) -> np.ndarray:
 
     column = inputs[name].iloc[rows]
     return times_of(column) if ordered else column.astype(str).to_numpy()
-
-
-def _target_scaling(values: np.ndarray, scaled: bool) -> tuple[np.ndarray, np.ndarray]:
-    if not scaled:
-        return np.zeros(values.shape[1]), np.ones(values.shape[1])
-    deviation = values.std(axis=0)
-    return values.mean(axis=0), np.where(deviation > 0, deviation, 1.0)

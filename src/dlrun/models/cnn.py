@@ -107,8 +107,17 @@ class CNN(nn.Module):
         )  # fmt: skip
         self.layers = nn.Sequential(nn.Flatten(), *dense, nn.Linear(width, outputs, bias=bias))
 
+    @property
+    def head(self) -> nn.Module:
+        """The layer that gives the scores."""
+        return self.layers[-1]
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Return what the head reads (n, width): the last dense hidden layer."""
+        return self.layers[:-1](self.convolutions(self._channels_first(inputs)))
+
     def forward(self, inputs: Tensor) -> Tensor:
-        """(n, channels, height, width) or (n, time, features) to raw scores (n, outputs)."""
+        """Return the raw scores (n, outputs) of (n, channels, height, width) or (n, time, features)."""
         return self.layers(self.convolutions(self._channels_first(inputs)))
 
     def _channels_first(self, inputs: Tensor) -> Tensor:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import fnmatch
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import safetensors.torch
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from dlrun.config.build import check_settings, resolve
+from dlrun.config.build import Component, check_types, component
 from dlrun.errors import Mistake, blame, choose, did_you_mean
 
 KINDS = ("weights", "output", "recurrent", "embeddings", "biases")
@@ -54,53 +55,87 @@ def is_initializer(target: object) -> bool:
     return ours and inspect.isfunction(target) and target.__name__.endswith("_") and target.__name__[0] != "_"
 
 
-def initialize(model: nn.Module, config: DictConfig) -> None:
-    """Set the parameters of `model` in place, in a fixed order, by the functions that `config` names for each kind.
+@dataclass(frozen=True)
+class Initializer:
+    """How the parameters of a network begin.
 
-    Kinds: weights (dense and convolutional kernels), output (those of the last linear layer), recurrent (state-to-state
-    kernels), embeddings, biases. A kind without a function keeps PyTorch's own start. `forget_bias` is then added to
-    one of the two biases of an LSTM's forget gate, as in Keras. Parameters whose names match a pattern of `named`
-    (`layers.0.weight`, `recurrent.*.weight_ih*`) are then filled by the function given there, whatever their kind. Last
-    come explicit weights by parameter name: those of the safetensors file `file`, and the lists of `values`. Parameters
-    that match a pattern of `frozen` are not trained.
-
-    Raises:
-        Mistake: an unknown kind, a function that is no initializer, or one that cannot fill a parameter's shape.
+    Attributes:
+        functions: by kind of parameter, a function of torch.nn.init with its settings. Kinds: weights (dense and
+            convolutional kernels), output (those of the last linear layer; without a function of its own, as weights),
+            recurrent (state-to-state kernels), embeddings, biases. One without a function keeps PyTorch's own start.
+        forget_bias: added to one of the two biases of an LSTM's forget gate, as in Keras; None: not.
+        named: functions by parameter name or pattern (`layers.0.weight`, `recurrent.*.weight_ih*`), whatever the kind.
+        file: a safetensors file with weights by parameter name, or None.
+        values: weights by parameter name, as lists.
+        frozen: names or patterns of the parameters that are not trained.
     """
-    functions = check_initializer(config)
-    functions["output"] = functions["output"] or functions["weights"]
-    with torch.no_grad():
-        for name, kind, parameter in parameters_by_kind(model):
-            if functions[kind] is not None:
-                with blame(f"initializer.{kind}: {name} of shape {tuple(parameter.shape)}"):
-                    functions[kind](parameter)
-        if config.get("forget_bias") is not None:
-            _set_forget_bias(model, float(config.forget_bias))
-        for pattern in config.get("named") or {}:
-            _fill_named(model, pattern, _function(config.named, pattern, f"initializer.named.{pattern}"))
-        if config.get("file") is not None:
-            _set_values(model, _read_weights(config.file), "initializer.file")
-        if config.get("values") is not None:
-            _set_values(model, OmegaConf.to_container(config["values"]), "initializer.values")
-    for pattern in config.get("frozen") or []:
-        for name in parameters_matching(model, pattern, "initializer.frozen"):
-            model.get_parameter(name).requires_grad_(False)
+
+    functions: Mapping[str, Component] = field(default_factory=dict)
+    forget_bias: float | None = None
+    named: Mapping[str, Component] = field(default_factory=dict)
+    file: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    frozen: tuple[str, ...] = ()
 
 
-def check_initializer(config: DictConfig) -> dict[str, Callable[[Tensor], Tensor] | None]:
-    """The function of each kind, or None.
+@dataclass
+class _Settings:
+    """The settings of an initializer that are no functions, for checking their types."""
+
+    forget_bias: float | None = None
+    named: dict[str, Any] | None = None
+    file: str | None = None
+    values: dict[str, Any] | None = None
+    frozen: list[str] | None = None
+
+
+def read_initializer(node: Mapping[str, Any]) -> Initializer:
+    """Return what the config node `initializer` describes.
 
     Raises:
         Mistake: an unknown kind, a function that is no initializer, or a setting that it does not have.
     """
-    for name in config:
-        choose(name, dict.fromkeys((*KINDS, "forget_bias", "named", "values", "file", "frozen")), "initializer")
-    named = config.get("named")
-    if named is not None and not isinstance(named, DictConfig):
+    own = {f.name: value for f in fields(_Settings) if (value := node.get(f.name)) is not None}
+    for name in node:
+        choose(name, dict.fromkeys((*KINDS, *(f.name for f in fields(_Settings)))), "initializer")
+    if "named" in own and not isinstance(own["named"], Mapping):
         raise Mistake("initializer.named: functions by parameter name belong here: {output.weight: {_target_: …}}")
-    for pattern in named or {}:
-        _function(named, pattern, f"initializer.named.{pattern}")
-    return {kind: _function(config, kind, f"initializer.{kind}") for kind in KINDS}
+    hints = get_type_hints(_Settings)
+    settings = _Settings(**check_types({name: hints[name] for name in own}, own, "initializer"))
+    return Initializer(
+        {kind: _function(node[kind], f"initializer.{kind}") for kind in KINDS if node.get(kind) is not None},
+        settings.forget_bias,
+        {name: _function(given, f"initializer.named.{name}") for name, given in (settings.named or {}).items()},
+        settings.file,
+        settings.values or {},
+        tuple(settings.frozen or ()),
+    )
+
+
+def initialize(model: nn.Module, initializer: Initializer) -> None:
+    """Set the parameters of `model` in place, in a fixed order: by kind, the forget bias, by name, from file, by value.
+
+    Raises:
+        Mistake: a function that cannot fill a parameter's shape, or a name or pattern that no parameter has.
+    """
+    functions = dict(initializer.functions)
+    if "weights" in functions:
+        functions.setdefault("output", functions["weights"])
+    with torch.no_grad():
+        for name, kind, parameter in parameters_by_kind(model):
+            if kind in functions:
+                _fill(functions[kind], f"initializer.{kind}", name, parameter)
+        if initializer.forget_bias is not None:
+            _set_forget_bias(model, initializer.forget_bias)
+        for pattern, function in initializer.named.items():
+            for name in parameters_matching(model, pattern, "initializer.named"):
+                _fill(function, f"initializer.named.{pattern}", name, model.get_parameter(name))
+        if initializer.file is not None:
+            _set_values(model, _read_weights(initializer.file), "initializer.file")
+        _set_values(model, initializer.values, "initializer.values")
+    for pattern in initializer.frozen:
+        for name in parameters_matching(model, pattern, "initializer.frozen"):
+            model.get_parameter(name).requires_grad_(False)
 
 
 def parameters_by_kind(model: nn.Module) -> Iterator[tuple[str, str, nn.Parameter]]:
@@ -124,21 +159,13 @@ def parameters_by_kind(model: nn.Module) -> Iterator[tuple[str, str, nn.Paramete
                     yield name, "output" if linear and module is linear[-1] else "weights", parameter
 
 
-def _function(config: DictConfig, name: str, key: str):
-    node = config.get(name)
-    if node is None:
-        return None
-    function = resolve(node, key, is_initializer)
-    settings = check_settings(function, node, key, supplied=("tensor",))
-    return lambda parameter: function(parameter, **settings)
+def _function(node: object, key: str) -> Component:
+    return component(node, key, is_initializer, supplied=("tensor",))
 
 
-def _fill_named(model: nn.Module, pattern: str, function: Callable[[Tensor], Tensor]) -> None:
-    """Fill the parameters whose names match `pattern`."""
-    for name in parameters_matching(model, pattern, "initializer.named"):
-        parameter = model.get_parameter(name)
-        with blame(f"initializer.named.{pattern}: {name} of shape {tuple(parameter.shape)}"):
-            function(parameter)
+def _fill(function: Component, key: str, name: str, parameter: nn.Parameter) -> None:
+    with blame(f"{key}: {name} of shape {tuple(parameter.shape)}"):
+        function.target(parameter, **function.settings)
 
 
 def parameters_matching(model: nn.Module, pattern: str, key: str) -> list[str]:
@@ -147,8 +174,12 @@ def parameters_matching(model: nn.Module, pattern: str, key: str) -> list[str]:
     Raises:
         Mistake: none does.
     """
-    parameters = dict(model.named_parameters())
-    names = fnmatch.filter(parameters, pattern)
+    parameters = {name: name for name, _ in model.named_parameters()}
+    head = getattr(model, "head", None)
+    if isinstance(head, nn.Module):  # wherever it stands in the model, it can be called head
+        by_parameter = {id(parameter): name for name, parameter in model.named_parameters()}
+        parameters |= {f"head.{name}": by_parameter[id(own)] for name, own in head.named_parameters()}
+    names = list(dict.fromkeys(parameters[name] for name in fnmatch.filter(parameters, pattern)))
     if not names:
         near = did_you_mean(pattern, parameters)
         raise Mistake(f"{key}.{pattern}: there is no such parameter{near} (has {', '.join(parameters)})")
@@ -163,7 +194,7 @@ def _read_weights(path: str) -> dict[str, Tensor]:
         raise Mistake(f"initializer.file: {path} cannot be read as weights ({error})") from error
 
 
-def _set_values(model: nn.Module, values: dict, key: str) -> None:
+def _set_values(model: nn.Module, values: Mapping[str, Any], key: str) -> None:
     """Copy values by name into the parameters of `model`; those that are not named stay as they are."""
     parameters = model.state_dict()
     for name, value in values.items():

@@ -7,6 +7,7 @@ import math
 from torch import Tensor, nn
 
 from dlrun.errors import Mistake
+from dlrun.tasks.base import Task
 
 
 class Linear(nn.Module):
@@ -23,9 +24,18 @@ class Linear(nn.Module):
         self.flatten = nn.Flatten()
         self.output = nn.Linear(math.prod(input_shape), outputs, bias=bias)
 
+    @property
+    def head(self) -> nn.Linear:
+        """The layer that gives the scores."""
+        return self.output
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Return what the head reads: (n, *input_shape) flattened."""
+        return self.flatten(inputs)
+
     def forward(self, inputs: Tensor) -> Tensor:
-        """(n, *input_shape) to raw scores (n, outputs)."""
-        return self.output(self.flatten(inputs))
+        """Return the raw scores (n, outputs) of inputs (n, *input_shape)."""
+        return self.head(self.features(inputs))
 
 
 class Logistic(Linear):
@@ -35,7 +45,7 @@ class Logistic(Linear):
         Mistake: the data have no classes.
     """
 
-    def __init__(self, input_shape: tuple[int, ...], outputs: int, task: str, bias: bool = True):
-        if task == "regression":
+    def __init__(self, input_shape: tuple[int, ...], outputs: int, task: Task, bias: bool = True):
+        if not task.has_classes:
             raise Mistake("model=logistic predicts classes, and the target is a quantity; use model=linear")
         super().__init__(input_shape, outputs, bias)

@@ -61,9 +61,19 @@ class MLP(nn.Module):
             raise Mistake("model.output_batch_norm: does not go with model.wide")
         self.layers = nn.Sequential(nn.Flatten(), *first, *layers, *([] if wide else [output, *last]))
         self.output = output if wide else None
+        self.head_from = len(self.layers) - 1 - len(last)
+
+    @property
+    def head(self) -> nn.Module:
+        """The layers that give the scores: the last linear one, and its batch norm."""
+        return self.layers[self.head_from :] if self.output is None else self.output
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Return what the head reads (n, width): the last hidden layer, for a wide network beside the inputs."""
+        if self.output is None:
+            return self.layers[: self.head_from](inputs)
+        return torch.cat([self.layers(inputs), inputs.flatten(1)], dim=1)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(n, *input_shape) to raw scores (n, outputs)."""
-        if self.output is None:
-            return self.layers(inputs)
-        return self.output(torch.cat([self.layers(inputs), inputs.flatten(1)], dim=1))
+        """Return the raw scores (n, outputs) of inputs (n, *input_shape)."""
+        return self.layers(inputs) if self.output is None else self.output(self.features(inputs))

@@ -111,8 +111,21 @@ class Recurrent(nn.Module):
         """(n, time, features) or (n, channels, height, width) to raw scores (n, outputs)."""
         return self.with_state(inputs, None)[0]
 
+    @property
+    def head(self) -> nn.Linear:
+        """The layer that gives the scores."""
+        return self.output
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Return what the head reads (n, width): the last state, or pooled states."""
+        return self._read(inputs, None)[0]
+
     def with_state(self, inputs: Tensor, state: list | None) -> tuple[Tensor, list]:
-        """Scores, and the state of each recurrent layer to go on from; `state` None begins at zero."""
+        """Return scores, and the state of each recurrent layer to go on from; `state` None begins at zero."""
+        features, states = self._read(inputs, state)
+        return self.output(features), states
+
+    def _read(self, inputs: Tensor, state: list | None) -> tuple[Tensor, list]:
         lengths = None
         if self.mask:
             inputs, lengths = padding_behind(inputs)
@@ -129,8 +142,8 @@ class Recurrent(nn.Module):
             states.append(after)
             sequence = self.dropout(sequence) if self.dropout else sequence
         if self.pool == "last":
-            return self.output(_last_output(sequence, layer.bidirectional, lengths)), states
-        return self.output(_pooled_output(sequence, self.pool, lengths)), states
+            return _last_output(sequence, layer.bidirectional, lengths), states
+        return _pooled_output(sequence, self.pool, lengths), states
 
 
 def rows_as_steps(images: Tensor) -> Tensor:

@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-SPLITS = ("train_eval", "valid", "test")
+from dlrun.store.record import SPLITS, Record
 
 
-def average(found: list[dict]) -> dict:
-    """Mean and sample standard deviation (n − 1) of every figure that all of these `metrics.json` have.
+def average(records: Sequence[Record]) -> Record:
+    """Returns mean and sample standard deviation (n − 1) of every figure that all of these records have.
 
-    Returns:
-        The shape of metrics.json, with the means, and beside it `deviation.<split>.<metric>` and `parts`, their number.
+    The record is of kind `parts` and status finished, without choices and config. Deviations of a single run are None;
+    `fit_seconds` is the sum.
     """
-    result: dict = {"deviation": {}, "baseline": {}, "parts": len(found)}
-    for split in SPLITS:
-        means = _means(found, lambda metrics, split=split: metrics.get(split, {}))
-        if means:
-            result[split] = {name: mean for name, (mean, _) in means.items()}
-            result["deviation"][split] = {name: deviation for name, (_, deviation) in means.items()}
-            baseline = _means(found, lambda metrics, split=split: metrics.get("baseline", {}).get(split, {}))
-            result["baseline"][split] = {name: mean for name, (mean, _) in baseline.items()}
-    result["parameters"] = found[0].get("parameters")
-    result["fit_seconds"] = round(sum(metrics.get("fit_seconds", 0) for metrics in found), 3)
-    for name in ("best_epoch", "epochs"):
-        result[name] = statistics.mean(metrics.get(name, 0) for metrics in found)
-    return result
+    figures = {split: _statistics([record.figures.get(split, {}) for record in records]) for split in SPLITS}
+    figures = {split: each for split, each in figures.items() if each}
+    baseline = {split: _statistics([record.baseline.get(split, {}) for record in records]) for split in figures}
+    return Record(
+        status="finished",
+        kind="parts",
+        figures={split: {name: mean for name, (mean, _) in each.items()} for split, each in figures.items()},
+        deviation={split: {name: spread for name, (_, spread) in each.items()} for split, each in figures.items()},
+        baseline={split: {name: mean for name, (mean, _) in each.items()} for split, each in baseline.items()},
+        parts=len(records),
+        parameters=records[0].parameters,
+        best_epoch=statistics.mean(record.best_epoch or 0 for record in records),
+        epochs=statistics.mean(record.epochs or 0 for record in records),
+        fit_seconds=round(sum(record.fit_seconds or 0 for record in records), 3),
+    )
 
 
-def _means(found: list[dict], figures_of) -> dict[str, tuple[float, float | None]]:
-    """{metric: (mean, deviation)}; the deviation of a single value is None."""
-    each = [figures_of(metrics) for metrics in found]
-    names = [n for n in each[0] if all(isinstance(e.get(n), int | float) for e in each)] if each else []
-    values = {name: [float(e[name]) for e in each] for name in names}
+def _statistics(each: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, float | None]]:
+    """Returns {metric: (mean, deviation)} of the numbers that all have."""
+    names = [name for name in each[0] if all(isinstance(figures.get(name), int | float) for figures in each)]
+    values = {name: [float(figures[name]) for figures in each] for name in names}
     return {n: (statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else None) for n, v in values.items()}

@@ -1,159 +1,199 @@
-"""From the config to the parts of a run: data, network or estimator, and the training that is to begin."""
+"""The first act: from a recipe to data, learner and the training that is to begin."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
-from functools import partial
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
-from omegaconf import DictConfig, OmegaConf
-from torch import nn
 
-from dlrun import runtime as environment
-from dlrun.config.build import build, check_settings, check_types, resolve
-from dlrun.config.schema import CrossValidation
-from dlrun.data.prepare import load, prepare, split_settings
+from dlrun.data.prepare import load, prepare
 from dlrun.data.source import Source
 from dlrun.data.split import Data
-from dlrun.errors import Mistake, blame
-from dlrun.models.initializers import check_initializer, initialize
+from dlrun.errors import Mistake, did_you_mean
+from dlrun.models.arguments import arguments
+from dlrun.models.initializers import initialize
 from dlrun.models.summary import Layer, summarize
-from dlrun.tasks.running import EpochMetrics
-from dlrun.tensors import Spec
-from dlrun.training.early_stopping import Stopper
-from dlrun.training.losses import build_loss, class_weights
-from dlrun.training.penalties import Penalty, build_regularizer
-from dlrun.training.schedules import build_schedule, check_schedule
-from dlrun.training.state import Progress
-from dlrun.training.trainer import Learner, RunningMeans, Trainer, Training
+from dlrun.runs.recipe import Recipe
+from dlrun.runtime import Runtime, choose_threads
+from dlrun.tasks.base import Task
+from dlrun.tasks.metrics import higher_is_better
+from dlrun.training.early_stopping import EarlyStopping, Stopper
+from dlrun.training.estimator import Estimator
+from dlrun.training.losses import build_loss
+from dlrun.training.network import Network
+from dlrun.training.optimizers import build_optimizers
+from dlrun.training.penalties import build_regularizer
+from dlrun.training.schedules import build_schedule
+from dlrun.training.state import Fitter, Training, logged_names
 
-if TYPE_CHECKING:
-    from sklearn.base import BaseEstimator
 
+@dataclass
+class Assembled:
+    """A run that is ready to be fitted.
 
-def check_parts(config: DictConfig, allowed: tuple[str, ...]) -> Trainer:
-    """Refuse what can be seen to be wrong in the parts' settings before any data are read.
-
-    Returns:
-        The trainer, which depends on nothing else.
+    Attributes:
+        recipe: what it was made of.
+        runtime: where it computes; entered.
+        data: on the runtime's device.
+        training: the learner and where its training stands: at the beginning.
+        fitter: how it is trained, settled for the rows that there are.
+        layers: of the network, in the order in which rows pass them; empty for an estimator.
     """
-    environment.choose_threads(config.threads, 0)
-    penalty_of(config)
-    trainer = build(config.trainer, "trainer", Trainer, allowed)
-    model = resolve(config.model, "model", trainer.model_class, allowed)
-    check_settings(model, config.model, "model", (*Spec.SUPPLIED, "random_state"))
-    optimizer = resolve(config.optimizer, "optimizer", torch.optim.Optimizer, allowed)
-    check_settings(optimizer, config.optimizer, "optimizer", ("params",))
-    check_initializer(config.initializer)
-    check_schedule(config.scheduler, allowed)
-    return trainer
+
+    recipe: Recipe
+    runtime: Runtime
+    data: Data
+    training: Training
+    fitter: Fitter
+    layers: list[Layer]
 
 
-def load_data(config: DictConfig, allowed: tuple[str, ...], sources: dict[str, Source] | None = None) -> Data:
-    """Decode, split and preprocess what `config.data` names.
+def assemble(
+    recipe: Recipe, runtime: Runtime, sources: dict[str, Source] | None = None, objective: str | None = None
+) -> Assembled:
+    """Load the data, and build the model and all that trains it.
+
+    Args:
+        recipe: what is to be run.
+        runtime: entered already.
+        sources: what has been decoded before, by its settings, for runs that share their data; added to.
+        objective: the figure that the pruning of a search looks at after each epoch.
+
+    Raises:
+        Mistake: anything in the recipe or the data that cannot be.
+    """
+    with memory_explained("while loading the data", "take fewer rows, columns or words of them"):
+        data = load_data(recipe, sources).to(runtime.device)
+    fitter = recipe.fitter.for_rows(len(data.train))
+    with memory_explained("while building the model", "take a smaller one (model.…)"):
+        if recipe.fitter.trains_networks:
+            training, layers = _network(recipe, fitter, data, runtime, objective)
+        else:
+            training, layers = _estimator(recipe, data), []
+    batch_size = getattr(fitter, "batch_size", len(data.train))
+    work = sum(layer.work for layer in layers) * batch_size
+    runtime.use_threads(choose_threads(recipe.compute.threads, work))
+    fitter.check(training, data)
+    return Assembled(recipe, runtime, data, training, fitter, layers)
+
+
+def load_data(recipe: Recipe, sources: dict[str, Source] | None = None) -> Data:
+    """Decode, split and preprocess the data of a recipe.
 
     Args:
         sources: what has been decoded before, by its settings, for runs that share their data; added to.
     """
-    own, settings = split_settings(config.data)
-    cv = check_types({"cv": CrossValidation}, {"cv": OmegaConf.to_container(config.cv)}, "")["cv"]
-    key = OmegaConf.to_yaml(own)
     sources = {} if sources is None else sources
+    key = recipe.data.identity
     if key not in sources:
         sources.clear()  # one at a time: a sweep over data sets need not hold them all
-        sources[key] = load(own, allowed)
-    return prepare(sources[key], settings, environment.dtype_of_precision(config.precision.name), cv)
+        sources[key] = load(recipe.data)
+    dtype = torch.float64 if recipe.compute.precision.name == "fp64" else torch.float32
+    data = prepare(sources[key], recipe.data_settings, dtype, recipe.cv)
+    data.task = data.task.with_metrics(recipe.metrics)
+    return data
 
 
-def build_model(
-    config: DictConfig, trainer: Trainer, data: Data, device: torch.device, allowed: tuple[str, ...]
-) -> tuple[nn.Module | BaseEstimator, list[Layer]]:
-    """The network for these data, initialised, on the device, and its layers, seen by passing two rows through it; or
-    the scikit-learn estimator, which has no layers."""
-    if trainer.model_class is not nn.Module:
-        if data.spec.vocabulary is not None:
-            raise Mistake("model: scikit-learn's estimators read no tokens; use model=lstm, or data.represent=tfidf")
-        return build(config.model, "model", trainer.model_class, allowed, random_state=config.seed), []
-    dtype = environment.dtype_of_precision(config.precision.name)
-    torch.manual_seed(config.seed)
-    target = resolve(config.model, "model", nn.Module, allowed)
-    if data.spec.vocabulary is not None and "vocabulary" not in inspect.signature(target).parameters:
+def _network(
+    recipe: Recipe, fitter: Fitter, data: Data, runtime: Runtime, objective: str | None
+) -> tuple[Training, list[Layer]]:  # fmt: skip
+    """Return the training of a network, initialised and on the device, and its layers, seen by passing two rows."""
+    torch.manual_seed(recipe.seed)
+    if data.inputs.vocabulary is not None and not recipe.model.takes("vocabulary"):
         raise Mistake(
-            f"model: {target.__name__} reads no tokens; use model=lstm, or data.represent=tfidf where there is one"
+            f"model: {recipe.model.target.__name__} reads no tokens; use model=lstm, or data.represent=tfidf where "
+            "there is one"
         )
-    model = build(config.model, "model", nn.Module, allowed, **data.spec.supplied())
-    initialize(model, config.initializer)
-    if trainer.epochs and not any(parameter.requires_grad for parameter in model.parameters()):
+    model = recipe.model.build(**arguments(data.inputs, data.task))
+    initialize(model, recipe.initializer)
+    if fitter.epochs and not any(parameter.requires_grad for parameter in model.parameters()):
         raise Mistake("initializer.frozen: no parameter is left to train; set trainer.epochs=0, or freeze fewer")
-    model.to(device=device, dtype=dtype)
-    rows = next(data.train.read([torch.zeros(2, dtype=torch.int64, device=device)]))
-    return model, summarize(model, data.train.transform(rows, dtype), data.spec.outputs)
+    model.to(device=runtime.device, dtype=runtime.dtype)
+    rows = next(data.train.read([torch.zeros(2, dtype=torch.int64, device=runtime.device)]))
+    layers = summarize(model, data.train.transform(rows, runtime.dtype), data.task.width)
+    stopping = _early_stopping(fitter, data)
+    watched = _watched(recipe, data, stopping)
+    unlogged = _unlogged(data.task, objective, watched)
+    optimizers = build_optimizers(recipe.optimizer, model)
+    total_steps = fitter.epochs * fitter.steps(len(data.train))
+    schedule = recipe.schedule
+    maximizes = schedule is not None and schedule.monitor is not None and _more_is_better(data.task, schedule.monitor)
+    weights = data.task.class_weights(recipe.class_weight, data.train.targets)
+    learner = Network(
+        model,
+        build_loss(recipe.loss, data.task, weights).to(runtime.device),
+        runtime,
+        optimizers,
+        build_schedule(schedule, optimizers, total_steps, fitter.epochs, maximizes),
+        build_regularizer(recipe.penalty, model),
+        getattr(fitter, "grad_clip", None),
+        getattr(fitter, "stateful", False),
+        getattr(fitter, "batch_size", 32),
+    )
+    stopper = None
+    if stopping is not None:
+        stopper = Stopper(stopping, stopping.maximizes(_more_is_better(data.task, stopping.monitor)))
+    watched += (unlogged.partition("/")[2],) if unlogged else ()
+    running = data.task.running()
+    return Training(learner, running, stopper=stopper, watched=watched, unlogged=unlogged), layers
 
 
-def begin_training(config: DictConfig, trainer: Trainer, model: nn.Module, data: Data) -> Training:
-    """Loss, optimizer, schedule and early stopping, checked against what will be logged.
+def _estimator(recipe: Recipe, data: Data) -> Training:
+    """Return the training of an estimator of scikit-learn."""
+    if data.inputs.vocabulary is not None:
+        raise Mistake("model: scikit-learn's estimators read no tokens; use model=lstm, or data.represent=tfidf")
+    model = recipe.model.build(random_state=recipe.seed)
+    return Training(Estimator(model, data.task, build_loss(None, data.task, None)), data.task.running())
 
-    Early stopping on valid/loss, which is the default, is off where there are no validation rows.
-    """
-    stopping = trainer.early_stopping
+
+def _early_stopping(fitter: Fitter, data: Data) -> EarlyStopping | None:
+    """Return when to stop; valid/loss, which is the default, is not monitored where there are no validation rows."""
+    stopping: EarlyStopping | None = getattr(fitter, "early_stopping", None)
     if stopping and stopping.monitor == "valid/loss" and data.valid is None:
-        stopping = None
-    if trainer.batches(len(data.train)) < 1:
-        raise Mistake(
-            f"trainer.batch_size is {trainer.batch_size}: the {len(data.train)} training rows make no full batch, and "
-            "trainer.drop_last=true leaves the rest out; lower it"
-        )
-    lone = trainer.batch_size == 1 or (len(data.train) % trainer.batch_size == 1 and not trainer.drop_last)
-    if lone and not trainer.steps_per_epoch and any(isinstance(m, nn.BatchNorm1d) for m in network_modules(model)):
-        raise Mistake(
-            f"trainer.batch_size is {trainer.batch_size}: the last batch of {len(data.train)} rows would be a single "
-            "one, which batch norm cannot normalise; use another size, or trainer.drop_last=true"
-        )
-    monitored = [("trainer.early_stopping.monitor", stopping.monitor)] if stopping else []
-    if config.scheduler.get("monitor"):
-        monitored.append(("scheduler.monitor", config.scheduler.monitor))
-    epoch_metrics = EpochMetrics(data.spec, monitored, data.valid is not None)
-    allowed, loss_of = tuple(config.allow_targets), partial(build_loss, config.loss, data.spec)
-    if trainer.model_class is not nn.Module:
-        refuse_network_settings(config)
-        learner = Learner(model, loss_of(None, allowed), None, None, None)
-        return Training(learner, Progress(), None, {}, RunningMeans(epoch_metrics))
-    factory = build(config.optimizer, "optimizer", torch.optim.Optimizer, allowed, params=None)
-    with blame("optimizer"):
-        optimizer = factory(model.parameters())
-    total_steps = trainer.epochs * trainer.steps(len(data.train))
-    schedule = build_schedule(config.scheduler, optimizer, total_steps, allowed)
-    weights = class_weights(config.class_weight, data.spec, data.train.targets)
-    loss = loss_of(weights, allowed).to(data.train.targets.device)
-    learner = Learner(model, loss, optimizer, schedule, build_regularizer(penalty_of(config), model))
-    return Training(learner, Progress(), Stopper(stopping) if stopping else None, {}, RunningMeans(epoch_metrics))
+        return None
+    return stopping
 
 
-def refuse_network_settings(config: DictConfig) -> None:
-    """Refuse what would do nothing to a scikit-learn estimator, which has settings of its own for such things.
+def _watched(recipe: Recipe, data: Data, stopping: EarlyStopping | None) -> tuple[str, ...]:
+    """Return the metrics to compute after every epoch: those that are monitored, and those that were chosen.
 
     Raises:
-        Mistake: class_weight, penalty, loss or initializer is set.
+        Mistake: something is monitored that nothing logs.
     """
-    penalty = penalty_of(config)
-    asked = {
-        "class_weight": config.class_weight is not None,
-        "penalty": bool(penalty.l1 or penalty.l2 or penalty.named or penalty.max_norm),
-        "loss": config.loss.get("_target_") is not None,
-        "initializer": any(value is not None for value in config.initializer.values()),
-    }
-    for key in asked:
-        if asked[key]:
-            raise Mistake(f"{key}: does nothing to model=sklearn/…; use the estimator's own settings (+model.{key}=…)")
+    task = data.task
+    logged = logged_names(task.quick_metric, task.metrics, data.valid is not None)
+    monitored = [("trainer.early_stopping.monitor", stopping.monitor)] if stopping else []
+    if recipe.schedule and recipe.schedule.monitor:
+        monitored.append(("scheduler.monitor", recipe.schedule.monitor))
+    for key, value in monitored:
+        if value not in logged:
+            raise Mistake(f"{key}: '{value}' is not logged{did_you_mean(value, logged)} ({', '.join(logged)})")
+    names = {value.partition("/")[2] for _, value in monitored if value.startswith("valid/")}
+    names |= {metric.name for metric in task.chosen_metrics}
+    return tuple(sorted(names - {"loss", task.quick_metric}))
 
 
-def network_modules(model: nn.Module | BaseEstimator) -> Iterator[nn.Module]:
-    """The modules of a network; none for an estimator."""
-    return model.modules() if isinstance(model, nn.Module) else iter(())
+def _unlogged(task: Task, objective: str | None, watched: tuple[str, ...]) -> str | None:
+    """Return the objective of a search, where it is a metric of validation rows that is not logged anyway."""
+    split, _, metric = (objective or "").partition("/")
+    known = split == "valid" and metric in task.metrics
+    return objective if known and metric not in (*watched, "loss", task.quick_metric) else None
 
 
-def penalty_of(config: DictConfig) -> Penalty:
-    """The settings under `penalty`, checked."""
-    return check_types({"penalty": Penalty}, {"penalty": OmegaConf.to_container(config.penalty)}, "")["penalty"]
+def _more_is_better(task: Task, logged: str) -> bool:
+    """Return whether more of a logged value is better."""
+    name = logged.rpartition("/")[2]
+    return task.metrics[name].higher_is_better if name in task.metrics else higher_is_better(name)
+
+
+@contextmanager
+def memory_explained(what: str, remedy: str) -> Iterator[None]:
+    """Turn running out of memory, on the CPU or on CUDA, into one line: for what, and what to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise Mistake(f"out of memory {what}; {remedy}") from error

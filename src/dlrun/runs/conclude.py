@@ -1,71 +1,133 @@
-"""The end of a run: figures, files, and what is told about it."""
+"""The last act: scores, evaluation, files, the table of results, pictures."""
 
 from __future__ import annotations
 
-from omegaconf import DictConfig, OmegaConf
+from typing import Any
+
 from rich.console import Console
 
-from dlrun.data.split import Data
-from dlrun.runs.evaluation import Evaluation
-from dlrun.runs.recipe import Job, Run
+from dlrun.fitted import Fitted
+from dlrun.plots.draw import draw
+from dlrun.plots.finished_run import FinishedRun
+from dlrun.runs.assemble import Assembled, memory_explained
+from dlrun.runs.evaluation import Evaluation, evaluate
+from dlrun.runs.recipe import Recipe, Run
+from dlrun.runs.tables import report
 from dlrun.store.files import flatten
 from dlrun.store.folder import RunFolder
-from dlrun.tasks.predictions import to_csv
-from dlrun.training.state import Progress
+from dlrun.store.record import SPLITS, Record
+from dlrun.tasks.predictions_csv import to_csv
+from dlrun.training.loggers.tensorboard import add_hyperparameters
+from dlrun.training.state import Fitter, Learner, Progress
 
 LEARNING_PARTS = ("model", "optimizer", "scheduler", "trainer", "seed", "precision")
 
 
-def summary(progress: Progress, evaluation: Evaluation, data: Data, parameters: int | None, job: Job) -> dict:
-    """What `metrics.json` holds."""
-    return {
-        "status": progress.status,
-        **evaluation.as_json(),
-        "rows": {name: len(rows) for name, rows in data.splits().items()},
-        "parameters": parameters,
-        **course(progress, job),
-    }
+def conclude(assembled: Assembled, folder: RunFolder, console: Console, alone: bool = True) -> Run:
+    """Judge what a training has learned, write the run folder's results, and show them.
+
+    Args:
+        assembled: a run that has been fitted.
+        folder: of the run.
+        console: where the results are shown.
+        alone: False for a part of a larger run, of whose training rows only loss and accuracy (R²) are computed, and
+            which draws only the pictures that are asked for by name.
+
+    Returns:
+        The run that has ended.
+    """
+    training, data, recipe = assembled.training, assembled.data, assembled.recipe
+    training.restore_best()
+    with memory_explained(*memory_of(training.learner, assembled.fitter)):
+        scores = training.learner.scores(data.splits())
+    if not all(own.isfinite().all() for own in scores.values()):
+        training.progress.status = "diverged"
+    brief = () if alone else ("train",)
+    evaluation = evaluate(data.task, data.splits(), training.learner, scores, data.train.targets, brief=brief)
+    record = summary(assembled, evaluation)
+    save_results(assembled, folder, evaluation, record)
+    metrics = record.to_json()
+    add_hyperparameters(folder.path, hyperparameters(metrics), dict(evaluation.numbers()))
+    report(console, folder, metrics)
+    wanted = [picture for picture in recipe.output.plots if alone or picture.is_named]
+    if wanted and metrics["status"] != "diverged":
+        fitted = Fitted(folder, data.task, data.inputs, data.preprocessing, training.learner, assembled.runtime)
+        draw(console, FinishedRun(fitted, data, evaluation.predictions, metrics, folder.history()), wanted)
+    return Run(folder.path, metrics, 3 if metrics["status"] == "diverged" else 0)
 
 
-def course(progress: Progress, job: Job) -> dict:
-    """What `metrics.json` holds of any training, whether it came to its end or not."""
+def interrupted(assembled: Assembled, folder: RunFolder, console: Console, exit_code: int) -> Run:
+    """Leave the folder of an interrupted run so that a person finds out what became of it."""
+    progress = assembled.training.progress
+    record = Record(status="interrupted", **course(progress, assembled.recipe))
+    folder.write_record(record)
+    console.print(f"interrupted in epoch {progress.epoch}; to go on: dlrun resume={folder}", markup=False)
+    return Run(folder.path, record.to_json(), exit_code)
+
+
+def summary(assembled: Assembled, evaluation: Evaluation) -> Record:
+    """Return the record of a training that has come to its end."""
+    data, training, judged = assembled.data, assembled.training, evaluation.as_json()
+    return Record(
+        status=training.progress.status,
+        figures={split: judged[split] for split in SPLITS if split in judged},
+        baseline=judged["baseline"],
+        undefined=judged["undefined"],
+        rows={name: len(rows) for name, rows in data.splits().items()},
+        parameters=training.learner.parameters,
+        **course(training.progress, assembled.recipe),
+    )
+
+
+def course(progress: Progress, recipe: Recipe) -> dict[str, Any]:
+    """Return what a record holds of any training, whether it came to its end or not."""
     return {
         "best_epoch": progress.best_epoch,
         "epochs": progress.epochs,
         "fit_seconds": round(progress.seconds, 3),
-        "choices": job.choices,
-        "config": dict(flatten(plain(job.config))),
+        "choices": dict(recipe.choices),
+        "config": dict(flatten(dict(recipe.config))),
     }
 
 
-def hyperparameters(metrics: dict) -> dict[str, object]:
-    """What tells runs apart in TensorBoard: the choices, and the settings of the parts that learn."""
+def hyperparameters(metrics: dict[str, Any]) -> dict[str, object]:
+    """Return what tells runs apart in TensorBoard: the choices, and the settings of the parts that learn."""
     settings = {k: v for k, v in metrics["config"].items() if k.split(".")[0] in LEARNING_PARTS and "_target_" not in k}
     choices = {n: c for n, c in metrics["choices"].items() if c != "None" and n not in ("launcher", "sweeper")}
     return choices | settings
 
 
-def save_results(
-    folder: RunFolder, weights: tuple[str, bytes], data: Data, evaluation: Evaluation, metrics: dict
-) -> None:
-    """Write weights (file name and content), predictions and preprocessing, and the figures last."""
-    folder.write_bytes(*weights)
+def save_results(assembled: Assembled, folder: RunFolder, evaluation: Evaluation, record: Record) -> None:
+    """Write weights, predictions and preprocessing, and the record last."""
+    data, learner = assembled.data, assembled.training.learner
+    folder.write_weights("safetensors" if assembled.fitter.trains_networks else "skops", learner.weights_file())
     numbers = {name: rows.row_numbers for name, rows in data.splits().items()}
-    folder.write_bytes("predictions.csv", to_csv(data.spec, evaluation.predictions, numbers))
-    folder.write_json("preprocessing.json", {"spec": vars(data.spec), "inputs": data.preprocessing.describe()})
-    if fitted := data.preprocessing.fitted():
-        folder.write_bytes("preprocessing.skops", fitted)
-    folder.write_json("metrics.json", metrics)
+    folder.write_predictions(to_csv(data.task, evaluation.predictions, numbers))
+    inputs = data.inputs
+    described = {
+        "task": data.task.describe(),
+        "rows": {
+            "shape": list(inputs.shape),
+            "dtype": str(inputs.dtype).removeprefix("torch."),
+            "vocabulary": inputs.vocabulary,
+            "feature_names": list(inputs.feature_names),
+        },
+        "inputs": {"_target_": _path_of(type(data.preprocessing)), **data.preprocessing.describe()},
+    }
+    folder.write_preprocessing(described, data.preprocessing.fitted())
+    folder.write_record(record)
 
 
-def interrupted(folder: RunFolder, progress: Progress, job: Job, console: Console, exit_code: int) -> Run:
-    """Leave the folder of an interrupted run so that a person finds out what became of it."""
-    metrics = {"status": "interrupted", **course(progress, job)}
-    folder.write_json("metrics.json", metrics)
-    console.print(f"interrupted in epoch {progress.epoch}; to go on: dlrun resume={folder}", markup=False)
-    return Run(folder.path, metrics, exit_code)
+def _path_of(kind: type) -> str:
+    """Return what a `_target_` names a class by."""
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def plain(config: DictConfig) -> dict:
-    """The config as nested dicts, lists and plain values."""
-    return OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+def memory_of(learner: Learner, fitter: Fitter) -> tuple[str, str]:
+    """Return what takes the memory of a training, and what to lower."""
+    size = learner.parameters
+    network = "an estimator" if size is None else f"a model of {size:,} parameters"
+    return (
+        f"with trainer.batch_size={getattr(fitter, 'batch_size', 'all rows')} and {network}",
+        "lower trainer.batch_size (trainer.accumulate makes up for it), or take a smaller model",
+    )

@@ -8,29 +8,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from dlrun.data.preprocessing.table import TablePreprocessing
 from dlrun.data.split import Split
 from dlrun.errors import Mistake
 
 if TYPE_CHECKING:
-    from dlrun.fitted import Trained
+    from dlrun.fitted import Fitted
 
 
 @dataclass
-class Fitted:
+class AlreadyFitted:
     """A run as scikit-learn wants it: something that has been fitted."""
 
-    trained: Trained
+    fitted: Fitted
 
-    def fit(self, *_rows) -> Fitted:
-        """It has been."""
+    def fit(self, *_rows: object) -> AlreadyFitted:
+        """Return the run as it is."""
         return self
 
 
 def permutation_importance(
-    trained: Trained, rows: Split, shuffles: int, threshold: float = 0.5, seed: int = 0
+    fitted: Fitted, rows: Split, shuffles: int, threshold: float = 0.5, seed: int = 0
 ) -> pd.DataFrame:
-    """By column of the table as it was read, how far accuracy (for quantities R²) falls when it is shuffled.
+    """Return, by column of the table as it was read, how far accuracy (for quantities R²) falls when it is shuffled.
 
     scikit-learn's permutation_importance, on the raw columns, so that a category counts as one.
 
@@ -48,24 +47,28 @@ def permutation_importance(
     """
     if shuffles < 1:
         raise Mistake(f"importance is {shuffles}: it must be at least 1")
-    if not isinstance(trained.preprocessing, TablePreprocessing) or rows.raw is None:
-        table = isinstance(trained.preprocessing, TablePreprocessing)
+    schema = fitted.preprocessing.schema()
+    table = schema.kind == "table"
+    if not table or rows.raw is None:
         raise Mistake(f"importance: shuffles the columns of tables; {'this is too long' if table else 'here are none'}")
     from sklearn.inspection import permutation_importance as shuffled
 
-    truth = rows.truth if trained.spec.task == "regression" else rows.targets.cpu().numpy().reshape(len(rows), -1)
-    used = [name for name, kind in trained.preprocessing.kinds.items() if kind != "ignore"]
+    task = fitted.task
+    truth = rows.targets.cpu().numpy().reshape(len(rows), -1) if rows.truth is None else rows.truth
+    used = [column.name for column in schema.used]
 
-    def score(fitted: Fitted, inputs: pd.DataFrame, targets: np.ndarray) -> float:
-        said = fitted.trained.predictions(inputs, threshold).prediction.reshape(len(targets), -1)
-        if fitted.trained.spec.task != "regression":
-            return float((said == targets).mean())
-        left = ((targets - said) ** 2).sum(axis=0) / ((targets - targets.mean(axis=0)) ** 2).sum(axis=0)
+    def score(whole: AlreadyFitted, inputs: pd.DataFrame, targets: np.ndarray) -> float:
+        predicted = whole.fitted.predictions(inputs, threshold).prediction.reshape(len(targets), -1)
+        if task.has_classes:
+            return float((predicted == targets).mean())
+        left = ((targets - predicted) ** 2).sum(axis=0) / ((targets - targets.mean(axis=0)) ** 2).sum(axis=0)
         return float(1 - left.mean())
 
-    found = shuffled(Fitted(trained), rows.raw[used], truth, scoring=score, n_repeats=shuffles, random_state=seed)
+    found = shuffled(
+        AlreadyFitted(fitted), rows.raw[used], truth, scoring=score, n_repeats=shuffles, random_state=seed
+    )  # fmt: skip
     table = pd.DataFrame(
         {"column": used, "importance": found.importances_mean, "deviation": found.importances_std}
     ).sort_values("importance", ascending=False, ignore_index=True)
-    table.attrs["what"] = f"fall of {'R²' if trained.spec.task == 'regression' else 'accuracy'}"
+    table.attrs["what"] = f"fall of {'accuracy' if task.has_classes else 'R²'}"
     return table

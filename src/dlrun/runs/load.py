@@ -1,152 +1,179 @@
-"""A run folder, loaded: its network or estimator with its own preprocessing."""
+"""From a run folder to a fitted run: its network or estimator with its own preprocessing."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import safetensors.torch
 import torch
-from omegaconf import DictConfig, OmegaConf
-from safetensors import SafetensorError
 from torch import nn
 
-from dlrun import runtime as environment
-from dlrun.config.build import build, check_types
-from dlrun.data.preprocessing.characters import CharacterPreprocessing
-from dlrun.data.preprocessing.images import ImagePreprocessing
-from dlrun.data.preprocessing.series import SeriesPreprocessing
-from dlrun.data.preprocessing.table import TablePreprocessing
-from dlrun.data.preprocessing.text import TextPreprocessing
-from dlrun.data.source import Preprocessing
-from dlrun.errors import Mistake, choose, one_line
-from dlrun.store import skops_objects as trusted
-from dlrun.store.folder import RunFolder
-from dlrun.tensors import Spec
-from dlrun.training.trainer import Trainer
+from dlrun.config.build import component, resolve
+from dlrun.config.compose import trusted_packages
+from dlrun.config.schema import Precision
+from dlrun.data.preprocessing.base import Preprocessing
+from dlrun.errors import Mistake, choose
+from dlrun.fitted import Fitted
+from dlrun.models.arguments import SUPPLIED, arguments
+from dlrun.runs.recipe import read_fitter
+from dlrun.runtime import Runtime, choose_device
+from dlrun.store.finding import open_run
+from dlrun.store.folder import CONFIG, RunFolder
+from dlrun.tasks.base import Task
+from dlrun.tasks.choose import restore as restore_task
+from dlrun.tasks.predictions import Predictions
+from dlrun.tasks.predictions_csv import header
+from dlrun.tensors import InputSpec
+from dlrun.training.estimator import Estimator
+from dlrun.training.network import Network
+from dlrun.training.state import Learner
 
 if TYPE_CHECKING:
-    from sklearn.base import BaseEstimator
-from dlrun.fitted import Trained
+    import pandas as pd
 
-PREPROCESSINGS = {
-    "table": TablePreprocessing,
-    "text": TextPreprocessing,
-    "characters": CharacterPreprocessing,
-    "images": ImagePreprocessing,
-    "series": SeriesPreprocessing,
-}
+UNREADABLE = (Mistake, TypeError, ValueError, KeyError, AttributeError, IndexError)
 
 
-def load(run: str, device: str = "auto", allow_targets: tuple[str, ...] = ()) -> Trained:
-    """The finished run in a folder. Nothing in the folder can run code by being loaded.
+def load(run: str, device: str = "auto", allow_targets: tuple[str, ...] = (), config_dir: str | None = None) -> Fitted:
+    """Return the finished run in a folder. Nothing in the folder can run code by being loaded.
 
     Args:
         run: a run folder, or `latest`: the newest below outputs/.
         device: `auto`, `cpu`, `cuda`, …
-        allow_targets: your own packages, if the run's model is from one of them.
+        allow_targets: your own packages, if the run's model, preprocessing or loss is from one of them.
+        config_dir: a folder with groups of your own; the packages that its YAML files name are trusted too.
 
     Raises:
         Mistake: no run folder, one without results, or one that is damaged or not to be trusted.
     """
-    folder = RunFolder.open(run)
-    if not folder.has("preprocessing.json"):
-        metrics = folder.read_json("metrics.json")
-        status = metrics.get("status")
-        if metrics.get("whole"):
-            inner = sorted(str(file.parent) for file in folder.path.rglob("preprocessing.json"))
-            raise Mistake(f"{folder}: holds several runs; name one of them: {', '.join(inner[:3])}, …")
-        raise Mistake(f"{folder}: this run has no results yet (status {status}); dlrun resume={folder} goes on with it")
+    folder = open_run(run)
+    if not folder.is_trained:
+        raise Mistake(_why_not_finished(folder))
     config = stored_config(folder)
-    chosen = environment.choose_device(device)
-    environment.keep_freed_memory()
-    torch.set_num_threads(_threads_of(folder))
-    trainer = build(config.trainer, "trainer", Trainer, allow_targets)
-    chosen = trainer.device_for(chosen)
-    spec = spec_of(folder)
-    return Trained(
-        folder, config, spec, _preprocessing_of(folder), trainer,
-        _model_of(folder, config, spec, trainer, chosen, allow_targets), chosen,
-    )  # fmt: skip
+    allow_targets = (*allow_targets, *trusted_packages(config_dir))
+    fitter = read_fitter(config["trainer"], allow_targets)
+    chosen = choose_device(device if fitter.trains_networks else "cpu")
+    runtime = Runtime(chosen, Precision[config["precision"]], _threads_of(folder))
+    task, inputs = task_of(folder), inputs_of(folder)
+    learner: Learner
+    with runtime:
+        if fitter.trains_networks:
+            learner = _network(folder, config, task, inputs, runtime, allow_targets)
+        else:
+            learner = _estimator(folder, task)
+    return Fitted(folder, task, inputs, _preprocessing(folder, allow_targets), learner, runtime)
 
 
-def stored_config(folder: RunFolder) -> DictConfig:
-    """config.yaml of a run folder: plain values, in which nothing is interpolated.
+def stored_config(folder: RunFolder) -> dict[str, Any]:
+    """Return config.yaml of a run folder: plain values, in which nothing is interpolated.
 
     Raises:
         Mistake: it is damaged, or refers to what lies outside itself.
     """
-    where = folder.path / "config.yaml"
-    stored = folder.read_yaml("config.yaml")
-    if not isinstance(stored, dict) or not all(isinstance(stored.get(key), dict) for key in ("model", "trainer")):
+    where = folder.path / CONFIG
+    stored = folder.config()
+    groups = ("data", "model", "trainer")
+    if not all(isinstance(stored.get(key), dict) for key in groups):
         raise Mistake(f"{where}: is damaged (no config of a run)")
     if "${" in json.dumps(stored, default=str):
         raise Mistake(f"{where}: is no config of a run, which refers to nothing outside (it has ${{…}})")
-    choose(stored.get("precision"), dict.fromkeys(("fp32", "fp64", "bf16")), f"{where}: precision")
-    if (frozen := stored["model"].pop("freeze_embedding", None)) is not None:  # what initializer.frozen says now
-        stored.setdefault("initializer", {})["frozen"] = ["embedding.weight"] if frozen else None
-    return OmegaConf.create(stored)
+    precision = stored.get("precision")
+    choose(precision if isinstance(precision, str) else str(precision), Precision.__members__, f"{where}: precision")
+    return stored
 
 
-def _threads_of(folder: RunFolder) -> int:
-    """The threads that the run used: with as many, the figures are the same to the last bit."""
-    threads = folder.read_json("environment.json").get("threads")
-    return threads if isinstance(threads, int) and 1 <= threads <= 1024 else 1
-
-
-def spec_of(folder: RunFolder) -> Spec:
-    """What the data of a run folder are.
+def task_of(folder: RunFolder) -> Task:
+    """Return what the run in a folder has learned.
 
     Raises:
         Mistake: preprocessing.json is damaged.
     """
-    where = folder.path / "preprocessing.json"
-    described = folder.read_json("preprocessing.json").get("spec")
     try:
-        values = check_types(_SPEC_TYPES, described, "spec")
-        return Spec(**{**values, "input_shape": tuple(int(size) for size in values["input_shape"])})
-    except (Mistake, TypeError, ValueError, KeyError, AttributeError) as error:
-        raise Mistake(f"{where}: is damaged ({one_line(error)})") from error
+        return restore_task(folder.preprocessing()["task"])
+    except UNREADABLE as error:
+        raise folder.damaged_preprocessing(error) from error
 
 
-_SPEC_TYPES = {
-    "task": str, "outputs": int, "class_names": list[str], "feature_names": list[str], "target_names": list[str],
-    "target_mean": list[float], "target_scale": list[float],
-}  # fmt: skip
+def inputs_of(folder: RunFolder) -> InputSpec:
+    """Return what the inputs of a row are in the run in a folder.
 
-
-def _preprocessing_of(folder: RunFolder) -> Preprocessing:
-    where = folder.path / "preprocessing.json"
-    described = folder.read_json("preprocessing.json").get("inputs")
-    fitted = None
-    if folder.has("preprocessing.skops"):
-        fitted = trusted.loads(folder.read_bytes("preprocessing.skops"), str(folder.path / "preprocessing.skops"))
+    Raises:
+        Mistake: preprocessing.json is damaged.
+    """
     try:
-        return choose(described["kind"], PREPROCESSINGS, "kind").restore(described, fitted)
-    except (Mistake, TypeError, ValueError, KeyError, AttributeError) as error:
-        raise Mistake(f"{where}: is damaged ({type(error).__name__}: {one_line(error)})") from error
+        described = folder.preprocessing()["rows"]
+        shape, vocabulary = tuple(int(size) for size in described["shape"]), described["vocabulary"]
+        names = tuple(str(name) for name in described["feature_names"])
+        dtype = getattr(torch, str(described.get("dtype", "float32")))
+        if not isinstance(dtype, torch.dtype):
+            raise ValueError(f"{dtype} is no type of a tensor")
+        return InputSpec(shape, dtype, None if vocabulary is None else int(vocabulary), names)
+    except UNREADABLE as error:
+        raise folder.damaged_preprocessing(error) from error
 
 
-def _model_of(
+def read_predictions(folder: RunFolder, task: Task, split: str) -> tuple[pd.DataFrame, Predictions]:
+    """Return the rows of `split` in predictions.csv, as text, and what they hold.
+
+    Raises:
+        Mistake: it is not what a run of this task writes.
+    """
+    frame = folder.predictions()
+    if lacking := [name for name in header(task) if name not in frame]:
+        raise folder.damaged_predictions(f"it has no column {lacking[0]}")
+    rows = frame[frame["split"] == split]
+    try:
+        return rows, task.read_csv(rows)
+    except ValueError as error:
+        raise folder.damaged_predictions(error) from error
+
+
+def _why_not_finished(folder: RunFolder) -> str:
+    record = folder.record()
+    if record.kind != "run":
+        inner = ", ".join(map(str, folder.trained_below()[:3]))
+        return f"{folder}: holds several runs; name one of them: {inner}, …"
+    return f"{folder}: this run has no results yet (status {record.status}); dlrun resume={folder} goes on with it"
+
+
+def _threads_of(folder: RunFolder) -> int:
+    """Return the threads that the run used: with as many, the figures are the same to the last bit."""
+    threads = folder.environment().get("threads")
+    return threads if isinstance(threads, int) and 1 <= threads <= 1024 else 1
+
+
+def _preprocessing(folder: RunFolder, allowed: tuple[str, ...]) -> Preprocessing:
+    described, fitted = folder.preprocessing().get("inputs"), folder.fitted_preprocessing()
+    target = resolve(described, f"{folder}: preprocessing", Preprocessing, allowed)
+    try:
+        return target.restore(described, fitted)
+    except UNREADABLE as error:
+        raise folder.damaged_preprocessing(f"{type(error).__name__}: {error}") from error
+
+
+def _estimator(folder: RunFolder, task: Task) -> Estimator:
+    from sklearn.base import BaseEstimator
+
+    return Estimator(folder.estimator(BaseEstimator), task, task.loss())
+
+
+def _network(
     folder: RunFolder,
-    config: DictConfig,
-    spec: Spec,
-    trainer: Trainer,
-    device: torch.device,
+    config: dict[str, Any],
+    task: Task,
+    inputs: InputSpec,
+    runtime: Runtime,
     allowed: tuple[str, ...],
-) -> nn.Module | BaseEstimator:
-    if trainer.model_class is not nn.Module:
-        estimator = trusted.loads(folder.read_bytes("model.skops"), str(folder.path / "model.skops"))
-        if not isinstance(estimator, trainer.model_class):
-            raise Mistake(f"{folder.path / 'model.skops'}: holds no {trainer.model_class.__name__}")
-        return estimator
-    model = build(config.model, "model", nn.Module, allowed, **spec.supplied())
-    model.to(device=device, dtype=environment.dtype_of_precision(config.precision))
+) -> Network:
+    model = component(config["model"], "model", nn.Module, allowed, SUPPLIED).build(**arguments(inputs, task))
+    model.to(device=runtime.device, dtype=runtime.dtype)
     try:
-        weights = safetensors.torch.load(folder.read_bytes("model.safetensors"))
-        model.load_state_dict(weights)
-    except (SafetensorError, RuntimeError) as error:
-        raise Mistake(
-            f"{folder.path / 'model.safetensors'}: are not this model's weights ({one_line(error)})"
-        ) from error
-    return model.eval()
+        model.load_state_dict(folder.tensors())
+    except RuntimeError as error:
+        raise folder.foreign_weights(error) from error
+    trainer = config["trainer"]
+    batch_size = trainer.get("batch_size", 32)
+    return Network(
+        model.eval(), task.loss().to(runtime.device), runtime,
+        stateful=bool(trainer.get("stateful", False)), batch_size=batch_size if isinstance(batch_size, int) else 32,
+    )  # fmt: skip

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
 from dlrun.data.split import Data
 from dlrun.models.summary import Layer
+from dlrun.runs.assemble import Assembled
 from dlrun.runs.evaluation import reported_name
-from dlrun.runs.recipe import Job
 from dlrun.store.folder import RunFolder
-from dlrun.training.trainer import Trainer, Training
+from dlrun.store.record import Record
 
 
 def describe_data(name: str, data: Data) -> list[str]:
     """Lines on rows, shapes, classes, and what was inferred."""
-    spec = data.spec
     sizes = {split: len(rows) for split, rows in data.splits().items()}
     rows = ", ".join(f"{n:,} {split}" for split, n in sizes.items())
-    shape = "×".join(map(str, spec.input_shape))
-    what = f"{len(spec.class_names)} classes" if spec.task in ("binary", "multiclass") else spec.task
+    shape = "×".join(map(str, data.inputs.shape))
     whole = sum(sizes.values()) - (sizes["valid"] if data.validates_on_test else 0)
-    lines = [f"data {name}: {whole:,} rows ({rows}), inputs {shape}, {what}"]
+    lines = [f"data {name}: {whole:,} rows ({rows}), inputs {shape}, {data.task.summary}"]
     return lines + [f"  {note}" for note in data.notes]
 
 
@@ -38,7 +37,7 @@ def print_model(console: Console, name: str, layers: list[Layer], parameters: in
     console.print(table)
 
 
-def print_results(console: Console, metrics: dict) -> None:
+def print_results(console: Console, metrics: dict[str, Any]) -> None:
     """Loss and metrics of each split, the baseline's beside them."""
     splits = [s for s in map(reported_name, ("train", "valid", "test")) if s in metrics]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
@@ -66,22 +65,24 @@ def number(value: float | None) -> str:
     return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 else f"{value:.4g}"
 
 
-def introduce(
-    console: Console, job: Job, data: Data, model: nn.Module, layers: list[Layer], training: Training, trainer: Trainer
-) -> None:
+def introduce(console: Console, assembled: Assembled) -> None:
     """Print what will be trained on what."""
-    console.print("\n".join(describe_data(job.choices["data"], data)), markup=False)
-    if layers:
-        print_model(console, job.choices["model"], layers, trainer.parameters(model))
-    if trainer.early_stopping and training.stopper is None:
+    recipe, data, training = assembled.recipe, assembled.data, assembled.training
+    data_name, model_name = recipe.names
+    console.print("\n".join(describe_data(data_name, data)), markup=False)
+    if assembled.layers:
+        print_model(console, model_name, assembled.layers, training.learner.parameters)
+    if recipe.choices.get("solver") == "converged" and "solver=converged" not in recipe.overrides:
+        console.print("trained to the minimum by all rows at once (solver=none: by gradient descent)")
+    if getattr(assembled.fitter, "early_stopping", None) and training.stopper is None:
         console.print("no validation rows: training runs for all epochs and keeps the last weights")
     if data.test is None:
         console.print("no test rows: every figure is of rows that were trained or validated on")
-    if job.config.dry_run:
+    if recipe.output.dry_run:
         console.print("dry run: nothing was trained")
 
 
-def report(console: Console, folder: RunFolder, metrics: dict) -> None:
+def report(console: Console, folder: RunFolder, metrics: dict[str, Any]) -> None:
     """Print the table of results and where everything is."""
     if metrics["status"] == "interrupted":
         console.print(f"stopped by trainer.max_minutes; to go on: dlrun resume={folder}", markup=False)
@@ -96,4 +97,7 @@ def report(console: Console, folder: RunFolder, metrics: dict) -> None:
         f"parameters {parameters}   best epoch {metrics['best_epoch']} of {metrics['epochs']}   "
         f"{metrics['fit_seconds']:.1f} s"
     )
+    if Record.read(metrics, str(folder)).still_improving:
+        more = 2 * int(metrics["epochs"])
+        console.print(f"still improving at the last epoch: more of them, trainer.epochs={more}, may help")
     console.print(str(folder), markup=False)

@@ -9,26 +9,20 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from dlrun.config.grammar import quote_literal
+from dlrun.config.grammar import quote_literal, settings_of
+from dlrun.config.schema import key_of
 from dlrun.errors import Mistake
-from dlrun.store.folder import RunFolder
-from dlrun.sweeps.plan import settings_of
-
-NEVER_FROM_A_FOLDER = ("allow_targets", "output_dir", "sweep_dir")
-SETTINGS_OF_SEARCHES = ("trials", "objective", "space", "seed", "sampler", "pruner", "startup_trials")
+from dlrun.store.folder import OVERRIDES, RunFolder
 
 
-def stored_overrides(folder: RunFolder) -> list[str]:
+def trusted_overrides(folder: RunFolder) -> list[str]:
     """The overrides of the run, without those that only the person at the shell may give.
 
     Raises:
         Mistake: overrides.yaml is no list of overrides, or wants to change Hydra itself or what is downloaded.
     """
-    where = folder.path / "overrides.yaml"
-    stored = folder.read_yaml("overrides.yaml")
-    if not isinstance(stored, list) or not all(isinstance(override, str) for override in stored):
-        raise Mistake(f"{where}: is damaged (no list of overrides)")
-    return [override for override in stored if _may_come_from_a_folder(override, where)]
+    where = folder.path / OVERRIDES
+    return [override for override in folder.overrides() if _may_come_from_a_folder(override, where)]
 
 
 def _may_come_from_a_folder(text: str, where: Path) -> bool:
@@ -44,9 +38,10 @@ def _may_come_from_a_folder(text: str, where: Path) -> bool:
     key = parsed.key_or_group
     first, _, rest = key.partition(".")
     first = re.split(r"[/@\[]", first)[0]
-    refused = first == "hydra" or key.startswith("data.file") or (key == "data" and not _chooses(parsed))
+    what = key_of(f"{first}.{rest}" if rest else first).from_folder
+    refused = what == "refused" or (key == "data" and not _chooses(parsed))
     if first == "sweeper" and rest:
-        refused |= rest not in SETTINGS_OF_SEARCHES
+        refused |= not rest.isidentifier() or rest.startswith("_")  # its settings are plain values, its class is not
     if (first == "sweep" and rest) or (key == "sweeper" and isinstance(parsed.value(), dict)):
         refused = True
     if refused:
@@ -55,7 +50,7 @@ def _may_come_from_a_folder(text: str, where: Path) -> bool:
     for name, value in (pair for settings in inner if isinstance(settings, dict) for pair in settings.items()):
         if not _may_come_from_a_folder(f"{name}={value}", where) or str(name).lstrip("+~").startswith("sweep"):
             raise Mistake(f"{where}: {name} may not come from a run folder")
-    return first not in NEVER_FROM_A_FOLDER
+    return what == "kept"
 
 
 def _chooses(override: Override) -> bool:

@@ -6,9 +6,10 @@ import errno
 import math
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from dlrun.errors import Mistake
 
@@ -41,18 +42,19 @@ class writing:  # noqa: N801 (reads as a statement: with writing(folder))
     def __enter__(self) -> None:
         pass
 
-    def __exit__(self, kind, error, _traceback) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, OSError):
-            reason = {
+            reasons = {
                 errno.ENOSPC: "the disk is full",
                 errno.ENOENT: "the folder is gone",
                 errno.EROFS: "the disk is read-only",
-            }.get(error.errno, error.strerror)
+            }
+            reason = reasons.get(error.errno or 0, error.strerror or type(error).__name__)
             raise Mistake(f"{self.path}: cannot write ({reason})") from error
 
 
-def flatten(config: dict, prefix: str = "") -> Iterable[tuple[str, object]]:
-    """(dotted key, value) of a nested dict."""
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, object]]:
+    """Returns (dotted key, value) of a nested dict."""
     for key, value in config.items():
         if isinstance(value, dict) and value:
             yield from flatten(value, f"{prefix}{key}.")
@@ -61,7 +63,7 @@ def flatten(config: dict, prefix: str = "") -> Iterable[tuple[str, object]]:
 
 
 def finite(value: object) -> object:
-    """`value` with its infinite and undefined floats as text."""
+    """Returns `value` with its infinite and undefined floats as text."""
     if isinstance(value, dict):
         return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -1,153 +1,260 @@
-"""The run folder: every read and write of it. Files are written whole or not at all, except the append-only ones."""
+"""The run folder: which files it has, and what is in them. Their names stand nowhere else.
+
+Files are written whole or not at all, except the append-only ones (history.csv, timing.csv, sweep.csv).
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import re
-import secrets
+import hashlib
 import shutil
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from dlrun.errors import Mistake, one_line
-from dlrun.store.files import finite, flatten, write_whole, writing
+from dlrun.store.directory import Directory
+from dlrun.store.files import flatten
+from dlrun.store.record import Record
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
 FORMAT = 2  # of the run folder; raised when an older dlrun could not read what is written
 
+RECORD = "metrics.json"
+ENVIRONMENT = "environment.json"
+OVERRIDES = "overrides.yaml"
+CONFIG = "config.yaml"
+HISTORY = "history.csv"
+TIMING = "timing.csv"
+PREDICTIONS = "predictions.csv"
+PREPROCESSING = "preprocessing.json"
+FITTED_PREPROCESSING = "preprocessing.skops"
+NETWORK = "model.safetensors"
+ESTIMATOR = "model.skops"
+CHECKPOINT = "checkpoints/last.pt"
+PLOTS = "plots"
+JOBS = "sweep.csv"
+LEARNING_CURVE = "learning_curve.csv"
+JOURNAL, LOCK = "study.journal", "study.lock"
+SAME_BITS = (NETWORK, HISTORY, PREDICTIONS)  # of two runs of one config on one machine
 
-class RunFolder:
-    """A folder that belongs to one run.
 
-    Attributes:
-        path: where it is.
+class RunFolder(Directory):
+    """A folder that belongs to one run, to a run in parts, or to a sweep.
+
+    What reads a file raises `Mistake` where it is not there, is damaged, or is no regular file of this folder.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
-        self.appended: dict[str, Path] = {}  # files that grow row by row, looked at once
+    # what was asked, and where it ran
 
-    @classmethod
-    def create(cls, output_dir: str, data: str, model: str) -> RunFolder:
-        """Make `<output_dir>/<data>-<model>/<date>_<time>_<id>/`, which no other run has, however fast they start.
+    def begin(self, overrides: Sequence[str], config: Mapping[str, Any], environment: Mapping[str, object]) -> None:
+        """Write what is known before training: the config, the overrides, the environment, and status running."""
+        self.write_json(ENVIRONMENT, {"format": FORMAT, **environment})
+        self.update(overrides, config)
 
-        Raises:
-            Mistake: it cannot be written there.
-        """
-        return cls(_new_folder(Path(output_dir).expanduser() / _file_name(f"{data}-{model}")))
+    def update(self, overrides: Sequence[str], config: Mapping[str, Any]) -> None:
+        """Write the config, the overrides and status running."""
+        self.write_config(config)
+        self.write_yaml(OVERRIDES, list(overrides))
+        self.write_record(Record(status="running", config=dict(flatten(config))))
 
-    @classmethod
-    def create_sweep(cls, output_dir: str) -> RunFolder:
-        """Make `<output_dir>/sweeps/<date>_<time>_<id>/`, for a run of several.
-
-        Raises:
-            Mistake: it cannot be written there.
-        """
-        return cls(_new_folder(Path(output_dir).expanduser() / "sweeps"))
-
-    @classmethod
-    def make(cls, path: str) -> RunFolder:
-        """The folder at `path`, made if it is not there, for runs that the person gives a place of their own.
-
-        Raises:
-            Mistake: it cannot be made, or holds something else than runs.
-        """
-        folder = cls(Path(path).expanduser())
-        with writing(folder.path):
-            folder.path.mkdir(parents=True, exist_ok=True)
-        if any(folder.path.iterdir()) and "whole" not in (
-            folder.read_json("metrics.json") if folder.has("metrics.json") else {}
-        ):
-            raise Mistake(f"sweep_dir: {path} holds something else than a sweep; name another folder")
-        return folder
-
-    @classmethod
-    def open(cls, path: str) -> RunFolder:
-        """The run folder at `path`; `latest` is the newest below outputs/.
-
-        Raises:
-            Mistake: there is none, or it was made by a newer dlrun.
-        """
-        folder = cls(_latest(Path("outputs")) if path == "latest" else Path(path).expanduser())
-        if not folder.path.is_dir():
-            raise Mistake(f"{path}: there is no such folder")
-        lacking = [n for n in ("metrics.json", "environment.json", "overrides.yaml") if not folder.has(n)]
-        if lacking:
-            raise Mistake(f"{path}: no run folder of dlrun's (it has no {lacking[0]})")
-        made = folder.read_json("environment.json").get("format")
-        if made != FORMAT:
-            raise Mistake(
-                f"{path}: has format {made}, and this dlrun reads format {FORMAT}; use the dlrun that made it"
-                " (0.1 for format 1)"
-            )
-        return folder
-
-    def has(self, name: str) -> bool:
-        """Whether there is a file `name`."""
-        return (self.path / name).is_file()
-
-    def read_bytes(self, name: str) -> bytes:
-        """The content of a file of this folder.
-
-        Raises:
-            Mistake: it is not there, cannot be read, or is a link that leads out of the folder.
-        """
-        target = self._inside(name)
-        try:
-            return target.read_bytes()
-        except OSError as error:
-            raise Mistake(f"{target}: cannot be read ({error.strerror})") from error
-
-    def read_json(self, name: str) -> dict:
-        """A JSON object of this folder.
-
-        Raises:
-            Mistake: it cannot be read, or is no JSON object.
-        """
-        try:
-            value = json.loads(self.read_bytes(name))
-        except ValueError as error:
-            raise Mistake(f"{self.path / name}: is damaged ({error})") from error
+    def config(self) -> dict[str, Any]:
+        """Returns the config, nested, as plain values in which nothing has been interpolated."""
+        value = self.read_yaml(CONFIG)
         if not isinstance(value, dict):
-            raise Mistake(f"{self.path / name}: is damaged (no object)")
+            raise Mistake(f"{self.path / CONFIG}: is damaged (no config)")
         return value
 
-    def read_yaml(self, name: str) -> object:
-        """A YAML file of this folder, as plain values.
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write the config."""
+        self.write_yaml(CONFIG, dict(config))
 
-        Raises:
-            Mistake: it cannot be read, or is no YAML.
-        """
+    def overrides(self) -> list[str]:
+        """Returns the overrides as they stand; see `command_line.trusted_overrides` for those that may be used."""
+        value = self.read_yaml(OVERRIDES)
+        if not isinstance(value, list) or not all(isinstance(override, str) for override in value):
+            raise Mistake(f"{self.path / OVERRIDES}: is damaged (no list of overrides)")
+        return value
+
+    def environment(self) -> dict[str, Any]:
+        """Returns versions, machine, device, threads and the checksum of the data, as they were when the run began."""
+        return self.read_json(ENVIRONMENT)
+
+    # what came of it
+
+    @property
+    def has_record(self) -> bool:
+        """Whether it has a record at all."""
+        return self.has(RECORD)
+
+    def record(self) -> Record:
+        """Returns the record: status and figures."""
+        return Record.read(self.read_json(RECORD), str(self.path / RECORD))
+
+    def write_record(self, record: Record) -> None:
+        """Write the record."""
+        self.write_json(RECORD, record.to_json())
+
+    def written(self) -> float:
+        """Returns when (seconds since 1970) its record or its history was written last."""
+        files = [self.path / name for name in (RECORD, HISTORY) if self.has(name)]
+        return max((file.lstat().st_mtime for file in files), default=0.0)
+
+    def append_epoch(self, logged: Mapping[str, object], epoch: int, seconds: float) -> None:
+        """Append what was logged after an epoch to the history, and its seconds to the timing."""
+        self.append_row(HISTORY, logged)
+        self.append_row(TIMING, {"epoch": epoch, "seconds": round(seconds, 6)})
+
+    def keep_epochs(self, epochs: int) -> None:
+        """Cut history and timing back to so many epochs."""
+        for name in (HISTORY, TIMING):
+            self.keep_rows(name, epochs)
+
+    def history(self) -> pd.DataFrame:
+        """Returns what was logged, a row an epoch; no row where nothing was trained by epochs."""
+        import pandas as pd
+
+        return self.read_table(HISTORY) if self.has(HISTORY) else pd.DataFrame({"epoch": []})
+
+    def write_history(self, history: pd.DataFrame) -> None:
+        """Write the averaged history of a run in parts."""
+        self.write_table(HISTORY, history)
+
+    def predictions(self) -> pd.DataFrame:
+        """Returns truth and prediction of every row, as text."""
+        return self.read_table(PREDICTIONS, dtype=str, keep_default_na=False)
+
+    def write_predictions(self, content: bytes) -> None:
+        """Write the predictions, given as CSV."""
+        self.write_bytes(PREDICTIONS, content)
+
+    def damaged_predictions(self, reason: object) -> Mistake:
+        """Returns the mistake of predictions that are none of such a run."""
+        return Mistake(f"{self.path / PREDICTIONS}: is damaged ({one_line(reason)})")
+
+    def digests(self) -> dict[str, str | None]:
+        """Returns the SHA-256 of each file whose bits a repeated run has too, by name; None for those not there."""
+        return {
+            name: hashlib.sha256(self.read_bytes(name)).hexdigest() if self.has(name) else None for name in SAME_BITS
+        }
+
+    # what has been learned
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it holds a model that can be loaded."""
+        return self.has(PREPROCESSING)
+
+    def trained_below(self) -> list[Path]:
+        """Returns the folders, here and below, that hold a model."""
+        return sorted(file.parent for file in self.path.rglob(PREPROCESSING))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Returns the weights of the network by name, on the CPU."""
+        import safetensors.torch  # not where no network is loaded
+        from safetensors import SafetensorError
+
         try:
-            return yaml.safe_load(self.read_bytes(name))
-        except (yaml.YAMLError, ValueError) as error:
-            raise Mistake(f"{self.path / name}: is damaged ({one_line(error)})") from error
+            return safetensors.torch.load(self.read_bytes(NETWORK))
+        except SafetensorError as error:
+            raise self.foreign_weights(error) from error
 
-    def read_table(self, name: str, **options: object) -> pd.DataFrame:
-        """A CSV file of this folder; `options` are those of pandas.read_csv.
+    def foreign_weights(self, reason: object) -> Mistake:
+        """Returns the mistake of weights that do not fit the network of the config."""
+        return Mistake(f"{self.path / NETWORK}: are not this model's weights ({one_line(reason)})")
 
-        Raises:
-            Mistake: it cannot be read, or is no table.
-        """
-        import pandas as pd  # not where nothing is read as a table, such as in a run that draws nothing
+    def estimator(self, kind: type) -> Any:
+        """Returns the fitted estimator, of class `kind`."""
+        from dlrun.store import skops_objects
 
-        try:
-            return pd.read_csv(io.BytesIO(self.read_bytes(name)), **options)
-        except ValueError as error:  # of which pandas' own are kinds
-            raise Mistake(f"{self.path / name}: is damaged ({one_line(error)})") from error
+        estimator = skops_objects.loads(self.read_bytes(ESTIMATOR), str(self.path / ESTIMATOR))
+        if not isinstance(estimator, kind):
+            raise Mistake(f"{self.path / ESTIMATOR}: holds no {kind.__name__}")
+        return estimator
 
-    def tidy(self) -> None:
-        """Delete what a process that was killed left of files under their temporary names."""
-        for part in self.path.rglob(".*.part"):
-            part.unlink(missing_ok=True)
+    def write_weights(self, form: str, content: bytes) -> None:
+        """Write the trained model: `safetensors` of a network, or the `skops` of an estimator."""
+        self.write_bytes({"safetensors": NETWORK, "skops": ESTIMATOR}[form], content)
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Returns what describes the data (`spec`) and their preprocessing (`inputs`)."""
+        return self.read_json(PREPROCESSING)
+
+    def fitted_preprocessing(self) -> Any:
+        """Returns the scikit-learn object that was fitted to the training rows, or None."""
+        from dlrun.store import skops_objects
+
+        if not self.has(FITTED_PREPROCESSING):
+            return None
+        return skops_objects.loads(self.read_bytes(FITTED_PREPROCESSING), str(self.path / FITTED_PREPROCESSING))
+
+    def write_preprocessing(self, described: Mapping[str, object], fitted: bytes | None) -> None:
+        """Write what describes the data and their preprocessing, and the skops of what was fitted, if anything was."""
+        self.write_json(PREPROCESSING, described)
+        if fitted:
+            self.write_bytes(FITTED_PREPROCESSING, fitted)
+
+    def damaged_preprocessing(self, reason: object) -> Mistake:
+        """Returns the mistake of a preprocessing that cannot be restored."""
+        return Mistake(f"{self.path / PREPROCESSING}: is damaged ({one_line(reason)})")
+
+    def checkpoint(self) -> bytes | None:
+        """Returns the last checkpoint, or None where there is none."""
+        return self.read_bytes(CHECKPOINT) if self.has(CHECKPOINT) else None
+
+    def write_checkpoint(self, content: bytes) -> None:
+        """Write the last checkpoint."""
+        self.write_bytes(CHECKPOINT, content)
+
+    # pictures
+
+    def write_picture(self, name: str, png: bytes) -> None:
+        """Write a picture."""
+        self.write_bytes(f"{PLOTS}/{name}.png", png)
+
+    def pictures(self) -> list[str]:
+        """Returns the names of its pictures, in the order of the alphabet."""
+        return sorted(file.stem for file in self._inside(PLOTS).glob("*.png"))
+
+    def picture(self, name: str) -> bytes:
+        """Returns a picture, as PNG."""
+        return self.read_bytes(f"{PLOTS}/{name}.png")
+
+    @property
+    def plots(self) -> Path:
+        """Where its pictures are."""
+        return self.path / PLOTS
+
+    # many runs
+
+    def begin_jobs(self) -> None:
+        """Empty the table of jobs."""
+        self.write_text(JOBS, "")
+
+    def append_job(self, row: Mapping[str, object]) -> None:
+        """Append a row to the table of jobs."""
+        self.append_row(JOBS, row)
+
+    def write_jobs(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write the table of jobs anew."""
+        self.write_rows(JOBS, rows)
+
+    def learning_curve(self) -> pd.DataFrame | None:
+        """Returns the figures by number of training rows, or None where there are none."""
+        return self.read_table(LEARNING_CURVE) if self.has(LEARNING_CURVE) else None
+
+    def write_learning_curve(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write the figures by number of training rows."""
+        self.write_rows(LEARNING_CURVE, rows)
+
+    def runs_below(self) -> list[RunFolder]:
+        """Returns the folders, here and below, that have a record, in the order of their paths."""
+        return [RunFolder(file.parent) for file in sorted(self.path.rglob(RECORD))]
+
+    # the folder itself
 
     def remove(self) -> None:
         """Delete the folder with all that is in it, and the two above it where nothing else is in them."""
@@ -155,103 +262,3 @@ class RunFolder:
         with suppress(OSError):
             for empty in list(self.path.parents)[:2]:
                 empty.rmdir()
-
-    def keep_rows(self, name: str, rows: int) -> None:
-        """Cut an append-only CSV file back to its first `rows` rows; a torn last line goes with the rest."""
-        if self.has(name):
-            lines = self.read_bytes(name).splitlines(keepends=True)
-            self.write_bytes(name, b"".join(lines[: rows + 1]) if rows else b"")
-
-    def begin(self, overrides: list[str], config: dict, environment: dict) -> None:
-        """Write what is known before training: config.yaml, overrides.yaml, environment.json, and status running."""
-        self.write_json("environment.json", {"format": FORMAT, **environment})
-        self.update(overrides, config)
-
-    def update(self, overrides: list[str], config: dict) -> None:
-        """Write config.yaml, overrides.yaml and status running."""
-        self.write_text("config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-        self.write_text("overrides.yaml", yaml.safe_dump(overrides, allow_unicode=True))
-        self.write_json("metrics.json", {"status": "running", "config": dict(flatten(config))})
-
-    def write_text(self, name: str, text: str) -> None:
-        """Write a file whole or not at all."""
-        self.write_bytes(name, text.encode())
-
-    def write_bytes(self, name: str, content: bytes) -> None:
-        """Write a file whole or not at all: under a temporary name first, then renamed."""
-        target = self._inside(name)
-        with writing(self.path):
-            target.parent.mkdir(exist_ok=True)
-            write_whole(target, content)
-
-    def write_json(self, name: str, value: dict) -> None:
-        """Write a dict as JSON, whole or not at all; an infinite setting, which JSON lacks, as text."""
-        self.write_text(name, json.dumps(finite(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-    def write_table(self, name: str, rows: list[dict[str, object]]) -> None:
-        """Write a CSV file, whole or not at all; the columns are those of all rows, in order."""
-        text = io.StringIO()
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        self.write_text(name, text.getvalue())
-
-    def append_row(self, name: str, row: dict[str, object]) -> None:
-        """Append a row to a CSV file; the first one writes the header."""
-        if name not in self.appended:
-            self.appended[name] = self._inside(name)
-        target = self.appended[name]
-        with writing(self.path), open(target, "a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            if not file.tell():
-                writer.writerow(row)
-            writer.writerow(row.values())
-
-    def _inside(self, name: str) -> Path:
-        """The path of a file of this folder.
-
-        Raises:
-            Mistake: it is a link that leads out of the folder.
-        """
-        target = self.path / name
-        if self.path.resolve() not in target.resolve().parents:
-            raise Mistake(f"{target}: leads out of the run folder")
-        return target
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-
-def _new_folder(parent: Path) -> Path:
-    while True:
-        path = parent / f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{secrets.token_hex(3)}"
-        try:
-            parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir()
-            return path
-        except FileExistsError:
-            if not parent.is_dir():
-                raise Mistake(f"output_dir: {parent} is a file, not a folder; choose another output_dir") from None
-        except OSError as error:
-            raise Mistake(
-                f"output_dir: cannot write to '{parent}' ({error.strerror}); choose another: output_dir=<folder>"
-            ) from error
-
-
-def _latest(outputs: Path) -> Path:
-    """The run folder below `outputs` that was begun last; of a sweep, or a run in parts, the folder of the whole."""
-    every = {path.parent for path in outputs.rglob("environment.json")}
-    folders = [folder for folder in every if not every.intersection(folder.parents)]
-    if not folders:
-        raise Mistake("latest: there is no run below outputs/ yet")
-    return max(folders, key=lambda folder: (date_of(folder), folder.stat().st_ctime))
-
-
-def date_of(folder: Path) -> str:
-    """When a run was begun, by the name of its folder; empty where a person named it."""
-    return folder.name[:19] if re.match(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_", folder.name) else ""
-
-
-def _file_name(text: str) -> str:
-    return re.sub(r"[^\w.+-]+", "_", text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from dlrun.ranking.ranking import Ranking
 from dlrun.runs.tables import number
 from dlrun.sweeps.launchers.base import Outcome
 
@@ -16,15 +17,14 @@ class Tally:
         self.done = self.failed = self.started = 0
         self.best: tuple[float, str] | None = None
 
-    def add(self, label: str, outcome: Outcome, ranked_by: tuple[str, bool]) -> None:
+    def add(self, label: str, outcome: Outcome, ranking: Ranking) -> None:
         """Take an outcome."""
         self.done += 1
         self.failed += outcome.status in ("failed", "diverged")
         self.total = max(self.total, self.done)
-        name, maximizes = ranked_by
-        value = outcome.value(name)
+        value = outcome.value(ranking.name)
         if value is not None and outcome.counts:
-            better = self.best is None or (value > self.best[0] if maximizes else value < self.best[0])
+            better = self.best is None or (value > self.best[0] if ranking.maximizes else value < self.best[0])
             if better:
                 self.best = (value, label)
 
@@ -43,12 +43,12 @@ class Lines:
     def on_start(self, label: str) -> None:
         """Nothing to show."""
 
-    def on_outcome(self, label: str, outcome: Outcome, ranked_by: tuple[str, bool], again: bool) -> None:
+    def on_outcome(self, label: str, outcome: Outcome, ranking: Ranking, again: bool) -> None:
         """Print what became of a run."""
-        self.tally.add(label, outcome, ranked_by)
-        value = outcome.value(ranked_by[0])
+        self.tally.add(label, outcome, ranking)
+        value = outcome.value(ranking.name)
         shown = [f"{self.tally.done}/{self.tally.total}", label, "finished before" if again else outcome.status]
-        shown += [f"{ranked_by[0]} {number(value)}"] if value is not None else []
+        shown += [f"{ranking.name} {number(value)}"] if value is not None else []
         print("  ".join(filter(None, shown)), flush=True)
 
     def close(self) -> None:
@@ -73,12 +73,12 @@ class Bar:
         self.tally.started += 1
         self.bar.update(self.task, description=str(self.tally))
 
-    def on_outcome(self, label: str, outcome: Outcome, ranked_by: tuple[str, bool], again: bool) -> None:
+    def on_outcome(self, label: str, outcome: Outcome, ranking: Ranking, again: bool) -> None:
         """Show what became of a run."""
         self.tally.started += again
-        self.tally.add(label, outcome, ranked_by)
-        value = outcome.value(ranked_by[0])
-        figures = f"  {ranked_by[0]} {number(value)}" if value is not None else ""
+        self.tally.add(label, outcome, ranking)
+        value = outcome.value(ranking.name)
+        figures = f"  {ranking.name} {number(value)}" if value is not None else ""
         self.bar.print(f"{outcome.path}  {label}  {'finished before' if again else outcome.status}{figures}",
                        markup=False, highlight=False)  # fmt: skip
         self.bar.update(self.task, description=str(self.tally), completed=self.tally.done, total=self.tally.total)
@@ -94,7 +94,7 @@ class Silence:
     def on_start(self, label: str) -> None:
         """Nothing."""
 
-    def on_outcome(self, label: str, outcome: Outcome, ranked_by: tuple[str, bool], again: bool) -> None:
+    def on_outcome(self, label: str, outcome: Outcome, ranking: Ranking, again: bool) -> None:
         """Nothing."""
 
     def close(self) -> None:

@@ -5,31 +5,29 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from dlrun import runtime as environment
-from dlrun.config.build import resolve
+from dlrun.config.schema import key_of
 from dlrun.errors import Mistake, did_you_mean
-from dlrun.runs.conclude import plain
-from dlrun.runs.recipe import Job
+from dlrun.ranking.ranking import Ranking, choose_ranking
+from dlrun.runs.recipe import Job as RunJob
+from dlrun.runs.recipe import plain, read_recipe
+from dlrun.runtime import describe
 from dlrun.store.files import finite, flatten
 from dlrun.store.folder import RunFolder
+from dlrun.store.record import SPLITS, Record
 from dlrun.sweeps.display import choose_display
 from dlrun.sweeps.draw import draw_sweep
-from dlrun.sweeps.launchers.base import Outcome, Task, is_launcher
+from dlrun.sweeps.launchers.base import Job, Launcher, Outcome
 from dlrun.sweeps.plan import Part
-from dlrun.sweeps.results import Setting, ranked_by, report, row_of
+from dlrun.sweeps.results import Setting, report, row_of
 from dlrun.sweeps.searchers.base import Searcher
-from dlrun.training.recorder import Pruning
-
-MAY_DIFFER = (  # between the config of a part and that of the same part before
-    "jobs", "quiet", "debug", "plots", "device", "sweep_dir", "output_dir", "launcher._target_", "trainer.max_minutes",
-    "data_dir", "data.data_dir", "workers", "data.workers", "data.in_memory", "name", "note", "allow_targets",
-)  # fmt: skip
+from dlrun.tasks.metrics import chosen_names
 
 
 class Sweep:
@@ -37,28 +35,39 @@ class Sweep:
 
     Args:
         folder: of the whole.
-        first: the job whose launcher, device and display count.
+        first: the job whose device and display count.
         overrides: the command line.
         several: whether the whole is a sweep, or one run in several parts.
+        launcher: what runs the jobs.
+        config_dir: the user's own groups, for jobs that compose themselves.
     """
 
-    def __init__(self, folder: RunFolder, first: Job, overrides: list[str], several: bool):
-        self.folder, self.first, self.several = folder, first, several
+    def __init__(
+        self,
+        folder: RunFolder,
+        first: RunJob,
+        overrides: list[str],
+        several: bool,
+        launcher: Launcher,
+        config_dir: str | None,
+    ):
+        self.folder, self.first, self.several, self.launcher = folder, first, several, launcher
+        self.config_dir = Path(config_dir).resolve() if config_dir is not None else None
         self.console = Console(highlight=False, soft_wrap=True, quiet=first.config.quiet)
         self.parts: dict[str, Part] = {}
         self.outcomes: dict[str, Outcome] = {}
-        self.places: dict[str, str] = {}
-        self.known = _runs_in(folder.path)
-        self.taken = set(self.known.values())
-        self.kept = bool(self.known)
-        self.ranking: tuple[str, bool] | None = None  # by what, and whether more of it is better
+        self.folders: dict[str, str] = {}  # of each part, below that of the whole
+        self.before = Before(folder)
+        self.taken = set(self.before.configs)
+        self.goes_on = bool(self.taken)
+        self.ranking: Ranking | None = None
         self.searcher: Searcher | None = None
         self.open: dict[str, list[str]] = {}  # of each trial, its parts
-        self.launch = resolve(first.config.launcher, "launcher", is_launcher)
-        device = environment.choose_device(first.config.device)
-        folder.begin(overrides, plain(first.config), environment.describe(first.config, device))
+        record = describe(read_recipe(first).runtime())
+        record["threads"] = first.config.threads  # `auto` chooses them for each part, whose own record says how many
+        folder.begin(overrides, plain(first.config), record)
         self._write_status("running")
-        self.folder.write_text("sweep.csv", "")
+        self.folder.begin_jobs()
 
     def run(self, parts: Iterator[Part], jobs: int) -> int:
         """Run what is missing of `parts`, of so many jobs.
@@ -71,7 +80,7 @@ class Sweep:
         self.display = choose_display(config.quiet, jobs)
         try:
             with _terminable():
-                for outcome in self.launch(self._tasks(parts), config.jobs):
+                for outcome in self.launcher(self._jobs(parts)):
                     self._take(outcome)
                     if outcome.exit_code in (130, 143):
                         interrupted = outcome.exit_code
@@ -96,66 +105,77 @@ class Sweep:
         """Take note of a job that cannot even be composed."""
         self._take(Outcome(path, failure=str(mistake), exit_code=2))
 
-    def _tasks(self, parts: Iterable[Part]) -> Iterator[Task]:
-        """What has to be run; what has been run already is taken as it is."""
+    def _jobs(self, parts: Iterable[Part]) -> Iterator[Job]:
+        """Yields what has to be run; what has been run already is taken as it is."""
         for part in parts:
             self.parts[part.path] = part
-            before = self.known.get(_identity(part.job))
+            before = self.before.folder_of(part)
             if before is None and self.searcher is not None:  # another process may have run it meanwhile
-                self.known |= _runs_in(self.folder.path)
-                before = self.known.get(_identity(part.job))
-            place = before or self._free_place(part.path)
-            if before is not None:
-                metrics = RunFolder(self.folder.path / before).read_json("metrics.json")
-                if metrics.get("status") in ("finished", "diverged", "pruned"):
-                    found = {name: value for name, value in metrics.items() if name != "config"}
-                    self.places[part.path] = before
-                    self._take(Outcome(part.path, found, 3 if metrics["status"] == "diverged" else 0), again=True)
-                    continue
-            self.places[part.path] = place
+                self.before = Before(self.folder)
+                before = self.before.folder_of(part)
+            if before is not None and (outcome := self._outcome_before(part, before)) is not None:
+                self.folders[part.path] = before
+                self._take(outcome, again=True)
+                continue
+            self.folders[part.path] = before or self._free_folder(part.path)
             self.display.on_start(part.label)
-            yield Task(
-                part.path, self.folder.path / place, part.job, resumes=before is not None, pruning=self._pruning(part)
+            job = Job(
+                part.path,
+                self.folder.path / self.folders[part.path],
+                tuple(part.job.overrides),
+                self.config_dir,
+                tuple(part.job.config.allow_targets),
+                resume=before is not None,
+                pruning=self._pruning(part),
             )
+            yield job.knowing(part.job)
 
-    def _pruning(self, part: Part) -> Pruning | None:
-        """What may stop the part early: only a trial in one part is."""
+    def _outcome_before(self, part: Part, folder: str) -> Outcome | None:
+        """Returns what became of a part in `folder`, where it has come to its end."""
+        record = RunFolder(self.folder.path / folder).record()
+        if record.status not in ("finished", "diverged", "pruned"):
+            return None
+        metrics = replace(record, config={}).to_json()
+        return Outcome(part.path, metrics, 3 if record.status == "diverged" else 0)
+
+    def _pruning(self, part: Part) -> Mapping[str, object] | None:
+        """Returns what may stop the part early: only a trial in one part is."""
         trial = part.path.split("/")[0]
         if self.searcher is None or len(self.open[trial]) > 1:
             return None
-        return self.searcher.pruning(self.folder.path.resolve(), int(trial), self.ranking[0])
+        return self.searcher.pruning(self.folder.path.resolve(), int(trial), self.ranking.name)
 
-    def _free_place(self, path: str) -> str:
-        """The folder of a new part: its own, or where a run of other settings lies there, the next number that is free.
+    def _free_folder(self, path: str) -> str:
+        """Returns the folder of a new part: its own, or where other settings lie there, the next free number.
 
         Raises:
-            Mistake: a part that has no number, and a run of other settings in its place.
+            Mistake: a part that has no number, and a run of other settings in its folder.
         """
         top, _, rest = path.partition("/")
-        place = path
+        folder = path
         if top.isdigit():
             number = int(top)
-            while place in self.taken:
+            while folder in self.taken:
                 number += 1
-                place = f"{number}/{rest}".rstrip("/")
-        elif place in self.taken:
+                folder = f"{number}/{rest}".rstrip("/")
+        elif folder in self.taken:
             raise Mistake(f"{self.folder.path / path}: holds a run of other settings; name another sweep_dir")
-        self.taken.add(place)
-        return place
+        self.taken.add(folder)
+        return folder
 
     def _take(self, outcome: Outcome, again: bool = False) -> None:
         """Keep and show an outcome."""
         self.outcomes[outcome.path] = outcome
-        if self.ranking is None and outcome.metrics:
-            self.ranking = ranked_by(self.first.config, outcome.value)
         part = self.parts.get(outcome.path)
+        if self.ranking is None and part is not None and outcome.metrics:
+            self.ranking = choose_ranking([Setting("", {}, part.whole, [(part, outcome, self.folder)])])
         if part is not None:
-            self.folder.append_row("sweep.csv", row_of(part, outcome))
+            self.folder.append_job(row_of(part, outcome, chosen_names(self.first.config.metrics)))
         if outcome.crash:
             print(outcome.crash, file=sys.stderr)
         if outcome.failure:
             print(f"dlrun: job {outcome.path}: {outcome.failure}", file=sys.stderr)
-        self.display.on_outcome(part.label if part else outcome.path, outcome, self.ranking or ("", False), again)
+        self.display.on_outcome(part.label if part else outcome.path, outcome, self.ranking or Ranking(""), again)
         if self.searcher is not None and outcome.exit_code not in (130, 143):
             self._tell(outcome.path.split("/")[0])
 
@@ -164,18 +184,18 @@ class Sweep:
         ended = [self.outcomes[path] for path in self.open.get(trial, [trial]) if path in self.outcomes]
         if len(ended) < len(self.open.get(trial, [trial])):
             return
-        known = [f"{split}/{m}" for split in ("valid", "test", "train_eval") for m in ended[0].metrics.get(split, {})]
-        if known and self.ranking[0] not in known:
-            near = did_you_mean(self.ranking[0], known)
-            raise Mistake(f"sweeper.objective: these runs have no figure '{self.ranking[0]}'{near}")
-        values = [outcome.value(self.ranking[0]) for outcome in ended if outcome.counts]
+        figures = _figures(ended[0].metrics)
+        if figures and self.ranking.name not in figures:
+            near = did_you_mean(self.ranking.name, figures)
+            raise Mistake(f"sweeper.objective: these runs have no figure '{self.ranking.name}'{near}")
+        values = [outcome.value(self.ranking.name) for outcome in ended if outcome.counts]
         hopeless = any(outcome.status in ("pruned", "diverged") for outcome in ended)
         complete = len(values) == len(ended) and None not in values
         self.searcher.tell(int(trial), sum(values) / len(values) if complete else None, hopeless)
 
     def _finish(self) -> int:
         """Take the parts of each setting together, and show which setting is best."""
-        if not self.kept and not any(outcome.metrics or outcome.crash for outcome in self.outcomes.values()):
+        if not self.goes_on and not any(outcome.metrics or outcome.crash for outcome in self.outcomes.values()):
             self.folder.remove()  # nothing but mistakes: nothing is left behind
             return 2
         self._write_table()
@@ -183,57 +203,74 @@ class Sweep:
         settings: dict[str, Setting] = {}
         for path in order:
             part = self.parts[path]
-            found = settings.setdefault(part.setting, Setting(part.setting, part.varied, part.whole))
-            found.parts.append((part, self.outcomes[path], RunFolder(self.folder.path / self.places[path])))
+            setting = settings.setdefault(part.setting, Setting(part.setting, part.varied, part.whole))
+            setting.parts.append((part, self.outcomes[path], RunFolder(self.folder.path / self.folders[path])))
         if self.several or len(settings) > 1 or not any(setting.has_parts for setting in settings.values()):
             self._write_status("failed" if self.exit_code() == 1 else "finished")
-        self.ranking = self.ranking or ("train_eval/loss", False)
-        report(self.console, list(settings.values()), *self.ranking)
+        if self.searcher is None:
+            self.ranking = choose_ranking(list(settings.values()))
+        report(self.console, list(settings.values()), self.ranking)
         for line in self.searcher.lines() if self.searcher is not None else []:
             self.console.print(line, markup=False)
         self.console.print(str(self.folder), markup=False)
         for setting in settings.values():
             if setting.has_parts:
-                setting.write(RunFolder(self.folder.path / self._place_of(setting)))
+                setting.write(RunFolder(self.folder.path / self._folder_of(setting)))
         if self.first.config.plots:
-            draw_sweep(self.folder, list(settings.values()), self.ranking[0])
+            draw_sweep(self.folder, list(settings.values()), self.ranking.name)
         return self.exit_code()
 
     def _write_table(self) -> None:
-        """Write sweep.csv anew, in the order of the parts."""
-        rows = [row_of(part, self.outcomes[path]) for path, part in self.parts.items() if path in self.outcomes]
-        self.folder.write_table("sweep.csv", rows)
+        """Write the table of jobs anew, in the order of the parts."""
+        chosen, outcomes = chosen_names(self.first.config.metrics), self.outcomes
+        rows = [row_of(part, outcomes[path], chosen) for path, part in self.parts.items() if path in outcomes]
+        self.folder.write_jobs(rows)
 
-    def _place_of(self, setting: Setting) -> str:
-        """The folder of a setting: that of its parts, less what they add to it."""
+    def _folder_of(self, setting: Setting) -> str:
+        """Returns the folder of a setting: that of its parts, less what they add to it."""
         part = setting.parts[0][0].path
-        place = self.places[part]
-        return place[: len(place) - len(part) + len(setting.path)] if setting.path else ""
+        folder = self.folders[part]
+        return folder[: len(folder) - len(part) + len(setting.path)] if setting.path else ""
 
     def _write_status(self, status: str) -> None:
         config = dict(flatten(plain(self.first.config)))
-        kind = {"several": self.several, "choices": self.first.choices, "config": config}
-        self.folder.write_json("metrics.json", {"status": status, "whole": True, **kind})
+        kind = "sweep" if self.several else "parts"
+        self.folder.write_record(Record(status, kind, config=config, choices=self.first.choices))
 
 
-def _runs_in(root: Path) -> dict[str, str]:
-    """The runs below `root`, by what identifies their configs: their places."""
-    found = {}
-    for file in sorted(root.rglob("metrics.json")):
-        metrics = RunFolder(file.parent).read_json("metrics.json")
-        if "whole" not in metrics and isinstance(metrics.get("config"), dict):
-            found[_key(metrics["config"])] = str(file.parent.relative_to(root))
-    return found
+class Before:
+    """The runs that lie below a folder already, and which of them is a given part.
+
+    Args:
+        root: the folder.
+    """
+
+    def __init__(self, root: RunFolder):
+        records = {str(folder.path.relative_to(root.path)): folder.record() for folder in root.runs_below()}
+        self.configs = {place: dict(record.config) for place, record in records.items() if record.kind == "run"}
+        self._folders: dict[frozenset[str], dict[str, str]] = {}  # by the keys that count, then by identity
+
+    def folder_of(self, part: Part) -> str | None:
+        """Returns the folder of the run that has the config of `part`, in all that may not differ; None: there is none.
+
+        What is varied tells runs apart, even where it may differ else.
+        """
+        counting = frozenset(key for key in part.varied if key_of(key).changes != "bits")
+        if counting not in self._folders:
+            self._folders[counting] = {_identity(config, counting): at for at, config in self.configs.items()}
+        return self._folders[counting].get(_identity(dict(flatten(plain(part.job.config))), counting))
 
 
-def _identity(job: Job) -> str:
-    return _key(dict(flatten(plain(job.config))))
+def _identity(config: dict, counting: frozenset[str]) -> str:
+    """Returns what tells the config of one run from another's, as text."""
+    telling = {key: value for key, value in config.items() if key_of(key).changes == "bits" or key in counting}
+    return json.dumps(finite(telling), sort_keys=True)
 
 
-def _key(config: dict) -> str:
-    """What tells the config of one run from another's, as text."""
-    kept = {key: value for key, value in config.items() if key not in MAY_DIFFER}
-    return json.dumps(finite(kept), sort_keys=True)
+def _figures(metrics: dict) -> list[str]:
+    """Returns the names of all figures that trials can be ranked by, undefined ones too."""
+    by_split = [f"{split}/{name}" for split in SPLITS for name in metrics.get(split, {})]
+    return by_split + [name for name in ("parameters", "fit_seconds", "epochs", "best_epoch") if name in metrics]
 
 
 @contextmanager

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
 
 from dlrun.config.compose import Composer
+from dlrun.config.grammar import quote_literal, settings_of
 from dlrun.errors import Mistake
-from dlrun.runs.recipe import Job
-
-GRID_LIMIT = 100_000  # settings in a sweep; a longer one is a slip
+from dlrun.runs.recipe import Job as RunJob
+from dlrun.store.files import flatten
+from dlrun.sweeps.searchers import grid
 
 
 @dataclass
@@ -34,8 +35,8 @@ class Part:
     setting: str
     varied: dict[str, str]
     within: dict[str, str]
-    job: Job
-    whole: Job
+    job: RunJob
+    whole: RunJob
 
     @property
     def label(self) -> str:
@@ -61,7 +62,7 @@ def check_plan(config: DictConfig) -> None:
     if curve is not None and (not curve or any(isinstance(n, bool) or not isinstance(n, int | float) for n in curve)):
         raise Mistake(f"learning_curve: {curve} must be a list of shares (0.5) or numbers (500) of training rows")
     if config.jobs is not None and config.jobs < 1:
-        raise Mistake(f"jobs is {config.jobs}: it must be at least 1, or null for as many as there are CPU cores")
+        raise Mistake(f"jobs is {config.jobs}: it must be at least 1, or null for as many as there are GPUs or cores")
     settings_of(config.sweep)
 
 
@@ -71,7 +72,7 @@ def check_alone(config: DictConfig) -> None:
     Raises:
         Mistake: `sweeper` is chosen, and `-m` is not.
     """
-    if config.sweeper.get("trials") is not None:
+    if config.sweeper.get("_target_") != grid.TARGET:
         raise Mistake("sweeper: searches need -m: dlrun -m …")
 
 
@@ -89,66 +90,80 @@ def has_parts(config: DictConfig) -> bool:
     return bool(config.sweep) or config.learning_curve is not None or folds or config.repeats > 1
 
 
-def parts_of(composer: Composer, job: Job, path: str = "", varied: dict[str, str] | None = None) -> Iterator[Part]:
-    """The parts of a job, in order; the job itself where it has none.
+def parts_of(composer: Composer, job: RunJob, path: str = "", varied: dict[str, str] | None = None) -> Iterator[Part]:
+    """Yields the parts of a job, in order; the job itself where it has none.
+
+    What is set on the command line is not varied by the sweep of an experiment.
 
     Raises:
-        Mistake: a setting of its sweep cannot be composed.
+        Mistake: a setting of its sweep cannot be composed, or is both set and varied on the command line.
     """
     check_plan(job.config)
-    settings = settings_of(job.config.sweep)
+    job, settings, _ = obeyed(composer, job)
     if not settings:
         yield from _within(composer, job, path, varied or {})
     for number, chosen in enumerate(settings):
         overrides = [*job.overrides, *(f"{key}={value}" for key, value in chosen.items()), "sweep=null"]
-        inner = Job(*composer.compose(overrides), overrides)
+        inner = RunJob(*composer.compose(overrides), overrides)
         check_plan(inner.config)
         yield from _within(composer, inner, _join(path, str(number)), {**(varied or {}), **chosen})
 
 
-def settings_of(sweep: Any) -> list[dict[str, str]]:
-    """The settings of an experiment's `sweep`: a grid {key: [values]}, or a list of settings [{key: value}].
+def obeyed(composer: Composer, job: RunJob) -> tuple[RunJob, list[dict[str, str]], list[str]]:
+    """Returns the job, the settings of its sweep without the keys that the command line sets, and these keys.
+
+    Where nothing is left to vary, the job is one without a sweep.
 
     Raises:
-        Mistake: it is neither.
+        Mistake: the command line both sets a key and varies it.
     """
-    plain = OmegaConf.to_container(sweep, resolve=True) if OmegaConf.is_config(sweep) else sweep
-    if plain is None:
-        return []
-    if isinstance(plain, dict) and plain and all(isinstance(values, list) and values for values in plain.values()):
-        keys = [str(key) for key in plain]
-        if math.prod(map(len, plain.values())) > GRID_LIMIT:
-            raise Mistake(f"sweep: has more than {GRID_LIMIT:,} settings")
-        grid = itertools.product(*plain.values())
-        return [dict(zip(keys, map(written, values), strict=True)) for values in grid]
-    if isinstance(plain, list) and plain and all(isinstance(one, dict) and one for one in plain):
-        return [{str(key): written(value) for key, value in one.items()} for one in plain]
-    raise Mistake(
-        "sweep: a grid {optimizer.lr: [0.1, 0.01]} or a list of settings [{model: mlp}, {model: cnn}] belongs here"
-    )
+    settings = settings_of(job.config.sweep)
+    if not settings:
+        return job, [], []
+    parsed = OverridesParser.create().parse_overrides([quote_literal(override) for override in job.overrides])
+    typed = {key for override in parsed for key in _keys_of(override)}
+    dropped = [key for key in dict.fromkeys(key for chosen in settings for key in chosen) if key in typed]
+    if not dropped:
+        return job, settings, []
+    if any(override.key_or_group.partition(".")[0] == "sweep" for override in parsed):
+        raise Mistake(f"sweep: {dropped[0]} is set on the command line and varied there too; leave out one of the two")
+    left = [{key: value for key, value in chosen.items() if key not in typed} for chosen in settings]
+    left = [chosen for number, chosen in enumerate(left) if chosen not in left[:number]]
+    if left == [{}]:
+        overrides = [*job.overrides, "sweep=null"]
+        return RunJob(*composer.compose(overrides), overrides), [], dropped
+    return job, left, dropped
 
 
-def written(value: Any) -> str:
-    """A value as it is written in an override."""
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    if isinstance(value, list):
-        return f"[{','.join(map(written, value))}]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{written(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, int | float):
-        return str(value)
-    return str(value) if str(value).replace("_", "").replace("/", "").isalnum() else "'" + _escaped(str(value)) + "'"
+def notes_on(composer: Composer, job: RunJob) -> list[str]:
+    """Returns a line for everything in a job that is taken otherwise than it is written."""
+    _, _, dropped = obeyed(composer, job)
+    lines = [f"{key} is given on the command line: the experiment's sweep does not vary it" for key in dropped]
+    curve = job.config.learning_curve or []
+    if any(isinstance(n, float) for n in curve) and any(isinstance(n, int) and n == 1 for n in curve):
+        lines.append("learning_curve: 1 is the share of all training rows, as the other values are shares")
+    return lines
 
 
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")
+def _keys_of(override: Override) -> list[str]:
+    """Returns the keys that an override sets: `trainer={epochs: 3}` sets trainer.epochs."""
+    key, value = override.get_key_element().lstrip("+~"), override.value()
+    if isinstance(value, dict) and value:
+        return [f"{key}.{inner}" for inner, _ in flatten({str(name): each for name, each in value.items()})]
+    return [key]
 
 
-def _within(composer: Composer, job: Job, path: str, varied: dict[str, str]) -> Iterator[Part]:
+def _shares(curve: Iterable[int | float]) -> list[int | float]:
+    """Returns the values of a learning curve: where any is a share, 1 is one too, and not a single row."""
+    values = list(curve)
+    shares = any(isinstance(value, float) for value in values)
+    return [1.0 if shares and value == 1 else value for value in values]
+
+
+def _within(composer: Composer, job: RunJob, path: str, varied: dict[str, str]) -> Iterator[Part]:
     """Learning curve > folds > repeats of one setting."""
     config = job.config
-    curve = list(config.learning_curve) if config.learning_curve is not None else [None]
+    curve = _shares(config.learning_curve) if config.learning_curve is not None else [None]
     folds = range(1, config.cv.folds + 1) if config.cv.folds is not None and config.cv.fold is None else [None]
     repeats = range(1, config.repeats + 1) if config.repeats > 1 else [None]
     for rows, fold, repeat in itertools.product(curve, folds, repeats):
@@ -164,7 +179,7 @@ def _within(composer: Composer, job: Job, path: str, varied: dict[str, str]) -> 
             within["repeat"] = str(repeat)
         inner = job
         if added:
-            inner = Job(*composer.compose([*job.overrides, *added]), [*job.overrides, *added])
+            inner = RunJob(*composer.compose([*job.overrides, *added]), [*job.overrides, *added])
         place = _join(path, *(f"{level}_{value}" for level, value in within.items()))
         yield Part(place, path, varied, within, inner, job)
 

@@ -6,15 +6,13 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from dlrun.runs.load import spec_of
+from dlrun.runs.load import read_predictions, task_of
 from dlrun.store.folder import RunFolder
-from dlrun.tasks.metrics import compute
-from dlrun.tasks.predictions import from_frame, read_csv
 
 
 def average_history(folders: Iterable[RunFolder]) -> pd.DataFrame:
     """By epoch: how many of the runs trained it, and mean and deviation of everything that they logged."""
-    frames = [f.read_table("history.csv") for f in folders if f.has("history.csv")]
+    frames = [history for history in (folder.history() for folder in folders) if len(history)]
     if not frames:
         return pd.DataFrame()
     grouped = pd.concat(frames).groupby("epoch")
@@ -27,16 +25,18 @@ def average_history(folders: Iterable[RunFolder]) -> pd.DataFrame:
 
 def test_predictions(folders: dict[str, RunFolder]) -> pd.DataFrame:
     """The test rows of all parts, with the name of each part; text as it stands in the files."""
-    frames = [read_csv(folder, spec_of(folder), "test")[0].assign(part=part) for part, folder in folders.items()]
+    frames = [
+        read_predictions(folder, task_of(folder), "test")[0].assign(part=part) for part, folder in folders.items()
+    ]
     return pd.concat(frames, ignore_index=True)
 
 
-def out_of_fold(folder: RunFolder, said: pd.DataFrame) -> dict[str, object]:
+def out_of_fold(folder: RunFolder, predictions: pd.DataFrame) -> dict[str, object]:
     """The figures of the test rows of all folds taken together.
 
     Args:
         folder: of any of the folds.
-        said: from `test_predictions`.
+        predictions: from `test_predictions`.
     """
-    spec = spec_of(folder)
-    return compute(spec, from_frame(spec, said)).values
+    task = task_of(folder)
+    return task.figures(task.read_csv(predictions)).values

@@ -11,23 +11,34 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 
-from dlrun.config.build import build, resolve
+from dlrun import runtime as environment
 from dlrun.config.compose import Composer, hydra
 from dlrun.config.explain import explained
 from dlrun.config.grammar import quote_literal
 from dlrun.config.groups import config_folder
 from dlrun.errors import Mistake, did_you_mean
-from dlrun.runs.assemble import check_parts
-from dlrun.runs.recipe import Job, Run, names_of
+from dlrun.ranking.ranking import searched_ranking
+from dlrun.runs.recipe import Job as RunJob
+from dlrun.runs.recipe import Run, plain, read_recipe
 from dlrun.runs.run import run
+from dlrun.store.files import flatten
+from dlrun.store.finding import new_run, new_sweep, own_folder
 from dlrun.store.folder import RunFolder
+from dlrun.sweeps.composing import composer_for
 from dlrun.sweeps.engine import Sweep
-from dlrun.sweeps.launchers.base import is_launcher
-from dlrun.sweeps.plan import Part, check_plan, parts_of
-from dlrun.sweeps.results import candidates
-from dlrun.sweeps.searchers.base import Domain, Searcher, example_of, is_searcher, space_of
+from dlrun.sweeps.launchers.base import Launcher, gpus_of, launcher_of
+from dlrun.sweeps.plan import Part, check_plan, has_parts, notes_on, obeyed, parts_of
+from dlrun.sweeps.searchers.base import (
+    Domain,
+    Searcher,
+    as_text,
+    check_trial,
+    example_of,
+    searcher_of,
+    space_of,
+    whole_intervals,
+)
 from dlrun.sweeps.searchers.grid import Grid
-from dlrun.tasks.metrics import higher_is_better
 
 CHECKED_AHEAD = 50  # jobs that are composed and checked before the first one starts
 
@@ -46,23 +57,25 @@ def sweep(overrides: list[str], config_dir: str | None, folder: RunFolder | None
     Raises:
         Mistake: an override that is wrong, or wrong for one of the combinations.
     """
-    composer = Composer(config_dir)
+    composer = composer_for(config_dir, anew=True)
     fixed, searcher, space = _search_of(overrides, composer)
     if searcher is not None:
-        return _search(composer, fixed, searcher, space, overrides, folder)
+        return _search(composer, fixed, searcher, space, overrides, folder, config_dir)
     combinations, varied = expand(overrides, config_dir)
     ahead = _first_jobs(composer, combinations, any("glob(" in override for override in overrides))
+    launcher = _launcher_for(ahead[0])
+    _print_notes(composer, ahead)
     if ahead[0].config.dry_run:
         for combination in combinations:
-            run(Job(*composer.compose(combination), combination))
+            run(read_recipe(RunJob(*composer.compose(combination), combination)))
         return 0
     root = folder or _root_of(ahead[0], several=True)
-    engine = Sweep(root, ahead[0], overrides, several=True)
+    engine = Sweep(root, ahead[0], overrides, True, launcher, config_dir)
     total = len(combinations) * sum(1 for _ in parts_of(composer, ahead[0]))
     return engine.run(_plan(engine, composer, combinations, varied), total)
 
 
-def _first_jobs(composer: Composer, combinations: list[list[str]], globbed: bool) -> list[Job]:
+def _first_jobs(composer: Composer, combinations: list[list[str]], globbed: bool) -> list[RunJob]:
     """The first jobs, composed and checked.
 
     Args:
@@ -72,22 +85,22 @@ def _first_jobs(composer: Composer, combinations: list[list[str]], globbed: bool
     Raises:
         Mistake: in one of them.
     """
-    found, mistakes = [], []
+    jobs, mistakes = [], []
     for combination in combinations[:CHECKED_AHEAD]:
         try:
-            job = Job(*composer.compose(combination), combination)
+            job = RunJob(*composer.compose(combination), combination)
             _check(job)
-            found.append(job)
+            jobs.append(job)
         except Mistake as mistake:
             if not globbed:
                 raise
             mistakes.append(mistake)
-    if not found:
+    if not jobs:
         raise mistakes[0]
-    return found
+    return jobs
 
 
-def run_parts(job: Job, config_dir: str | None, folder: RunFolder | None = None) -> Run | None:
+def run_parts(job: RunJob, config_dir: str | None, folder: RunFolder | None = None) -> Run | None:
     """Run the parts of one job: the settings of its sweep, its learning curve, folds and repeats.
 
     Returns:
@@ -96,18 +109,24 @@ def run_parts(job: Job, config_dir: str | None, folder: RunFolder | None = None)
     Raises:
         Mistake: anything in the config that cannot be.
     """
-    composer = Composer(config_dir)
+    composer = composer_for(config_dir, anew=True)
     _check(job)
+    launcher = _launcher_for(job)
+    _print_notes(composer, [job])
+    job, _, _ = obeyed(composer, job)
+    if not has_parts(job.config):
+        return run(read_recipe(job), folder)
     parts = list(parts_of(composer, job))
     for part in parts:
         _check(part.job)
     if job.config.dry_run:
         for part in parts:
-            run(part.job)
+            run(read_recipe(part.job))
         return None
-    engine = Sweep(folder or _root_of(job, several=False), job, job.overrides, several=False)
+    root = folder or _root_of(job, several=False)
+    engine = Sweep(root, job, job.overrides, False, launcher, config_dir)
     exit_code = engine.run(iter(parts), len(parts))
-    metrics = engine.folder.read_json("metrics.json") if engine.folder.has("metrics.json") else {}
+    metrics = engine.folder.record().to_json() if engine.folder.has_record else {}
     return Run(engine.folder.path, metrics, exit_code)
 
 
@@ -119,7 +138,7 @@ def run_whole(overrides: list[str], several: bool, config_dir: str | None, folde
     """
     if several:
         return sweep(overrides, config_dir, folder)
-    ended = run_parts(Job(*Composer(config_dir).compose(overrides), overrides), config_dir, folder)
+    ended = run_parts(RunJob(*composer_for(config_dir).compose(overrides), overrides), config_dir, folder)
     return ended.exit_code if ended else 0
 
 
@@ -130,29 +149,66 @@ def _search(
     space: dict[str, Domain],
     overrides: list[str],
     folder: RunFolder | None,
+    config_dir: str | None,
 ) -> int:
     """Run the trials that a searcher proposes; see `sweep`."""
     asked = composer.compose(fixed)[0]
     own = [o for o in fixed if o.partition("=")[0].partition(".")[0] != "sweeper"] + ["sweeper=grid"]
-    first = Job(*composer.compose(own), own)
+    first = RunJob(*composer.compose(own), own)
     _check(first)
-    example = [*own, *(f"{key}={value}" for key, value in example_of(space).items())]
-    _check(Job(*composer.compose(example), example))
+    _check_example(composer, own, space)
+    launcher = _launcher_for(first)
     if first.config.dry_run:
         raise Mistake("dry_run: shows one run; leave the sweeper out")
-    engine = Sweep(folder or _root_of(first, several=True), first, overrides, several=True)
-    objective = asked.sweeper.objective or candidates(first.config)[0]
-    engine.ranking = (objective, higher_is_better(objective.partition("/")[2]))
+    engine = Sweep(folder or _root_of(first, several=True), first, overrides, True, launcher, config_dir)
+    engine.ranking = searched_ranking(asked.sweeper.get("objective"), dict(flatten(plain(first.config))))
     engine.searcher = searcher
-    searcher.begin(engine.folder.path, space, *engine.ranking)
-    return engine.run(_trials(engine, composer, searcher, own), searcher.trials)
+    searcher.begin(engine.folder.path, space, engine.ranking.name, engine.ranking.maximizes)
+    return engine.run(_trials(engine, composer, searcher, space, own), searcher.trials)
 
 
-def _check(job: Job) -> None:
+def _check_example(composer: Composer, own: list[str], space: dict[str, Domain]) -> None:
+    """Compose and check one setting of a space.
+
+    Raises:
+        Mistake: it cannot be; where whole numbers could, the line says how they are searched.
+    """
+    try:
+        example = _trial_job(composer, own, example_of(space))
+        _check(example)
+        _print_notes(composer, [example])
+    except Mistake as mistake:
+        for key, domain in whole_intervals(space).items():
+            try:
+                _check(_trial_job(composer, own, example_of({**space, key: domain})))
+            except Mistake:
+                continue
+            low, high = int(domain.low), int(domain.high)
+            remedy = f"{key}=int(interval({low},{high})) or {key}=range({low},{high + 1})"
+            raise Mistake(f"{mistake}; for whole numbers: {remedy}") from mistake
+        raise
+
+
+def _trial_job(composer: Composer, own: list[str], values: dict[str, str]) -> RunJob:
+    overrides = [*own, *(f"{key}={value}" for key, value in values.items())]
+    return RunJob(*composer.compose(overrides), overrides)
+
+
+def _check(job: RunJob) -> None:
     """Refuse what can be seen to be wrong before anything is run or written."""
     check_plan(job.config)
-    check_parts(job.config, tuple(job.config.allow_targets))
-    resolve(job.config.launcher, "launcher", is_launcher)
+    read_recipe(job)
+
+
+def _launcher_for(job: RunJob) -> Launcher:
+    return launcher_of(job.config, gpus_of(environment.choose_device(job.config.device)))
+
+
+def _print_notes(composer: Composer, jobs: list[RunJob]) -> None:
+    """Print once what is taken otherwise in these jobs than it is written."""
+    if not jobs[0].config.quiet:
+        for line in dict.fromkeys(line for job in jobs for line in notes_on(composer, job)):
+            print(line, flush=True)
 
 
 def expand(overrides: list[str], config_dir: str | None) -> tuple[list[list[str]], list[str]]:
@@ -183,19 +239,26 @@ def _search_of(overrides: list[str], composer: Composer) -> tuple[list[str], Sea
         if any(override.startswith("sweeper") for override in fixed):
             raise
         return fixed, None, {}  # a grid; what is wrong, or only missing without its values, is said there
-    searcher = build(config.sweeper, "sweeper", is_searcher)
+    searcher = searcher_of(config)
     if isinstance(searcher, Grid):
         return fixed, None, {}
     with explained():
-        return fixed, searcher, space_of(parsed, searcher.space)
+        return fixed, searcher, space_of(parsed, config.sweeper.get("space") or {})
 
 
-def _trials(engine: Sweep, composer: Composer, searcher: Searcher, own: list[str]) -> Iterator[Part]:
-    """The parts of the trials that a searcher proposes, each composed when its turn comes."""
-    for number, values in searcher.proposals():
-        overrides = [*own, *(f"{key}={value}" for key, value in values.items())]
+def _trials(
+    engine: Sweep, composer: Composer, searcher: Searcher, space: dict[str, Domain], own: list[str]
+) -> Iterator[Part]:
+    """Yields the parts of the trials that a searcher proposes, each composed when its turn comes.
+
+    Raises:
+        Mistake: a trial that sets something else than what is searched.
+    """
+    for number, proposed in searcher.proposals():
+        values = {key: as_text(value) for key, value in proposed.items()}
+        check_trial(number, values, space)
         try:
-            parts = list(parts_of(composer, Job(*composer.compose(overrides), overrides), str(number), values))
+            parts = list(parts_of(composer, _trial_job(composer, own, values), str(number), values))
         except Mistake as mistake:
             engine.fail(str(number), mistake)
             continue
@@ -230,14 +293,16 @@ def _plan(engine: Sweep, composer: Composer, combinations: list[list[str]], vari
     for number, combination in enumerate(combinations):
         settings = {key: value for key, _, value in (o.partition("=") for o in combination) if key in varied}
         try:
-            yield from parts_of(composer, Job(*composer.compose(combination), combination), str(number), settings)
+            yield from parts_of(composer, RunJob(*composer.compose(combination), combination), str(number), settings)
         except Mistake as mistake:
             engine.fail(str(number), mistake)
 
 
-def _root_of(job: Job, several: bool) -> RunFolder:
+def _root_of(job: RunJob, several: bool) -> RunFolder:
     """The folder of the whole: `sweep_dir`, or a new one."""
     config = job.config
     if config.sweep_dir is not None:
-        return RunFolder.make(config.sweep_dir)
-    return RunFolder.create_sweep(config.output_dir) if several else RunFolder.create(config.output_dir, *names_of(job))
+        return own_folder(config.sweep_dir)
+    if several:
+        return new_sweep(config.output_dir)
+    return new_run(config.output_dir, job.choices["data"], job.choices["model"])

@@ -1,65 +1,165 @@
-"""The metrics that are logged every epoch: cheap ones as tensor sums, and whichever of the whole suite is monitored."""
+"""Running figures of an epoch: loss, and accuracy or R², as sums on the device that are looked at once, at the end."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
 from torch import Tensor
 
-from dlrun.errors import Mistake, did_you_mean
-from dlrun.tasks.metrics import EPOCH_METRIC, compute, metric_names
-from dlrun.tasks.predictions import from_scores
-from dlrun.tensors import Spec
+BATCHES_SUMMED = 32  # at once: a small batch is cheaper to keep for a while than to sum up by itself
 
 
-class EpochMetrics:
-    """Accuracy (R² for regression) of a split's scores, and the monitored metric on validation rows.
+class Sums(Protocol):
+    """A figure that can be computed from sums over the rows."""
+
+    def add(self, scores: Tensor, targets: Tensor) -> None:
+        """Take rows: their scores (n, outputs) and targets."""
+
+    def value(self) -> float:
+        """Return the figure of all rows so far."""
+
+    def state(self) -> dict[str, Any]:
+        """Return the sums."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take sums from `state`."""
+
+
+class AccuracySums:
+    """The share of correct predictions.
 
     Args:
-        spec: of the data.
-        monitored: logged values that early stopping or a schedule looks at, such as `valid/f1`.
-        validated: whether there are validation rows.
-
-    Raises:
-        Mistake: something is monitored that nothing logs.
+        correct: from scores and targets to whether each prediction is correct, a tensor of truth values.
     """
 
-    def __init__(self, spec: Spec, monitored: list[tuple[str, str]], validated: bool):
-        self.spec = spec
-        self.name = EPOCH_METRIC[spec.task]
-        logged = logged_names(spec, validated)
-        for key, value in monitored:
-            if value not in logged:
-                raise Mistake(f"{key}: '{value}' is not logged{did_you_mean(value, logged)} ({', '.join(logged)})")
-        suite = {value.partition("/")[2] for _, value in monitored if value.startswith("valid/")}
-        self.from_suite = sorted(suite - {"loss", self.name})
+    def __init__(self, correct: Callable[[Tensor, Tensor], Tensor]):
+        self.correct = correct
+        self.right: Tensor | int = 0
+        self.count = 0
 
-    def __call__(self, scores: Tensor, targets: Tensor, split: str) -> dict[str, float]:
-        """Metrics of (n, outputs) scores against targets, by name."""
-        values = {self.name: _quick(self.spec.task, scores, targets).item()}
-        if split == "valid" and self.from_suite:
-            figures = compute(self.spec, from_scores(self.spec, scores, targets))
-            for name in self.from_suite:
-                value = figures.values[name]
-                values[name] = float("nan") if value is None else value
-        return values
+    def add(self, scores: Tensor, targets: Tensor) -> None:
+        """Take rows: their scores (n, outputs) and targets."""
+        correct = self.correct(scores, targets)
+        self.right = self.right + correct.sum()
+        self.count += correct.numel()
 
+    def value(self) -> float:
+        """Return the accuracy of all rows so far."""
+        return int(self.right) / self.count
 
-def logged_names(spec: Spec, validated: bool) -> list[str]:
-    """Every value that can be monitored: what is logged each epoch, and the suite's metrics on validation rows."""
-    names = ["train/loss", f"train/{EPOCH_METRIC[spec.task]}"]
-    return names + [f"valid/{name}" for name in ("loss", *metric_names(spec))] * validated
+    def state(self) -> dict[str, Any]:
+        """Return the sums."""
+        return {"right": int(self.right), "count": self.count}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take sums from `state`."""
+        self.right, self.count = state["right"], state["count"]
 
 
-def _quick(task: str, scores: Tensor, targets: Tensor) -> Tensor:
-    """Accuracy, or the mean R² over the targets, as a tensor of no dimensions."""
-    if task == "regression":
-        scores, targets = _wide(scores), _wide(targets)
-        residual = (targets - scores).square().sum(dim=0)
-        return (1 - residual / (targets - targets.mean(dim=0)).square().sum(dim=0)).mean()
-    if task == "multiclass":
-        return _wide(scores.argmax(dim=1) == targets).mean()
-    return _wide((scores > 0) == (targets > 0.5)).mean()
+class R2Sums:
+    """The mean R² over the targets, from sums of squares that are merged piece by piece (Chan and others 1979)."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.sums: dict[str, Tensor] = {}
+
+    def add(self, scores: Tensor, targets: Tensor) -> None:
+        """Take rows: their scores (n, targets) and targets, in whatever unit both are."""
+        scores, targets = in_double(scores), in_double(targets)
+        mean, rows = targets.mean(dim=0), len(targets)
+        new = {
+            "mean": mean,
+            "squares": (targets - mean).square().sum(dim=0),
+            "residual": (targets - scores).square().sum(dim=0),
+        }
+        if self.count:
+            old, both = self.sums, self.count + rows
+            apart = mean - old["mean"]
+            new["mean"] = old["mean"] + apart * (rows / both)
+            new["squares"] = old["squares"] + new["squares"] + apart.square() * (self.count * rows / both)
+            new["residual"] = old["residual"] + new["residual"]
+        self.sums, self.count = new, self.count + rows
+
+    def value(self) -> float:
+        """Return the R² of all rows so far; NaN or -inf where the targets are constant."""
+        return (1 - self.sums["residual"] / self.sums["squares"]).mean().item()
+
+    def state(self) -> dict[str, Any]:
+        """Return the sums."""
+        return {"count": self.count, "sums": self.sums}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take sums from `state`."""
+        self.count, self.sums = state["count"], dict(state["sums"])
 
 
-def _wide(tensor: Tensor) -> Tensor:
-    """As float64, on the CPU where the device has none."""
+class Running:
+    """Loss and a task's quick figure over the batches of an epoch, as they were when each batch was seen (Keras's way).
+
+    Batches are kept until there are BATCHES_SUMMED of them, and summed together then; so what is kept, on the device
+    and in a checkpoint, does not grow with the epoch, and the sums do not depend on when a checkpoint was written.
+
+    Args:
+        name: of the figure: accuracy or r2.
+        sums: makes an empty one of its sums.
+    """
+
+    def __init__(self, name: str, sums: Callable[[], Sums]):
+        self.name, self.make_sums = name, sums
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin an epoch."""
+        self.rows = 0
+        self.loss_sum: Tensor | None = None
+        self.sums = self.make_sums()
+        self.waiting: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def add(self, loss: Tensor, scores: Tensor, targets: Tensor) -> None:
+        """Take a batch: its mean loss (), scores (n, outputs) and targets."""
+        self.waiting.append((loss, scores, targets))
+        if len(self.waiting) == BATCHES_SUMMED:
+            self._sum_up()
+
+    def figures(self) -> dict[str, float]:
+        """Return the loss, weighted by the rows of each batch, and the task's figure, by name; the epoch is over."""
+        self._sum_up()
+        loss = float("nan") if self.loss_sum is None else (self.loss_sum / self.rows).item()
+        return {"loss": loss, self.name: self.sums.value()}
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: the sums, and the few batches that are not in them yet."""
+        return {
+            "rows": self.rows,
+            "loss_sum": self.loss_sum,
+            "sums": self.sums.state(),
+            "waiting": [list(batch) for batch in self.waiting],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take the state of a checkpoint."""
+        self.rows, self.loss_sum = state["rows"], state["loss_sum"]
+        self.sums.restore(state["sums"])
+        self.waiting = [tuple(batch) for batch in state["waiting"]]
+
+    def _sum_up(self) -> None:
+        if not self.waiting:
+            return
+        losses, scores, targets = zip(*self.waiting, strict=True)
+        sizes = [len(batch) for batch in targets]
+        weighted = in_double(torch.stack(losses))
+        if len(set(sizes)) == 1:
+            total = weighted.sum() * sizes[0]
+        else:
+            total = (weighted * torch.tensor(sizes, dtype=weighted.dtype, device=weighted.device)).sum()
+        self.loss_sum = total if self.loss_sum is None else self.loss_sum + total
+        self.rows += sum(sizes)
+        self.sums.add(torch.cat(scores), torch.cat(targets))
+        self.waiting = []
+
+
+def in_double(tensor: Tensor) -> Tensor:
+    """Return a tensor as float64, on the CPU where the device has none (Apple's MPS)."""
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()

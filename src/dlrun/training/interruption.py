@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from typing import Any
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -15,24 +16,24 @@ class Interruption:
         signal: the signal that came, or None.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        self._before: dict = {}
+        self._before: dict[signal.Signals, Any] = {}
 
     @property
     def exit_code(self) -> int:
         """130 for ^C, 143 for SIGTERM, 0 for neither."""
-        return EXIT_CODES.get(self.signal, 0)
+        return EXIT_CODES[self.signal] if self.signal else 0
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._remember) for number in EXIT_CODES}
         return self
 
-    def __exit__(self, *_error) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._restore()
 
-    def _remember(self, number: int, _frame) -> None:
+    def _remember(self, number: int, _frame: object) -> None:
         self.signal = signal.Signals(number)
         self._restore()
 

@@ -37,7 +37,7 @@ class Penalty:
     layers: list[str] = field(default_factory=lambda: ["all"])
     named: dict[str, dict[str, Any]] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("l1", "l2"):
             if not getattr(self, name) >= 0:
                 raise Mistake(f"penalty.{name} is {getattr(self, name)}: it must be at least 0")

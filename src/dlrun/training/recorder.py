@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Protocol
-
-import yaml
-from omegaconf import DictConfig, OmegaConf
 
 from dlrun.store.files import writing
 from dlrun.store.folder import RunFolder
-from dlrun.training.checkpoints import Timetable, to_bytes
+from dlrun.training.checkpoints import to_bytes
 from dlrun.training.interruption import Interruption
 from dlrun.training.loggers.tensorboard import TensorBoard
 from dlrun.training.progress import Display
-from dlrun.training.trainer import Trainer, Training
+from dlrun.training.state import Fitter, Training
+from dlrun.training.timetable import Timetable
 
 
 class Pruning(Protocol):
-    """What judges a run while it trains."""
+    """What judges a run while it trains.
 
-    def hopeless(self, epoch: int, logged: dict[str, float]) -> bool:
+    Attributes:
+        objective: the figure that it judges by.
+    """
+
+    objective: str
+
+    def hopeless(self, epoch: int, logged: Mapping[str, float]) -> bool:
         """Whether to stop after this epoch, of which these values were logged."""
 
 
 class Recorder:
-    """The loggers of one training, handed to `Trainer.fit` as `on_step` and `on_epoch`.
+    """The watch of one training: its loggers, checkpoints, display, and whoever asks it to stop.
 
     Args:
         folder: where everything is written.
-        config: of the run.
-        trainer: whose limits hold.
+        config_text: the config as YAML, for TensorBoard.
+        fitter: whose limits hold.
         display: what a person sees.
         training: as it begins, or is taken up.
         interruption: whether somebody has asked to stop.
@@ -40,29 +45,27 @@ class Recorder:
     def __init__(
         self,
         folder: RunFolder,
-        config: DictConfig,
-        trainer: Trainer,
+        config_text: str,
+        fitter: Fitter,
         display: Display,
         training: Training,
         interruption: Interruption,
         pruning: Pruning | None = None,
     ):
         self.folder = folder
-        self.resumes = trainer.resumes
         self.interruption = interruption
         self.pruning = pruning
-        self.timetable = Timetable(trainer.checkpoint_every)
-        text = yaml.safe_dump(OmegaConf.to_container(config, enum_to_str=True), sort_keys=False)
+        self.timetable = Timetable(fitter.checkpoint_every) if fitter.checkpoint_every else None
         with writing(folder.path):
-            self.board = TensorBoard(folder.path, text, purge_step=training.progress.epochs + 1)
+            self.board = TensorBoard(folder.path, config_text, purge_step=training.progress.epochs + 1)
         self.display = display
         self.seconds_before = training.progress.seconds
-        self.deadline = time.monotonic() + 60 * trainer.max_minutes if trainer.max_minutes else None
+        self.deadline = time.monotonic() + 60 * fitter.max_minutes if fitter.max_minutes else None
 
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(self, *_error) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.display.close()
         with writing(self.folder.path):
             self.board.close()
@@ -70,35 +73,30 @@ class Recorder:
     def on_step(self, training: Training) -> str | None:
         """After every step: the status to stop with, if any."""
         self.display.on_step(training.progress)
-        if self.timetable.due(training.progress):
+        if self.timetable and self.timetable.due(training.progress):
             self.save(training)
         if self.interruption.signal or (self.deadline and time.monotonic() > self.deadline):
             return "interrupted"
         return None
 
-    def on_epoch(self, training: Training, logged: dict[str, float]) -> str | None:
+    def on_epoch(self, training: Training, logged: Mapping[str, float]) -> str | None:
         """After every epoch: write its values. The status to stop with, if any."""
-        progress = training.progress
-        self.folder.append_row("history.csv", logged)
+        progress, judged = training.progress, logged
+        logged = {name: value for name, value in judged.items() if name != training.unlogged}
         seconds, self.seconds_before = progress.seconds - self.seconds_before, progress.seconds
-        self.folder.append_row("timing.csv", {"epoch": progress.epoch, "seconds": round(seconds, 6)})
+        self.folder.append_epoch(logged, progress.epoch, seconds)
         with writing(self.folder.path):
             self.board.on_epoch(logged)
         self.display.on_epoch(progress, logged)
-        if self.timetable.due(progress):
+        if self.timetable and self.timetable.due(progress):
             self.save(training)
-        return "pruned" if self.pruning and self.pruning.hopeless(progress.epoch, logged) else None
+        return "pruned" if self.pruning and self.pruning.hopeless(progress.epoch, judged) else None
 
     def save(self, training: Training) -> None:
         """Save all that a resume needs, the events before it."""
-        if not self.resumes:
+        if not self.timetable:
             return
         with writing(self.folder.path):
             self.board.flush()
-        self.folder.write_bytes("checkpoints/last.pt", to_bytes(training))
+        self.folder.write_checkpoint(to_bytes(training))
         self.timetable.saved()
-
-    def write_final(self, settings: dict[str, object], metrics: dict[str, float]) -> None:
-        """Write what TensorBoard compares runs by."""
-        with writing(self.folder.path):
-            self.board.write_final(settings, metrics)

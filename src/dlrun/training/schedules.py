@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
+import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from omegaconf import DictConfig
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from dlrun.config.build import build
+from dlrun.config.build import Component, component
 from dlrun.errors import Mistake, blame, choose
-from dlrun.tasks.metrics import higher_is_better
+
+LENGTHS = ("total_steps", "T_max")  # settings that say how often a schedule moves
 
 
 class InverseTimeDecay(LRScheduler):
@@ -29,75 +31,120 @@ class InverseTimeDecay(LRScheduler):
         self.steps = steps
         super().__init__(optimizer, last_epoch)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         """The learning rate of each parameter group at time `last_epoch`."""
         return [base / (1 + self.rate * self.last_epoch / self.steps) for base in self.base_lrs]
 
 
-@dataclass
-class Schedule:
-    """A scheduler and when it moves: every `step`, or every `epoch`, then perhaps by a `monitor`ed value."""
+@dataclass(frozen=True)
+class ScheduleSettings:
+    """What the config node `scheduler` says.
 
-    scheduler: LRScheduler
+    Attributes:
+        scheduler: a class of torch.optim.lr_scheduler with its settings.
+        interval: whether it moves every `step` or every `epoch`.
+        monitor: the logged value that it watches, or None.
+    """
+
+    scheduler: Component
     interval: str
     monitor: str | None
 
-    def after_step(self) -> None:
-        """To be called after each optimizer step."""
-        if self.interval == "step":
-            self.scheduler.step()
-
-    def after_epoch(self, logged: dict[str, float]) -> None:
-        """To be called after each epoch, with the values logged in it."""
-        if self.interval == "epoch":
-            self.scheduler.step(*([logged[self.monitor]] if self.needs_value else []))
-
     @property
-    def needs_value(self) -> bool:
+    def watches(self) -> bool:
         """Whether the scheduler is driven by the monitored value (ReduceLROnPlateau)."""
-        return isinstance(self.scheduler, ReduceLROnPlateau)
+        return issubclass(typing.cast(type, self.scheduler.target), ReduceLROnPlateau)
 
 
-def build_schedule(
-    config: DictConfig, optimizer: Optimizer, total_steps: int, allowed: tuple[str, ...]
-) -> Schedule | None:
-    """The schedule that the config node `scheduler` describes, or None for a constant learning rate.
+def read_schedule(node: Mapping[str, object], allowed: tuple[str, ...]) -> ScheduleSettings | None:
+    """Return what the config node `scheduler` says, or None for a constant learning rate.
 
     Args:
-        config: `class` (a factory, or null), `interval` and `monitor`.
-        optimizer: whose learning rate it moves.
-        total_steps: optimizer steps of the whole training; fills in a `total_steps` that is null.
+        node: `class`, `interval` and `monitor`.
         allowed: the user's own packages.
-
-    Raises:
-        Mistake: unknown interval, no monitor where one is needed, or settings that the scheduler refuses.
-    """
-    factory = check_schedule(config, allowed)
-    if factory is None:
-        return None
-    arguments = dict(factory.keywords) | {"optimizer": optimizer}
-    if "total_steps" in inspect.signature(factory.func).parameters and arguments.get("total_steps") is None:
-        arguments["total_steps"] = total_steps
-    if issubclass(factory.func, ReduceLROnPlateau):
-        if config.monitor is None:
-            raise Mistake("scheduler.monitor: the schedule needs a logged value, such as valid/loss")
-        arguments.setdefault("mode", "max" if higher_is_better(config.monitor.rpartition("/")[2]) else "min")
-    with blame("scheduler.class"):
-        return Schedule(factory.func(**arguments), config.interval, config.monitor)
-
-
-def check_schedule(config: DictConfig, allowed: tuple[str, ...]) -> functools.partial | None:
-    """The factory that `scheduler.class` names, or None for a constant learning rate.
 
     Raises:
         Mistake: an unknown key or interval, or a setting that the class does not have.
     """
-    for key in config:
+    for key in node:
         choose(key, dict.fromkeys(("class", "interval", "monitor")), "scheduler")
-    choose(config.interval, dict.fromkeys(("step", "epoch")), "scheduler.interval")
-    if config["class"] is None:
+    interval, monitor = node.get("interval"), node.get("monitor")
+    choose(interval, dict.fromkeys(("step", "epoch")), "scheduler.interval")
+    if monitor is not None and not isinstance(monitor, str):
+        raise Mistake(f"scheduler.monitor is {monitor}: it must be a logged value, such as valid/loss, or null")
+    if node.get("class") is None:
         return None
-    factory = build(config["class"], "scheduler.class", LRScheduler, allowed, optimizer=None)
-    if issubclass(factory.func, ReduceLROnPlateau) and config.interval == "step":
+    own = node["class"]
+    if isinstance(own, Mapping):  # lengths that are null are filled in
+        own = {name: value for name, value in own.items() if value is not None or name not in LENGTHS}
+    chosen = component(own, "scheduler.class", LRScheduler, allowed, supplied=("optimizer",))
+    settings = ScheduleSettings(chosen, str(interval), monitor)
+    if settings.watches and interval == "step":
         raise Mistake("scheduler.interval: a schedule that watches a logged value moves every epoch; use epoch")
-    return factory
+    if settings.watches and monitor is None:
+        raise Mistake("scheduler.monitor: the schedule needs a logged value, such as valid/loss")
+    return settings
+
+
+@dataclass
+class Schedule:
+    """Schedulers at work, one for each optimizer, all moved at the same times.
+
+    Attributes:
+        schedulers: of the optimizers.
+        settings: when they move.
+    """
+
+    schedulers: list[LRScheduler]
+    settings: ScheduleSettings
+
+    def after_step(self) -> None:
+        """Move, where the schedule moves by step; to be called after each optimizer step."""
+        if self.settings.interval == "step":
+            for scheduler in self.schedulers:
+                scheduler.step()
+
+    def after_epoch(self, logged: Mapping[str, float]) -> None:
+        """Move, where the schedule moves by epoch; to be called after each epoch, with the values logged in it."""
+        if self.settings.interval == "epoch":
+            value: Any = [logged[str(self.settings.monitor)]] if self.settings.watches else []
+            for scheduler in self.schedulers:
+                scheduler.step(*value)
+
+    def state(self) -> list[dict[str, object]]:
+        """Return what a checkpoint keeps: plain numbers; a scheduler's functions are built anew."""
+        return [_plain(scheduler.state_dict()) for scheduler in self.schedulers]
+
+    def restore(self, state: list[dict[str, object]]) -> None:
+        """Take the state of a checkpoint."""
+        for scheduler, own in zip(self.schedulers, state, strict=True):
+            scheduler.load_state_dict(own)
+
+
+def build_schedule(
+    settings: ScheduleSettings | None, optimizers: list[Optimizer], steps: int, epochs: int, maximizes: bool = False
+) -> Schedule | None:
+    """Return the schedule at work on `optimizers`, or None for a constant learning rate.
+
+    Args:
+        steps, epochs: of the whole training; as many as the schedule moves fill in a `total_steps` or `T_max` that is
+            null, so that it arrives at its end on the last one.
+        maximizes: whether more of the monitored value is better.
+
+    Raises:
+        Mistake: settings that the scheduler refuses.
+    """
+    if settings is None:
+        return None
+    chosen, arguments = settings.scheduler, dict(settings.scheduler.settings)
+    moves = max(1, steps if settings.interval == "step" else epochs)
+    arguments |= {name: moves for name in LENGTHS if chosen.takes(name) and arguments.get(name) is None}
+    if settings.watches:
+        arguments.setdefault("mode", "max" if maximizes else "min")
+    with blame(chosen.key):
+        return Schedule([chosen.target(optimizer, **arguments) for optimizer in optimizers], settings)
+
+
+def _plain(state: Mapping[str, object]) -> dict[str, object]:
+    kinds = (int, float, str, bool, list, tuple, dict, type(None))
+    return {name: value for name, value in state.items() if isinstance(value, kinds) and not name.startswith("_get_lr")}

@@ -13,52 +13,56 @@ from torch import Tensor, nn
 from dlrun.data.split import Data
 from dlrun.errors import Mistake
 from dlrun.models.linear import Linear
-from dlrun.training.state import Progress
-from dlrun.training.trainer import Trainer, Training
+from dlrun.runtime import Runtime
+from dlrun.training.network import Network
+from dlrun.training.penalties import Penalty, Regularizer
+from dlrun.training.state import Progress, Training, Watch, validation_figures
+
+Solve = Callable[[Network, Tensor, Tensor], None]
+
+
+def solved(solve: Solve, training: Training, data: Data, watch: Watch) -> Progress:
+    """Set the weights by all rows at once, as one epoch that is logged like any other.
+
+    Args:
+        solve: sets the weights of a network by inputs (n, *shape) and targets.
+    """
+    progress, learner = training.progress, training.learner
+    started = time.perf_counter()
+    inputs = data.train.transform(data.train.stored(), learner.runtime.dtype)
+    solve(learner, inputs, data.train.targets)
+    progress.epochs = progress.best_epoch = progress.epoch = 1
+    scores = learner.scores({"train": data.train})["train"]
+    training.running.add(learner.loss(scores, data.train.targets), scores, data.train.targets)
+    logged = {"epoch": 1, "lr": 0.0}
+    logged |= {f"train/{name}": value for name, value in training.running.figures().items()}
+    if data.valid is not None:
+        logged |= validation_figures(training, data, learner.validation_scores(data.valid))
+    progress.seconds = time.perf_counter() - started
+    progress.status = "finished"
+    watch.on_epoch(training, logged)
+    return progress
 
 
 @dataclass
-class Solver(Trainer):
-    """What both solvers share: one epoch over all rows at once, logged like any other."""
-
-    resumes: ClassVar[bool] = False
-
-    def fit(
-        self,
-        training: Training,
-        data: Data,
-        *,
-        seed: int,
-        precision: str,
-        on_step: Callable[[Training], str | None],
-        on_epoch: Callable[[Training, dict[str, float]], str | None],
-    ) -> Progress:
-        """Solve for the weights of `training.learner.model`; see Trainer.fit."""
-        progress, learner = training.progress, training.learner
-        started = time.perf_counter()
-        inputs = data.train.transform(data.train.stored(), next(learner.model.parameters()).dtype)
-        self.solve(training, inputs, data.train.targets)
-        progress.epochs = progress.best_epoch = progress.epoch = 1
-        scores = self.scores(learner.model, data.train, precision)
-        training.means.add(learner.loss(scores, data.train.targets), scores, data.train.targets)
-        logged = {"epoch": 1, "lr": 0.0, **training.means.result("train")}
-        logged |= self.validate(training, data.valid, precision)
-        progress.seconds = time.perf_counter() - started
-        progress.status = "finished"
-        on_epoch(training, logged)
-        return progress
-
-    def solve(self, training: Training, inputs: Tensor, targets: Tensor) -> None:
-        """Set the weights of `training.learner.model` by all rows at once."""
-        raise NotImplementedError
-
-
-@dataclass
-class ClosedForm(Solver):
+class ClosedForm:
     """Least squares: the weights that minimise MSE + penalty.l2·Σw² (minimum norm where several do); the bias is free.
 
     With a penalty this is Ridge(alpha = rows · penalty.l2) of scikit-learn.
     """
+
+    trains_networks: ClassVar[bool] = True
+    epochs: ClassVar[int] = 1
+    max_minutes: ClassVar[None] = None
+    checkpoint_every: ClassVar[None] = None
+
+    def for_rows(self, rows: int) -> ClosedForm:
+        """Return the same."""
+        return self
+
+    def steps(self, rows: int) -> int:
+        """Return 1: all rows are one step."""
+        return 1
 
     def check(self, training: Training, data: Data) -> None:
         """Refuse what has no closed form.
@@ -75,25 +79,81 @@ class ClosedForm(Solver):
         if penalty and (penalty.l1 or penalty.named or penalty.max_norm is not None):
             raise Mistake("solver=closed_form: goes with penalty.l2 only; for l1, model=sklearn/lasso")
 
-    def solve(self, training: Training, inputs: Tensor, targets: Tensor) -> None:
-        """By singular values, on centred columns."""
-        penalty = training.learner.regularizer.penalty if training.learner.regularizer else None
-        layer, x, y = training.learner.model.output, inputs.flatten(1), targets.to(inputs.dtype)
-        free = layer.bias is not None
-        x_mean, y_mean = (x.mean(dim=0), y.mean(dim=0)) if free else (x.new_zeros(x.shape[1]), y.new_zeros(y.shape[1]))
-        x, y = x - x_mean, y - y_mean
-        if penalty:
-            strength = (penalty.l2 * len(x)) ** 0.5
-            x = torch.cat([x, strength * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)])
-            y = torch.cat([y, y.new_zeros(x.shape[1], y.shape[1])])
-        with torch.no_grad():
-            layer.weight.copy_(torch.linalg.lstsq(x.cpu(), y.cpu(), driver="gelsd").solution.T)
-            if free:
-                layer.bias.copy_(y_mean - layer.weight @ x_mean)
+    def fit(self, training: Training, data: Data, runtime: Runtime, watch: Watch) -> Progress:
+        """Set the weights of the linear model in place."""
+        return solved(least_squares, training, data, watch)
+
+
+def least_squares(learner: Network, inputs: Tensor, targets: Tensor) -> None:
+    """Set the weights of a linear model by singular values, on centred columns."""
+    penalty = learner.regularizer.penalty if learner.regularizer else None
+    layer, x, y = learner.model.head, inputs.flatten(1), targets.to(inputs.dtype)
+    free = layer.bias is not None
+    x_mean, y_mean = (x.mean(dim=0), y.mean(dim=0)) if free else (x.new_zeros(x.shape[1]), y.new_zeros(y.shape[1]))
+    x, y = x - x_mean, y - y_mean
+    if penalty:
+        strength = (penalty.l2 * len(x)) ** 0.5
+        x = torch.cat([x, strength * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)])
+        y = torch.cat([y, y.new_zeros(x.shape[1], y.shape[1])])
+    with torch.no_grad():
+        layer.weight.copy_(torch.linalg.lstsq(x.cpu(), y.cpu(), driver="gelsd").solution.T)
+        if free:
+            layer.bias.copy_(y_mean - layer.weight @ x_mean)
 
 
 @dataclass
-class LBFGS(Solver):
+class Converged:
+    """A linear model trained to the minimum of its loss, whatever the task.
+
+    A quantity: by least squares. Classes: by L-BFGS; without a penalty of its own, with the L2 penalty that
+    scikit-learn's LogisticRegression has by default, C = 1, which is Σw² / (2 · rows): without any, the weights of
+    classes that a plane divides would grow without end.
+
+    Args:
+        max_iterations: of L-BFGS.
+        tolerance: the largest gradient that counts as vanished.
+    """
+
+    trains_networks: ClassVar[bool] = True
+    epochs: ClassVar[int] = 1
+    max_minutes: ClassVar[None] = None
+    checkpoint_every: ClassVar[None] = None
+
+    max_iterations: int = 5000
+    tolerance: float = 1e-6
+
+    def for_rows(self, rows: int) -> Converged:
+        """Return the same."""
+        return self
+
+    def steps(self, rows: int) -> int:
+        """Return 1: all rows are one step."""
+        return 1
+
+    def check(self, training: Training, data: Data) -> None:
+        """Refuse a penalty other than l2, and give classes the default one.
+
+        Raises:
+            Mistake: a penalty that has no gradient everywhere.
+        """
+        learner = training.learner
+        if learner.regularizer is None and data.task.has_classes:
+            learner.regularizer = Regularizer(Penalty(l2=1 / (2 * len(data.train))), learner.model)
+        self._fitter(learner).check(training, data)
+
+    def fit(self, training: Training, data: Data, runtime: Runtime, watch: Watch) -> Progress:
+        """Set the weights of the linear model in place."""
+        return self._fitter(training.learner).fit(training, data, runtime, watch)
+
+    def _fitter(self, learner: Network) -> ClosedForm | LBFGS:
+        free = all(parameter.requires_grad for parameter in learner.model.parameters())
+        if isinstance(learner.model, Linear) and isinstance(learner.loss, nn.MSELoss) and free:
+            return ClosedForm()
+        return LBFGS(self.max_iterations, self.tolerance)
+
+
+@dataclass
+class LBFGS:
     """All rows at once by L-BFGS with strong Wolfe conditions (PyTorch's), until the gradient vanishes.
 
     Args:
@@ -101,8 +161,21 @@ class LBFGS(Solver):
         tolerance: the largest gradient that counts as vanished.
     """
 
+    trains_networks: ClassVar[bool] = True
+    epochs: ClassVar[int] = 1
+    max_minutes: ClassVar[None] = None
+    checkpoint_every: ClassVar[None] = None
+
     max_iterations: int = 5000
     tolerance: float = 1e-9
+
+    def for_rows(self, rows: int) -> LBFGS:
+        """Return the same."""
+        return self
+
+    def steps(self, rows: int) -> int:
+        """Return 1: all rows are one step."""
+        return 1
 
     def check(self, training: Training, data: Data) -> None:
         """Refuse what has no gradient.
@@ -114,9 +187,11 @@ class LBFGS(Solver):
         if regularizer and (any(l1 for _, l1, _ in regularizer.terms) or regularizer.penalty.max_norm is not None):
             raise Mistake("solver=lbfgs: goes with penalty.l2 only, which has a gradient everywhere")
 
-    def solve(self, training: Training, inputs: Tensor, targets: Tensor) -> None:
-        """Minimise the loss with its penalty."""
-        learner = training.learner
+    def fit(self, training: Training, data: Data, runtime: Runtime, watch: Watch) -> Progress:
+        """Minimise the loss with its penalty, in place."""
+        return solved(self._minimise, training, data, watch)
+
+    def _minimise(self, learner: Network, inputs: Tensor, targets: Tensor) -> None:
         regularizer = learner.regularizer
         optimizer = torch.optim.LBFGS(
             learner.model.parameters(), max_iter=self.max_iterations, max_eval=4 * self.max_iterations,

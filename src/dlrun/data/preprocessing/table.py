@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from dlrun.config.grammar import hint
-from dlrun.data.reading.columns import Column, Columns, category_texts, numbers_of, told_column
+from dlrun.data.preprocessing.base import Preprocessing
+from dlrun.data.reading.columns import Column as TableColumn
+from dlrun.data.reading.columns import Columns, category_texts, numbers_of, told_column
 from dlrun.data.reading.missing import without_markers
 from dlrun.data.reading.numbers import Notation
 from dlrun.data.reading.tables import Format, read_rows
-from dlrun.data.transforms import as_float
+from dlrun.data.schema import Column, InputSchema
 from dlrun.errors import Mistake, choose, did_you_mean
 
 SCALES = ("standard", "standard_all_rows", "none")
@@ -28,7 +30,7 @@ _UNFILLED = ("plain", "ignore")
 OLD_MARKERS = ("", "?", "NA", "N/A", "NaN", "nan", "null", "None", "-")  # missing values of runs that do not name them
 
 
-class TablePreprocessing:
+class TablePreprocessing(Preprocessing):
     """Columns to features: numbers imputed by the median and scaled, categories one-hot, by a ColumnTransformer.
 
     Args:
@@ -49,9 +51,6 @@ class TablePreprocessing:
     Raises:
         Mistake: fewer than two categories, an unknown scale, a divisor of 0 or of no numeric column, a degree below 1.
     """
-
-    transform = staticmethod(as_float)
-    vocabulary = None
 
     def __init__(
         self,
@@ -80,8 +79,9 @@ class TablePreprocessing:
         self.max_categories = max_categories
         self.scale = scale
         self.polynomial = polynomial
+        self.ranges: dict[str, list] = {}
         self.transformer = None
-        self.columns = columns or Columns({column: Column(kind, "as told") for column, kind in kinds.items()})
+        self.columns = columns or Columns({column: TableColumn(kind, "as told") for column, kind in kinds.items()})
         self.headless = headless
         self.filled: dict[str, int] = {}
         self.merged: dict[str, tuple[int, int]] = {}
@@ -108,6 +108,7 @@ class TablePreprocessing:
             if self.columns.found[column].dates is None and not _is_datetime(inputs[column]):
                 self.columns.found[column] = told_column(inputs[column], "date", self.columns.form)
         clean = self._clean(inputs)
+        self.ranges = self._ranges_of(clean)
         empty = [str(c) for c in clean.columns if clean[c].isna().all()]
         if empty:
             raise Mistake(
@@ -170,6 +171,19 @@ class TablePreprocessing:
                 f"column '{column}': the {count:,} rarest of {there:,} categories, in {rows:,} of {len(clean):,} "
                 f"training rows, were put together; data.max_categories={there + 1} keeps all apart"
             )
+
+    def schema(self) -> InputSchema:
+        """Return the columns with their kinds, the categories that were trained on, and the ranges of training rows."""
+        names = self._columns("category")
+        known = {name: tuple(map(str, own)) for name, own in zip(names, self._categories(), strict=True)}
+        return InputSchema(
+            "table",
+            tuple(
+                Column(name, kind, known.get(name, ()), tuple(self.ranges[name]) if name in self.ranges else None,
+                       kind != "ignore")
+                for name, kind in self.kinds.items()
+            ),
+        )  # fmt: skip
 
     def apply(self, inputs: pd.DataFrame) -> Tensor:
         """(n, features) float64.
@@ -236,6 +250,7 @@ class TablePreprocessing:
             "scale": self.scale,
             "polynomial": self.polynomial,
             "features": self.feature_names,
+            "ranges": self.ranges,
         }
 
     def fitted(self) -> bytes:
@@ -250,7 +265,7 @@ class TablePreprocessing:
         kinds, dates = described["columns"], described["date_formats"]
         numbers, flags = described.get("numbers", {}), described.get("flags", {})
         known = {
-            c: Column(kind, "as trained", Notation(**numbers.get(c, {})), dates.get(c), flags.get(c))
+            c: TableColumn(kind, "as trained", Notation(**numbers.get(c, {})), dates.get(c), flags.get(c))
             for c, kind in kinds.items()
         }
         form = Format(**described.get("format", {"missing_values": list(OLD_MARKERS)}))
@@ -264,6 +279,7 @@ class TablePreprocessing:
         )
         found.feature_names, found.filled = described["features"], described.get("filled_in", {})
         found.transformer = transformer
+        found.ranges = described.get("ranges", {})
         return found
 
     def _categories(self) -> list[np.ndarray]:
@@ -271,6 +287,21 @@ class TablePreprocessing:
         if not self._columns("category"):
             return []
         return self.transformer.named_transformers_["category"][-1].categories_
+
+    def _ranges_of(self, clean: pd.DataFrame) -> dict[str, list]:
+        """Return the smallest and the largest value of each number and date, in its own units, dates as ISO text."""
+        ranges: dict[str, list] = {}
+        divisors = self.scale if isinstance(self.scale, dict) else {}
+        for column, kind in self.kinds.items():
+            if kind == "date":
+                parts = {part: clean[f"{column} {part}"] for part in ("year", "month", "day", "hour")}
+                times = pd.to_datetime(pd.DataFrame(parts).dropna())
+                if len(times):
+                    ranges[column] = [times.min().isoformat(), times.max().isoformat()]
+            elif kind in ("numeric", "plain") and clean[column].notna().any():
+                values = clean[column] * divisors.get(column, 1)
+                ranges[column] = [float(values.min()), float(values.max())]
+        return ranges
 
     def _columns(self, kind: str) -> list[str]:
         return [column for column in self.kinds if self.kinds[column] == kind]

@@ -120,7 +120,8 @@ def describe_columns(
 
 def _lines_of(found: dict[str, Column]) -> list[str]:
     """Returns a line for every kind, one for numbers and one for dates that are written in a way of their own, and one
-    for every remark."""
+    for every remark.
+    """
     lines = []
     for kind in KINDS:
         members = [c for c in found if found[c].kind == kind]

@@ -184,7 +184,8 @@ def _numeric(column: list[str]) -> bool:
 
 def _are_names(numbers: list[str], below: list[str]) -> bool:
     """Returns whether numbers are names: years (above what are none), or a scale that goes up (0, 1, 2, … or 400.5,
-    401.2, …)."""
+    401.2, …).
+    """
     if len(numbers) < 2 or len(set(numbers)) < len(numbers) or any(set(text) & set(",%") for text in numbers):
         return False
     values = [float(text) for text in numbers]
@@ -208,7 +209,8 @@ def is_number(text: str) -> bool:
 
 def _first_of_table(records: list[Record], width: int) -> int:
     """Returns which record is the table's first: as wide as the others (or one field less, where rows end in a
-    separator or begin with their name), and no comment above the header."""
+    separator or begin with their name), and no comment above the header.
+    """
     for i, record in enumerate(records[:-1]):
         rest = [r.fields for r in records[i + 1 :]]
         fields = len(record.fields)

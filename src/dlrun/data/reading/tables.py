@@ -28,6 +28,7 @@ from dlrun.errors import Mistake, choose, did_you_mean, one_line
 
 UNREADABLE = (ValueError, OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 SEPARATED = (",", ";", "\t", "|")
+FEW = 20  # different values
 ROWS_AT_ONCE = 20_000
 PACKED = 4  # how much larger than its Parquet file a table is as text, or so
 COPIES = 5  # memory that a table takes while it becomes features, as a multiple of its size as text; measured
@@ -193,13 +194,18 @@ def read_table(
     )
 
 
+def as_values(frame: pd.DataFrame) -> pd.DataFrame:
+    """Returns a table of `read_rows` with None where a text means that there is no number."""
+    return frame.assign(**{column: without_markers(frame[column], "numeric", None) for column in frame})
+
+
 def _values(column: pd.Series, form: Format, comma_file: bool) -> pd.Series:
     """Returns numbers where all values of a column are numbers, else its text."""
     if is_text(column):
         among_numbers = without_markers(column, "numeric", form.missing_values)
         filled = among_numbers.dropna()
         notation, share = find_notation(filled, form.decimal, form.thousands_mark, comma_file)
-        if share == 1.0:
+        if share == 1.0 and (not notation.unit or filled.nunique() > FEW):  # "3 doors" can be a class
             return parse(among_numbers, notation)
         return without_markers(column, "category", form.missing_values)
     return without_markers(column, "numeric", form.missing_values)

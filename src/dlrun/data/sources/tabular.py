@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from dlrun.data.reading.tables import Format, Table, find, load_table, require
 from dlrun.data.reading.targets import find_tag_separator, read_targets, split_tags, tag_labels
 from dlrun.data.source import Source
 from dlrun.errors import Mistake, one_line
+
+_SUPPLIED: ContextVar[pd.DataFrame | None] = ContextVar("frame", default=None)  # it cannot stand in a config
 
 
 def csv(
@@ -100,6 +105,51 @@ def published(
     table = load_table(io.BytesIO(read(file, data_dir)), file.path, drop, categories_in(columns), form)
     require(targets, table.frame, "data.target")
     return _source({"train": table}, targets, columns, dates, form, None, max_categories, scale, polynomial)
+
+
+def frame(
+    target: str | int | float | list[str],
+    drop: list[str] | None = None,
+    columns: dict[str, str] | None = None,
+    max_categories: int | None = None,
+    scale: Any = "standard",
+    polynomial: int | None = None,
+) -> Source:
+    """Return the DataFrame that Python supplies (`supplied`), read just as the same table in a file is.
+
+    Columns of the dtype `category` are categories, whatever they hold, unless `columns` says otherwise; the index is
+    left out. The settings are those of `csv`.
+
+    Raises:
+        Mistake: there is no DataFrame (on the command line), or a column or row that is needed is not there.
+    """
+    table = _SUPPLIED.get()
+    if table is None:
+        raise Mistake(
+            "data=frame: the rows are a DataFrame, which only dlrun.run(…, data=…) can be given; save it as a file and "
+            "use data=csv data.path=… (dlrun predict needs no training data)"
+        )
+    if table.columns.nlevels > 1:
+        raise Mistake("data: the DataFrame has several levels of column names; give it one name a column")
+    targets, drop = names_of(target), [str(name) for name in drop or []]
+    names = {str(name): dtype for name, dtype in zip(table.columns, table.dtypes, strict=True)}
+    marked = [name for name, dtype in names.items() if isinstance(dtype, pd.CategoricalDtype) and name not in targets]
+    columns = {name: "category" for name in marked if name not in drop} | (columns or {})
+    text = table.to_csv(sep="\t", index=False).encode()
+    form = Format(header=1)
+    table = load_table(io.BytesIO(text), "frame.tsv", drop, categories_in(columns), form)
+    require(targets, table.frame, "data.target")
+    return _source({"train": table}, targets, columns, None, form, None, max_categories, scale, polynomial)
+
+
+@contextmanager
+def supplied(table: pd.DataFrame | None) -> Iterator[None]:
+    """Let `frame` return this DataFrame for as long as the context is entered."""
+    token = _SUPPLIED.set(table)
+    try:
+        yield
+    finally:
+        _SUPPLIED.reset(token)
 
 
 def california_housing(file: File, data_dir: str | None = None, scale: Any = "standard", licence: str = "") -> Source:

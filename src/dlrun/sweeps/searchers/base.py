@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, QuotedString, RangeSweep
+from omegaconf import DictConfig
 
+from dlrun.config.build import OURS, build
 from dlrun.errors import Mistake
-from dlrun.training.recorder import Pruning
+
+METHODS = ("begin", "proposals", "tell", "pruning", "lines")
 
 
 @dataclass
@@ -31,33 +35,95 @@ class Domain:
     log: bool = False
     whole: bool = False
 
+    def holds(self, text: object) -> bool:
+        """Returns whether `text`, as it would be written in an override, is a value of this domain."""
+        if not isinstance(text, str):
+            return False
+        if self.choices is not None:
+            return text in self.choices
+        try:
+            value = int(text) if self.whole else float(text)
+        except ValueError:
+            return False
+        if self.step is None:
+            return self.low <= value <= self.high
+        steps, last = (value - self.low) / self.step, round((self.high - self.low) / self.step)
+        return math.isfinite(steps) and abs(steps - round(steps)) < 1e-6 and 0 <= round(steps) <= last
+
 
 class Searcher(Protocol):
-    """Proposes settings, and may learn from what became of them."""
+    """Proposes settings, and may learn from what became of them.
+
+    It is built from the node `sweeper` of the config. A class of one's own inherits from this one and overrides what
+    it needs: `proposals` at least.
+
+    Attributes:
+        trials: how many trials there are to be.
+        objective: the figure of metrics.json that trials are ranked by; None: what early stopping monitors.
+        space: what is searched besides the command line, by override key, in its grammar.
+    """
+
+    trials: int = 20
+    objective: str | None = None
+    space: Mapping[str, Any] = MappingProxyType({})
 
     def begin(self, folder: Path, space: dict[str, Domain], objective: str, maximizes: bool) -> None:
-        """Make ready to search, or to go on with a search in `folder`."""
+        """Makes ready to search, or to go on with a search in `folder`."""
+        self.domains = space
 
     def proposals(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """(number, {override key: value}) of the trials that are still to be run."""
+        """Yields (number, {override key: value as text}) of all trials, those that have ended before too.
+
+        Each is asked for when the results of those before it have been told, as far as they are known: with jobs=1, of
+        all of them. A key that is left out keeps its default.
+        """
+        ...
 
     def tell(self, number: int, value: float | None, hopeless: bool) -> None:
-        """What the objective of trial `number` was; None where it failed, or (`hopeless`) was pruned or diverged."""
+        """Takes the objective of trial `number`: None where it failed, or (`hopeless`) was pruned or diverged."""
 
-    def pruning(self, folder: Path, number: int, objective: str) -> Pruning | None:
-        """What stops trial `number` early, or None."""
+    def pruning(self, folder: Path, number: int, objective: str) -> Mapping[str, object] | None:
+        """Returns what stops trial `number` early, as a `_target_` and its settings; None: nothing does."""
+        return None
 
     def lines(self) -> list[str]:
-        """What there is to say at the end."""
+        """Returns what there is to say at the end."""
+        return []
 
 
-def is_searcher(target: object) -> bool:
-    """a searcher of dlrun.sweeps.searchers"""
-    return isinstance(target, type) and target.__module__.startswith("dlrun.sweeps.searchers.")
+def searcher_of(config: DictConfig) -> Searcher:
+    """Returns the searcher that a config describes.
+
+    Raises:
+        Mistake: it is none, or its settings do not fit.
+    """
+    return build(config.sweeper, "sweeper", searches, tuple(config.allow_targets))
 
 
-def space_of(overrides: list[Override], more: dict[str, Any]) -> dict[str, Domain]:
-    """What is searched, on the command line and in `sweeper.space`.
+def searches(target: object) -> bool:
+    """a searcher: a class with the methods of dlrun.sweeps.searchers.base.Searcher"""
+    if not isinstance(target, type):
+        return False
+    ours = target.__module__.startswith("dlrun.sweeps.searchers.")  # of our packages no other class is meant
+    ours |= target.__module__.partition(".")[0] not in OURS
+    return ours and all(callable(getattr(target, method, None)) for method in METHODS)
+
+
+def check_trial(number: int, values: Mapping[str, str], space: dict[str, Domain]) -> None:
+    """Refuse a trial that sets anything but what is searched: a study may come from someone else.
+
+    Raises:
+        Mistake: a key outside the space, or a value outside its domain.
+    """
+    for key, text in values.items():
+        if key not in space:
+            raise Mistake(f"sweeper: trial {number} sets {key}, which is not searched here (only {', '.join(space)})")
+        if not space[key].holds(text):
+            raise Mistake(f"sweeper: trial {number} sets {key}={text}, which is outside of what is searched")
+
+
+def space_of(overrides: list[Override], more: Mapping[str, Any]) -> dict[str, Domain]:
+    """Returns what is searched, on the command line and in `sweeper.space`.
 
     Raises:
         Mistake: nothing is searched, or a domain that cannot be.
@@ -75,8 +141,25 @@ def space_of(overrides: list[Override], more: dict[str, Any]) -> dict[str, Domai
 
 
 def example_of(space: dict[str, Domain]) -> dict[str, str]:
-    """One setting of a space, to see whether it can be composed."""
-    return {k: d.choices[0] if d.choices is not None else _text(d.low) for k, d in space.items()}
+    """Returns one setting of a space, to see whether it can be composed; of an interval it is no whole number."""
+    return {key: _example(domain) for key, domain in space.items()}
+
+
+def whole_intervals(space: dict[str, Domain]) -> dict[str, Domain]:
+    """Returns the intervals of any numbers whose bounds are whole, as intervals of whole numbers."""
+    return {
+        key: Domain(low=int(domain.low), high=int(domain.high), log=domain.log, whole=True)
+        for key, domain in space.items()
+        if domain.choices is None and domain.step is None and not domain.whole
+        and float(domain.low).is_integer() and float(domain.high).is_integer()
+    }  # fmt: skip
+
+
+def _example(domain: Domain) -> str:
+    if domain.choices is not None:
+        return domain.choices[0]
+    inexact = domain.step is None and not domain.whole
+    return as_text(domain.low + 0.37 * (domain.high - domain.low) if inexact else domain.low)
 
 
 def _domain(key: str, override: Override) -> Domain:
@@ -99,5 +182,6 @@ def _domain(key: str, override: Override) -> Domain:
     raise Mistake(f"{key}: '{text}' is no domain; write interval(0.1, 1), range(1, 9) or choice(a, b)")
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
+    """Returns a value of a domain as it is written in an override."""
     return value if isinstance(value, str) else repr(value)

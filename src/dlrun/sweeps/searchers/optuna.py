@@ -1,31 +1,48 @@
-"""Searchers: which settings a sweep tries next. A grid is Hydra's own; the others draw from intervals and choices."""
+"""Settings proposed by Optuna: a search that learns from the trials before, and stops the hopeless ones."""
 
 from __future__ import annotations
 
 import math
 import os
 import platform
+import stat
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dlrun.errors import Mistake, choose
-from dlrun.sweeps.searchers.base import Domain, _text
+import numpy as np
+
+from dlrun.errors import Mistake, choose, one_line
+from dlrun.store.folder import JOURNAL, LOCK
+from dlrun.sweeps.searchers.base import Domain, as_text
 from dlrun.sweeps.searchers.random import Random
 
-JOURNAL = "study.journal"
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+    from optuna.storages import JournalStorage
+    from optuna.trial import FrozenTrial, Trial
+
+STUDY = "dlrun"
 
 
 @dataclass
 class Optuna(Random):
     """Settings proposed by Optuna, which learns from the trials before; hopeless trials are pruned.
 
-    The study is kept in a journal in the sweep's folder, so that it can go on, and several processes can share it.
+    The study is kept in a journal in the sweep's folder, so that it can go on, and several processes can share it. What
+    is drawn for a trial is a function of its number and of the results that are known then: with jobs=1 a search that
+    was stopped and goes on proposes what it would have proposed.
 
     Args:
         sampler: `tpe` (tree-structured Parzen estimator), `random` or `cmaes`.
         pruner: `median` (stops a trial that is worse than the median of those before at the same epoch), `halving`
-            (successive halving) or `none`.
+            (successive halving) or `none`. They go by the objective after each epoch; of one that only the finished run
+            has (test/loss, fit_seconds) nothing is pruned.
         startup_trials: trials drawn at random before Optuna begins to learn and to prune.
 
     Raises:
@@ -47,57 +64,44 @@ class Optuna(Random):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def begin(self, folder: Path, space: dict[str, Domain], objective: str, maximizes: bool) -> None:
-        """Open the study, and propose again what was under way when it stopped.
+        """Opens the study.
 
         Raises:
-            Mistake: the study in `folder` is a search for something else.
+            Mistake: the study in `folder` is a search for something else, or damaged.
         """
         import optuna
-        from optuna.trial import TrialState
 
         direction = "maximize" if maximizes else "minimize"
+        self.folder, self.objective_used = folder, objective
         self.domains = {key: _distribution(domain) for key, domain in space.items()}
-        self.study = optuna.create_study(
-            storage=storage_in(folder), study_name="dlrun", load_if_exists=True, direction=direction
-        )
         aim = {"objective": objective, "space": repr(sorted(space.items()))}
-        if self.study.user_attrs.get("aim", aim) != aim or self.study.direction.name.lower() != direction:
-            raise Mistake(f"sweep_dir: {folder} holds a search for something else; name another")
-        self.study.set_user_attr("aim", aim)
-        seed = self.seed + len(self.study.trials)  # a search that goes on must not draw again what it drew before
-        self.study.sampler = {
-            "tpe": lambda: optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.startup_trials),
-            "random": lambda: optuna.samplers.RandomSampler(seed=seed),
-            "cmaes": lambda: optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=self.startup_trials),
-        }[self.sampler]()
-        running = self.study.get_trials(states=(TrialState.RUNNING,))
-        stopped = [trial for trial in running if _has_ended(trial.user_attrs.get("process", ""))]
-        for trial in stopped:
-            self.study.tell(trial.number, state=TrialState.FAIL)
-            self.study.enqueue_trial(trial.params)
-        self.study.set_user_attr("repeated", self.study.user_attrs.get("repeated", 0) + len(stopped))
+        with damage_explained(folder):
+            self.lock, storage = storage_in(folder)
+            self.study = optuna.create_study(
+                storage=storage, study_name=STUDY, load_if_exists=True, direction=direction
+            )
+            if self.study.user_attrs.get("aim", aim) != aim or self.study.direction.name.lower() != direction:
+                raise Mistake(f"sweep_dir: {folder} holds a search for something else; name another")
+            self.study.set_user_attr("aim", aim)
 
     def proposals(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """The trials that the study has seen end, and then as many as are missing."""
+        """Yields the trials that the study knows, but those of processes that run still, and then what is missing."""
         from optuna.trial import TrialState
 
-        ended, seen = (TrialState.COMPLETE, TrialState.PRUNED), set()
-        for trial in self.study.get_trials(states=ended):
-            seen.add(trial.number)
-            yield trial.number, {key: _text(value) for key, value in trial.params.items()}
-        begun = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING, TrialState.FAIL)
-        trials = self.trials + self.study.user_attrs["repeated"]
-        while len(self.study.get_trials(deepcopy=False, states=begun)) < trials:
-            trial = self.study.ask(self.domains)
-            trial.set_user_attr("process", f"{platform.node()} {os.getpid()}")
-            seen.add(trial.number)
-            yield trial.number, {key: _text(value) for key, value in trial.params.items()}
-        for trial in self.study.get_trials(states=ended):  # what another process has run meanwhile
-            if trial.number not in seen:
-                yield trial.number, {key: _text(value) for key, value in trial.params.items()}
+        seen = set()
+        with damage_explained(self.folder):
+            for trial in self._known():
+                seen.add(trial.number)
+                yield trial.number, _as_texts(trial)
+            while (trial := self._ask()) is not None:
+                seen.add(trial.number)
+                yield trial.number, _as_texts(trial)
+            for trial in self.study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
+                if trial.number not in seen:  # another process has run it meanwhile
+                    yield trial.number, _as_texts(trial)
 
     def tell(self, number: int, value: float | None, hopeless: bool) -> None:
-        """Complete, hopeless or failed; what the study knows already is left as it is."""
+        """Takes a result: complete, hopeless or failed. What the study knows already is left as it is."""
         from optuna.trial import TrialState
 
         if self.study.trials[number].state.is_finished():
@@ -107,71 +111,265 @@ class Optuna(Random):
         else:
             self.study.tell(number, value)
 
-    def pruning(self, folder: Path, number: int, objective: str) -> Pruning | None:
-        """What stops trial `number` early, or None."""
-        if self.pruner == "none":
+    def pruning(self, folder: Path, number: int, objective: str) -> dict[str, object] | None:
+        """Returns what stops trial `number` early; None where nothing does."""
+        if self.pruner == "none" or _logged_name(objective) is None:
             return None
-        return Pruning(folder, number, self.pruner, self.startup_trials, objective)
+        settings = {"pruner": self.pruner, "startup_trials": self.startup_trials, "objective": objective}
+        return {"_target_": f"{__name__}.Pruning", "folder": str(folder), "number": number, **settings}
 
     def lines(self) -> list[str]:
-        """How much each setting matters, by Optuna's fANOVA."""
+        """Returns how much each setting matters, by Optuna's fANOVA, and whether pruning was possible."""
         import optuna
 
+        lines = []
+        if self.pruner != "none" and _logged_name(self.objective_used) is None:
+            lines.append(f"no trial was pruned: {self.objective_used} is known at the end of a run only")
         finished = self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
         if len(finished) < 4 or len({trial.value for trial in finished}) < 2:
-            return []
-        found = optuna.importance.get_param_importances(
+            return lines
+        shares = optuna.importance.get_param_importances(
             self.study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=self.seed)
         )
-        return ["importance: " + ", ".join(f"{key} {share:.0%}" for key, share in found.items())]
+        return [*lines, "importance: " + ", ".join(f"{key} {share:.0%}" for key, share in shares.items())]
+
+    def _known(self) -> list[FrozenTrial]:
+        """Returns the trials to be taken up, in order; those that a process which has ended left under way are ours
+        from now on.
+        """
+        from optuna.trial import TrialState
+
+        with self.lock.held():  # no two processes may take up the same trial
+            trials = self.study.get_trials(deepcopy=False)
+            stopped = [t for t in trials if t.state == TrialState.RUNNING and _has_ended(t.user_attrs.get("process"))]
+            for trial in stopped:
+                self.study._storage.set_trial_user_attr(trial._trial_id, "process", _this_process())
+        return [t for t in trials if t.state.is_finished() or t in stopped]
+
+    def _ask(self) -> Trial | None:
+        """Returns a new trial; None where there are enough."""
+        from optuna.trial import TrialState
+
+        with self.lock.held():
+            begun = [t for t in self.study.get_trials(deepcopy=False) if t.state != TrialState.WAITING]
+            if len(begun) >= self.trials:
+                return None
+            self.study.sampler = self._sampler(len(begun))
+            trial = self.study.ask(self.domains)
+            trial.set_user_attr("process", _this_process())
+            return trial
+
+    def _sampler(self, number: int) -> BaseSampler:
+        """Returns the sampler of a trial: a new one for each, so that what it draws depends on none of its past."""
+        import optuna
+
+        seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
+        return {
+            "tpe": lambda: optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.startup_trials),
+            "random": lambda: optuna.samplers.RandomSampler(seed=seed),
+            "cmaes": lambda: optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=self.startup_trials),
+        }[self.sampler]()
 
 
 @dataclass
 class Pruning:
     """What a run reports to its study after each epoch.
 
-    Attributes:
+    Args:
         folder: of the sweep, with the study's journal.
         number: of the trial.
-        pruner, startup_trials: as Optuna's settings.
-        objective: what is reported.
+        pruner: as of Optuna, and so `startup_trials`.
+        objective: what is reported; of `train_eval/loss` the running mean of the epoch, `train/loss`.
     """
 
-    folder: Path
+    folder: str
     number: int
     pruner: str
     startup_trials: int
     objective: str
 
     def hopeless(self, epoch: int, logged: dict[str, float]) -> bool:
-        """Report an epoch, and whether to stop."""
-        if self.objective not in logged:
+        """Reports an epoch, and returns whether to stop after it. An undefined value says nothing."""
+        value = logged.get(_logged_name(self.objective))
+        if value is None or not math.isfinite(value):
             return False
-        if not hasattr(self, "_trial"):
-            self._trial = self._open()
-        if epoch in self._told:  # by this trial, before it was interrupted
-            return False
-        self._trial.report(logged[self.objective], epoch)
-        return self._trial.should_prune()
+        with damage_explained(Path(self.folder)):
+            if not hasattr(self, "_trial"):
+                self._trial, self._reported = self._open()
+            if epoch not in self._reported:  # by this trial, before it was interrupted
+                self._trial.report(value, epoch)
+            return epoch >= max(self._reported, default=0) and self._trial.should_prune()
 
-    def _open(self):
+    def _open(self) -> tuple[Trial, set[int]]:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        pruners = {
+        _, storage = storage_in(Path(self.folder))
+        study = optuna.load_study(study_name=STUDY, storage=storage, pruner=self._pruner())
+        trial = next(trial for trial in study.get_trials(deepcopy=False) if trial.number == self.number)
+        return optuna.trial.Trial(study, trial._trial_id), set(trial.intermediate_values)
+
+    def _pruner(self) -> BasePruner:
+        import optuna
+
+        return {
             "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=self.startup_trials, n_warmup_steps=2),
             "halving": optuna.pruners.SuccessiveHalvingPruner,
-        }
-        study = optuna.load_study(study_name="dlrun", storage=storage_in(self.folder), pruner=pruners[self.pruner]())
-        found = next(trial for trial in study.get_trials(deepcopy=False) if trial.number == self.number)
-        self._told = set(found.intermediate_values)
-        return optuna.trial.Trial(study, found._trial_id)
+        }[self.pruner]()
 
 
-def _has_ended(process: str) -> bool:
-    """Whether the process that began a trial runs no more; of one on another machine that cannot be known."""
-    machine, _, number = process.partition(" ")
-    if not number:
+class Lock:
+    """Held by one process, and one thread of it, at a time. The system lets go of it when its process ends.
+
+    It is a file that is locked (flock), not one that is there or not: what a process that was killed leaves behind
+    keeps nobody waiting.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._thread, self._depth, self._file = threading.RLock(), 0, -1
+
+    def acquire(self) -> bool:
+        """Waits until it is free; whoever holds it may take it again."""
+        import fcntl
+
+        self._thread.acquire()
+        if self._depth == 0:
+            self._file = open_regular(self.path)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._depth += 1
+        return True
+
+    def release(self) -> None:
+        """Gives it back once."""
+        self._depth -= 1
+        if self._depth == 0:
+            os.close(self._file)
+        self._thread.release()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Holds it meanwhile."""
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+
+class LockOfWindows(Lock):
+    """The same where there is no flock: threads of this process only keep out of each other's way, and Optuna's file,
+    which is there while it is held, keeps out other processes.
+    """
+
+    def acquire(self) -> bool:
+        """Waits until it is free; whoever holds it may take it again."""
+        from optuna.storages.journal import JournalFileOpenLock
+
+        self._thread.acquire()
+        if self._depth == 0:
+            self._other = JournalFileOpenLock(str(self.path), grace_period=5)
+            self._other.acquire()
+        self._depth += 1
+        return True
+
+    def release(self) -> None:
+        """Gives it back once."""
+        self._depth -= 1
+        if self._depth == 0:
+            self._other.release()
+        self._thread.release()
+
+
+def storage_in(folder: Path) -> tuple[Lock, JournalStorage]:
+    """Returns the storage of the study in a sweep's folder, and the lock that guards it.
+
+    Raises:
+        Mistake: the journal is not a regular file: a link, or a pipe.
+    """
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    lock = (LockOfWindows if os.name == "nt" else Lock)(folder / LOCK)
+    with lock.held():
+        journal = open_regular(folder / JOURNAL)
+        try:
+            _cut_torn_line(journal)
+        finally:
+            os.close(journal)
+        return lock, JournalStorage(JournalFileBackend(str(folder / JOURNAL), lock))
+
+
+def open_regular(path: Path) -> int:
+    """Returns a file opened for reading and writing, made if it is not there; links are not followed.
+
+    Raises:
+        Mistake: it is a link, a pipe, or no file at all.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        if path.is_symlink():
+            raise Mistake(f"{path}: is a link, not a file of the sweep's; remove it")
+        file = os.open(path, flags, 0o666)
+    except OSError as error:
+        raise Mistake(f"{path}: cannot be opened ({error.strerror})") from error
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise Mistake(f"{path}: is not a regular file; remove it")
+    return file
+
+
+@contextmanager
+def damage_explained(folder: Path) -> Iterator[None]:
+    """Turns what Optuna raises about a journal that it did not write like that into one line."""
+    import optuna
+
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError, RuntimeError,
+            optuna.exceptions.OptunaError) as error:  # fmt: skip
+        reason = one_line(f"{type(error).__name__}: {error}")
+        raise Mistake(f"{folder / JOURNAL}: is damaged ({reason}); name another sweep_dir") from error
+
+
+def _cut_torn_line(journal: int) -> None:
+    """Cut off the last line of a journal if it was not written to its end: what is appended would be lost with it."""
+    size = os.fstat(journal).st_size
+    end = size
+    while end:
+        start = max(0, end - 4096)
+        os.lseek(journal, start, os.SEEK_SET)
+        newline = os.read(journal, end - start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    if end < size:
+        os.ftruncate(journal, end)
+
+
+def _logged_name(objective: str) -> str | None:
+    """Returns the value, known after each epoch, that stands for an objective; None where there is none."""
+    split, _, metric = objective.partition("/")
+    names = {"valid": f"valid/{metric}", "train": f"train/{metric}", "train_eval": f"train/{metric}"}
+    return names.get(split)
+
+
+def _as_texts(trial: FrozenTrial | Trial) -> dict[str, str]:
+    return {key: as_text(value) for key, value in trial.params.items()}
+
+
+def _this_process() -> str:
+    return f"{platform.node()} {os.getpid()}"
+
+
+def _has_ended(process: object) -> bool:
+    """Returns whether the process that began a trial runs no more; of one on another machine that cannot be known."""
+    machine, _, number = str(process).rpartition(" ")
+    if not number.isdigit() or not 0 < int(number) < 2**31:
         return True
     if machine != platform.node():
         return False
@@ -184,15 +382,7 @@ def _has_ended(process: str) -> bool:
     return int(number) == os.getpid()
 
 
-def storage_in(folder: Path):
-    """The storage of the study in a sweep's folder."""
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    return JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
-
-
-def _distribution(domain: Domain):
+def _distribution(domain: Domain) -> BaseDistribution:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if domain.choices is not None:

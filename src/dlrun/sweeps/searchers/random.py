@@ -5,23 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dlrun.errors import Mistake
-from dlrun.sweeps.searchers.base import Domain, _text
-from dlrun.training.recorder import Pruning
+from dlrun.sweeps.searchers.base import Domain, Searcher, as_text
 
 
 @dataclass
-class Random:
+class Random(Searcher):
     """Settings drawn at random.
 
     Args:
         trials: how many.
-        objective: what they are ranked by: a figure such as `valid/accuracy`; None: what early stopping monitors.
+        objective: what they are ranked by: a figure of metrics.json such as `valid/accuracy`, `parameters` or
+            `fit_seconds`; None: what early stopping monitors.
         space: by override key, in the grammar of the command line: `tag(log, interval(1e-4, 1e-1))`, `choice(a, b)`.
         seed: of what is drawn.
 
@@ -38,25 +37,11 @@ class Random:
         if self.trials < 1:
             raise Mistake(f"sweeper.trials is {self.trials}: it must be at least 1")
 
-    def begin(self, folder: Path, space: dict[str, Domain], objective: str, maximizes: bool) -> None:
-        """There is nothing to go on with: each trial is a function of seed and number."""
-        self.domains = space
-
     def proposals(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """All trials."""
+        """Yields all trials: each is a function of seed and number, so there is nothing to go on with."""
         for number in range(self.trials):
             generator = np.random.default_rng([self.seed, number])
             yield number, {key: _draw(domain, generator) for key, domain in self.domains.items()}
-
-    def tell(self, number: int, value: float | None, hopeless: bool) -> None:
-        """Nothing is learned."""
-
-    def pruning(self, folder: Path, number: int, objective: str) -> Pruning | None:
-        """Nothing is stopped early."""
-
-    def lines(self) -> list[str]:
-        """Nothing to say."""
-        return []
 
 
 def _draw(domain: Domain, generator: np.random.Generator) -> str:
@@ -64,7 +49,8 @@ def _draw(domain: Domain, generator: np.random.Generator) -> str:
         return domain.choices[int(generator.integers(len(domain.choices)))]
     if domain.step is not None:
         steps = round((domain.high - domain.low) / domain.step)
-        return _text(domain.low + domain.step * int(generator.integers(steps + 1)))
+        return as_text(domain.low + domain.step * int(generator.integers(steps + 1)))
     low, high = (domain.low, domain.high + 1) if domain.whole else (domain.low, domain.high)
     drawn = math.exp(generator.uniform(math.log(low), math.log(high))) if domain.log else generator.uniform(low, high)
-    return _text(min(math.floor(drawn), int(domain.high)) if domain.whole else float(f"{drawn:.4g}"))
+    rounded = math.floor(drawn) if domain.whole else float(f"{drawn:.4g}")
+    return as_text(min(max(rounded, domain.low), domain.high))

@@ -13,6 +13,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import hparams, text
 
+from dlrun.store.files import writing
+
 FLUSH_SECONDS = 10
 FILES = itertools.count()  # of this process, in the order in which TensorBoard is to read them
 
@@ -58,6 +60,23 @@ def add_pictures(path: Path, pictures: dict[str, bytes], step: int) -> None:
     file.close()
 
 
+def add_hyperparameters(path: Path, config: dict[str, object], metrics: dict[str, float]) -> None:
+    """Write what TensorBoard compares runs by into an event file of its own in the run folder `path`.
+
+    Args:
+        config: by dotted key.
+        metrics: the final ones, written as `final/…`.
+    """
+    settings = {key: v if isinstance(v, bool | int | float | str) else str(v) for key, v in config.items()}
+    final = {f"final/{name}": value for name, value in metrics.items()}
+    values = [Summary.Value(tag=name, simple_value=value) for name, value in final.items()]
+    with writing(path):
+        file = EventFile(path)
+        for summary in (*hparams(settings, final), Summary(value=values)):
+            file.add(Event(summary=summary))
+        file.close()
+
+
 class TensorBoard:
     """Writes one event file into the run folder `path`; events of earlier files from `purge_step` on do not count."""
 
@@ -71,14 +90,6 @@ class TensorBoard:
         """Write the logged values of an epoch, all in one event."""
         values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items() if name != "epoch"]
         self.file.add(Event(step=row["epoch"], summary=Summary(value=values)))
-
-    def write_final(self, config: dict[str, object], metrics: dict[str, float]) -> None:
-        """Write the hparams of the run: `config` by dotted key, and the final `metrics` as `final/…`."""
-        settings = {key: v if isinstance(v, bool | int | float | str) else str(v) for key, v in config.items()}
-        final = {f"final/{name}": value for name, value in metrics.items()}
-        values = [Summary.Value(tag=name, simple_value=value) for name, value in final.items()]
-        for summary in (*hparams(settings, final), Summary(value=values)):
-            self.file.add(Event(summary=summary))
 
     def flush(self) -> None:
         """Put what has been written into the file."""

@@ -1,0 +1,102 @@
+"""Optimizers: one of torch.optim's classes for all parameters, or for groups of them by name or kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from dlrun.config.build import Component, check_settings, component
+from dlrun.errors import Mistake, blame
+from dlrun.models.initializers import parameters_by_kind, parameters_matching
+
+KINDS = ("biases", "norms", "embeddings", "output", "vectors")
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """What the config node `optimizer` says.
+
+    Attributes:
+        optimizer: a class of torch.optim with its settings.
+        groups: by pattern or kind of parameter, settings of their own; or a Component: an optimizer of their own.
+            Kinds: biases, norms (scales and shifts of normalisation), embeddings, output (the last linear layer's
+            weights), and vectors (all parameters that are no matrices).
+    """
+
+    optimizer: Component
+    groups: Mapping[str, Component | Mapping[str, Any]] = field(default_factory=dict)
+
+
+def read_optimizer(node: Mapping[str, Any], allowed: tuple[str, ...]) -> OptimizerSettings:
+    """Return what the config node `optimizer` says.
+
+    Raises:
+        Mistake: no optimizer, or a setting that it, or that of a group, does not have.
+    """
+    own = {name: value for name, value in node.items() if name != "groups"}
+    optimizer = component(own, "optimizer", torch.optim.Optimizer, allowed, supplied=("params",))
+    groups = node.get("groups") or {}
+    if not isinstance(groups, Mapping) or not all(isinstance(settings, Mapping) for settings in groups.values()):
+        raise Mistake("optimizer.groups: settings by parameter name or pattern belong here: {head.*: {lr: 0.01}}")
+    read: dict[str, Component | Mapping[str, Any]] = {}
+    for pattern, settings in groups.items():
+        key = f"optimizer.groups.{pattern}"
+        if "_target_" in settings:
+            read[pattern] = component(settings, key, torch.optim.Optimizer, allowed, supplied=("params",))
+        else:
+            read[pattern] = check_settings(optimizer.target, settings, key, ("params",))
+    return OptimizerSettings(optimizer, read)
+
+
+def build_optimizers(settings: OptimizerSettings, model: nn.Module) -> list[Optimizer]:
+    """Return the optimizers of the parameters of `model`; each parameter is in the first group that names it.
+
+    Raises:
+        Mistake: an optimizer refuses its settings or parameters, or a pattern matches no parameter.
+    """
+    if not settings.groups:
+        return [settings.optimizer.build(params=list(model.parameters()))]
+    left = dict(model.named_parameters())
+    own_groups: list[dict[str, Any]] = []
+    others: list[Optimizer] = []
+    for pattern, own in settings.groups.items():
+        chosen = [left.pop(name) for name in names_in_group(model, pattern) if name in left]
+        if not chosen:
+            raise Mistake(f"optimizer.groups.{pattern}: the groups before it have all of its parameters; leave it out")
+        if isinstance(own, Component):
+            others.append(own.build(params=chosen))
+        else:
+            own_groups.append({"params": chosen, **own})
+    if left:
+        own_groups.insert(0, {"params": list(left.values())})
+    with blame("optimizer"):
+        return ([settings.optimizer.build(params=own_groups)] if own_groups else []) + others
+
+
+def names_in_group(model: nn.Module, pattern: str) -> list[str]:
+    """Return the names of the parameters that a group is of.
+
+    Raises:
+        Mistake: there are none.
+    """
+    if pattern not in KINDS:
+        return parameters_matching(model, pattern, "optimizer.groups")
+    names = list(dict.fromkeys(_of_kind(model, pattern)))
+    if not names:
+        raise Mistake(f"optimizer.groups.{pattern}: the model has no such parameters; leave it out")
+    return names
+
+
+def _of_kind(model: nn.Module, kind: str) -> Iterator[str]:
+    if kind == "vectors":
+        yield from (name for name, parameter in model.named_parameters() if parameter.dim() != 2)
+    elif kind == "norms":
+        normalised = {name for name, _, _ in parameters_by_kind(model)}
+        yield from (name for name, _ in model.named_parameters() if name not in normalised)
+    else:
+        yield from (name for name, own, _ in parameters_by_kind(model) if own == kind)
