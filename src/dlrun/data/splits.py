@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dlrun.config.grammar import hint
 from dlrun.config.schema import CrossValidation, SplitPart, Splits
 from dlrun.errors import Mistake
 
@@ -172,10 +173,13 @@ def _take(
 
     stratify = labels is not None if part.stratify is None else part.stratify
     classes = labels[rest] if stratify else None
-    if stratify:
-        _check_classes(classes, size, key)
-    kept, taken = train_test_split(rest, test_size=size, random_state=seed, stratify=classes)
-    return kept, taken
+    if not stratify:
+        return tuple(train_test_split(rest, test_size=size, random_state=seed))
+    names, counts = np.unique(classes, return_counts=True)
+    alone = np.isin(classes, names[counts < 2])  # the last row of a class stays to be trained on
+    _check_classes(classes[~alone], size, key)
+    kept, taken = train_test_split(rest[~alone], test_size=size, random_state=seed, stratify=classes[~alone])
+    return np.concatenate([kept, rest[alone]]), taken
 
 
 def _by(part: SplitPart, labels: np.ndarray | None, key: str) -> tuple[object, str | None]:
@@ -222,13 +226,40 @@ def _size(n: int, part: SplitPart, key: str) -> int:
 
 def _check_classes(classes: np.ndarray, size: int, key: str) -> None:
     counts = np.unique(classes, return_counts=True)[1]
-    if counts.min() < 2:
-        raise Mistake(
-            f"{key}: {(counts < 2).sum()} of the {len(counts)} classes have one row and cannot be stratified; set "
-            f"{key}.stratify=false, or data.task=regression if the target is a quantity"
-        )
     if size < len(counts) or len(classes) - size < len(counts):
         raise Mistake(
             f"{key}: {size} rows of {len(classes)} are too few to hold all {len(counts)} classes; set "
-            f"{key}.stratify=false or another size, or data.task=regression if the target is a quantity"
+            f"{key}.stratify=false or another size (where the target is numbers: data.task=regression)"
         )
+
+
+def refuse_lone_rows(labels: np.ndarray, names: list[str], splits: Splits, numbers: bool) -> None:
+    """Refuse classes with one row, which cannot be in training, validation and test rows alike.
+
+    Args:
+        labels: class indices of the rows that are to be divided.
+        names: of the classes.
+        splits: the settings `data.split`; rows that are not stratified may be of any class.
+        numbers: whether the classes are numbers, which could be a quantity.
+
+    Raises:
+        Mistake: names the classes, and what to do for all splits at once.
+    """
+    parts = {"test": splits.test, "valid": splits.valid}
+    stratified = [
+        name
+        for name, part in parts.items()
+        if part is not None and part.by == "random" and part.stratify is not False and (part.fraction or part.rows)
+    ]
+    counts = np.bincount(labels, minlength=len(names))
+    lone = [name for name, count in zip(names, counts, strict=True) if count == 1]
+    if not stratified or not lone:
+        return
+    shown = ", ".join(f"'{name}'" for name in lone[:5]) + (", …" if len(lone) > 5 else "")
+    off = " ".join(f"data.split.{name}.stratify=false" for name in stratified)
+    kept = [name for name, count in zip(names, counts, strict=True) if count > 1]
+    leave = f"; {hint('data.classes', kept)} leaves it out" if len(kept) in range(2, 11) else ""
+    regression = "; data.task=regression if the target is a quantity" if numbers else ""
+    which = f"class {shown} has" if len(lone) == 1 else f"{len(lone):,} of {len(names):,} classes ({shown}) have"
+    raise Mistake(f"data.target: {which} one row, which cannot be divided: {off} draws regardless of classes"
+                  f"{leave}{regression}")  # fmt: skip

@@ -116,7 +116,7 @@ def by_table(root: Path, table: Path, target: str | None) -> Labelled:
     Raises:
         Mistake: no column names files that are there, or no column or several could be the labels.
     """
-    frame = read_table(table, table.name, targets=[target] if target else [])
+    frame = read_table(table, table.name)
     images, passed = find_images(root)
     if table.is_relative_to(root):
         passed.others[table.suffix.lower()] -= 1
