@@ -69,7 +69,8 @@ class SeriesPreprocessing:
 
     def _read_table(self, given: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
         """The rows of a table that can be used, oldest first, by their places in it; their inputs; and lines that say
-        what was done."""
+        what was done.
+        """
         if not self.table:
             raise Mistake(f"input: this run read its data in a way of its own; give windows (n, {self.lags}, "
                           f"{len(self.feature_names)}) as an array, in a .npy file")  # fmt: skip

@@ -250,7 +250,8 @@ def _tables_of(folder: Path, images: list[Path]) -> list[Path]:
 
 def _file_column(frame: pd.DataFrame, images: list[Path], root: Path) -> tuple[str | None, list[Path | None]]:
     """The column whose values name the images, and the image of each row; None where none names half of its rows or of
-    the images."""
+    the images.
+    """
     ways: list[Callable[[Path], str]] = [
         lambda file: file.name,
         lambda file: file.stem,
