@@ -83,7 +83,8 @@ class SeriesPreprocessing(Preprocessing):
         for column in self.feature_names:
             if column not in given.columns:
                 raise Mistake(f"input: there is no column '{column}'{did_you_mean(column, given.columns)}")
-        rows, lines = as_values(given.reset_index(drop=True)), []
+        rows = as_values(given.reset_index(drop=True))
+        lines: list[str] = []
         if self.clock is not None and set(self.clock.columns) <= set(given.columns):
             places = rows.assign(**{PLACE: range(len(rows))})
             places, _, lines = self.clock.read(places, "input")

@@ -205,7 +205,7 @@ def _add_class(found: Labelled, root: Path, folder: Path, part: str) -> None:
 
 def _note_strays(found: Labelled, root: Path, folders: list[Path]) -> None:
     """Count what lies in `folders` themselves, and so in no class, and what is hidden in them."""
-    strays = Counter()
+    strays: Counter[str] = Counter()
     for folder in folders:
         for entry in sorted(folder.iterdir()):
             if _hidden_part(Path(entry.name)):
