@@ -27,7 +27,7 @@ def test_rows(run):
 
     trained = load(str(run.folder))
     split = own_data(trained, compose(trusted_overrides(trained.folder), None)[0], ()).test
-    return split.transform(split.inputs, torch.float32)
+    return split.transform(split.stored(), torch.float32)
 
 
 test_rows.__test__ = False

@@ -74,7 +74,7 @@ def evaluate(
                 f"{key}: eval takes run, threshold, metrics, importance, output, device, allow_targets, and "
                 "data.path=… (or other settings of the data, but of no split) to judge it by all rows of other data"
             )
-    fitted = load(run, device, tuple(allow_targets or ()))
+    fitted = load(run, device, tuple(allow_targets or ()), config_dir)
     fitted.task.check_threshold(threshold)
     others = [override for override in overrides if not override.startswith("data_dir=")]
     had = stored_config(fitted.folder)["data"]

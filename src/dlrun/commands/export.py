@@ -26,6 +26,7 @@ def export(
     run: str = "latest",
     output: str | None = None,
     allow_targets: list[str] | None = None,
+    config_dir: str | None = None,
 ) -> int:
     """Write the network of a run; the file appears only when it has given the same scores as the run.
 
@@ -36,13 +37,14 @@ def export(
         format: `onnx`, `torch` (a program of torch.export, which needs no dlrun), or `state_dict` (weights by name).
         run: a run folder, or `latest`.
         output: the file; None: model.onnx, model.pt2 or model.pt in the run folder.
-        allow_targets: your own packages, if the run's model is from one of them.
+        allow_targets: your own packages, if the run's model or preprocessing is from one of them.
+        config_dir: your own groups (`--config-dir`); the packages that they name are trusted like allow_targets.
 
     Raises:
         Mistake: the run has no network, a package is missing, or the exported network says something else.
     """
     choose(format, FORMATS, "format")
-    fitted = load(run, "cpu", tuple(allow_targets or ()))
+    fitted = load(run, "cpu", tuple(allow_targets or ()), config_dir)
     if not isinstance(fitted.model, nn.Module):
         kind = type(fitted.model).__name__
         raise Mistake(f"export: {fitted.folder} holds a {kind} of scikit-learn, no network; skops reads model.skops")

@@ -31,7 +31,7 @@ def plot(
     """
     wanted = plots or ["all"]
     check_plots(wanted)
-    fitted = load(run, device, tuple(allow_targets or ()))
+    fitted = load(run, device, tuple(allow_targets or ()), config_dir)
     record = fitted.folder.record()
     if not record.figures or record.status == "diverged":
         raise Mistake(f"plot: {fitted.folder} has no figures to draw (status {record.status})")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from dlrun.data.preprocessing.table import TablePreprocessing
 from dlrun.errors import Mistake
 from dlrun.fitted import Fitted
 from dlrun.runs.load import load
@@ -25,6 +24,7 @@ def predict(
     threshold: float = 0.5,
     device: str = "auto",
     allow_targets: list[str] | None = None,
+    config_dir: str | None = None,
 ) -> int:
     """Predict for the rows of a file, with the run's own preprocessing, some thousands at a time.
 
@@ -35,12 +35,13 @@ def predict(
         output: the CSV file to write, whole or not at all; `-`: standard output.
         threshold: of two classes: the probability above which the second is predicted.
         device: `auto`, `cpu`, `cuda`, …
-        allow_targets: your own packages, if the run's model is from one of them.
+        allow_targets: your own packages, if the run's model or preprocessing is from one of them.
+        config_dir: your own groups (`--config-dir`); the packages that they name are trusted like allow_targets.
 
     Raises:
         Mistake: input or run that cannot be used.
     """
-    fitted = load(run, device, tuple(allow_targets or ()))
+    fitted = load(run, device, tuple(allow_targets or ()), config_dir)
     fitted.task.check_threshold(threshold)
     odd: Counter[str] = Counter()
     with _source(input) as path, _sink(output) as target:
@@ -51,8 +52,7 @@ def predict(
             said = predictions_beside(fitted, shown, inputs, threshold)
             said.to_csv(target, index=False, header=rows == 0, lineterminator="\n")
             rows += len(said)
-            if isinstance(fitted.preprocessing, TablePreprocessing):
-                odd.update(fitted.preprocessing.surprises(inputs))
+            odd.update(fitted.preprocessing.surprises(inputs))
         if rows == 0:
             raise Mistake(f"input: {input} has no row")
     for column, count in odd.items():

@@ -5,6 +5,7 @@ The keys inside `data`, `model`, `trainer`, … are typed by the signatures of t
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -31,13 +32,16 @@ from dlrun.errors import Mistake, did_you_mean
 ConfigStore.instance().store(name="schema", node=Config)
 
 
+LINEAR = ("linear", "logistic")  # models that solver=auto trains to the end
+HOW = {"trainer", "optimizer", "scheduler", "initializer", "loss", "precision"}  # what says how a network is trained
+
+
 @contextmanager
 def hydra(config_dir: str | None = None) -> Iterator[list[str]]:
     """Hydra, initialised on our groups and, where given, the user's own folder `config_dir`."""
     extra = []
     if config_dir is not None:
-        if not Path(config_dir).is_dir():
-            raise Mistake(f"--config-dir: there is no folder '{config_dir}'")
+        _check_folder(config_dir)
         extra = [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"]
     with explained(), warnings.catch_warnings(), initialize_config_dir(str(config_folder()), version_base="1.3"):
         warnings.simplefilter("ignore")
@@ -74,7 +78,16 @@ class Composer:
         self._bases: dict[tuple[str, ...], tuple[DictConfig, dict[str, str]]] = {}
 
     def compose(self, overrides: list[str]) -> tuple[DictConfig, dict[str, str]]:
-        """The config and the choices of one run; see `compose`."""
+        """Return the config and the choices of one run; see `compose`.
+
+        With solver=auto, a linear model whose training nothing is said of is composed with solver=converged.
+        """
+        config, choices = self._composed(overrides)
+        if choices.get("solver") == "auto" and choices.get("model") in LINEAR and not _says_how(overrides, choices):
+            return self._composed([*overrides, "solver=converged"])
+        return config, choices
+
+    def _composed(self, overrides: list[str]) -> tuple[DictConfig, dict[str, str]]:
         with explained(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             quoted = [quote_literal(override) for override in overrides]
@@ -121,11 +134,35 @@ class Composer:
         return config
 
 
+def _says_how(overrides: list[str], choices: dict[str, str]) -> bool:
+    """Return whether an experiment or an override says how the network is to be trained."""
+    roots = [re.split(r"[.=@/]", override.lstrip("+~"))[0] for override in overrides]
+    l2_only = all(o.lstrip("+").startswith("penalty.l2=") for o in overrides if o.lstrip("+").startswith("penalty"))
+    return choices.get("experiment") not in (None, "None") or bool(HOW.intersection(roots)) or not l2_only
+
+
 def _sets_a_value(override: Override) -> bool:
     """Whether an override changes a value that is there, and neither chooses in a group nor adds or deletes a key."""
     key = override.key_or_group
     chooses = "/" in key or "@" in key or (config_folder() / key).is_dir() or key.startswith("hydra")
     return override.type == OverrideType.CHANGE and not chooses and not override.is_sweep_override()
+
+
+def trusted_packages(config_dir: str | None) -> tuple[str, ...]:
+    """Return the packages that the user's folder `config_dir` names and that are trusted; see `own_packages`.
+
+    Raises:
+        Mistake: there is no such folder.
+    """
+    if config_dir is None:
+        return ()
+    _check_folder(config_dir)
+    return tuple(sorted(own_packages(config_dir)))
+
+
+def _check_folder(config_dir: str) -> None:
+    if not Path(config_dir).is_dir():
+        raise Mistake(f"--config-dir: there is no folder '{config_dir}'")
 
 
 def own_packages(config_dir: str) -> set[str]:

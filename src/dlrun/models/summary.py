@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from dlrun.errors import Mistake, one_line
+from dlrun.tensors import Inputs
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,14 @@ def summarize(model: nn.Module, inputs: Tensor, outputs: int) -> list[Layer]:
     return layers
 
 
-def largest_values(model: nn.Module, inputs: Tensor) -> int:
+def largest_values(model: nn.Module, inputs: Inputs) -> int:
     """The most numbers that a row of `inputs` is on its way through `model`: as it comes, or after a layer."""
     layers, _ = _passed(model, inputs)
-    return max([inputs[0].numel(), *(math.prod(layer.output_shape) for layer in layers)])
+    branches = [inputs] if isinstance(inputs, Tensor) else inputs.values()
+    return max([sum(branch[0].numel() for branch in branches), *(math.prod(layer.output_shape) for layer in layers)])
 
 
-def _passed(model: nn.Module, inputs: Tensor) -> tuple[list[Layer], object]:
+def _passed(model: nn.Module, inputs: Inputs) -> tuple[list[Layer], object]:
     """The layers in the order in which `inputs` pass them, and what `model` makes of these."""
     layers: list[Layer] = []
 

@@ -217,7 +217,7 @@ def mistakes(run: Finished) -> Figure | None:
     """The worst mistakes: the images, or the rows of the table, that the model was most wrong about."""
     if not run.task.has_one_class and run.task.width > 1:
         return None
-    images = run.rows.inputs.ndim == 4
+    images = len(run.data.inputs.shape) == 3
     if not images and run.rows.raw is None:
         return None
     order, told = _worst(run, IMAGES if images else ROWS)
@@ -241,7 +241,7 @@ def mistakes(run: Finished) -> Figure | None:
 def filters(run: Finished) -> Figure | None:
     """The first layer's weights on images: filters of a convolution, or what each neuron looks at."""
     shape, model = run.data.inputs.shape, run.fitted.model
-    if run.rows.inputs.ndim != 4:
+    if len(shape) != 3:
         return None
     if not isinstance(model, nn.Module):
         kernels, alone = _linear_weights(model), True

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from dlrun.data.preprocessing.table import TablePreprocessing
 from dlrun.data.split import Split
 from dlrun.errors import Mistake
 
@@ -48,15 +47,15 @@ def permutation_importance(
     """
     if shuffles < 1:
         raise Mistake(f"importance is {shuffles}: it must be at least 1")
-    preprocessing = fitted.preprocessing
-    if not isinstance(preprocessing, TablePreprocessing) or rows.raw is None:
-        table = isinstance(preprocessing, TablePreprocessing)
+    schema = fitted.preprocessing.schema()
+    table = schema.kind == "table"
+    if not table or rows.raw is None:
         raise Mistake(f"importance: shuffles the columns of tables; {'this is too long' if table else 'here are none'}")
     from sklearn.inspection import permutation_importance as shuffled
 
     task = fitted.task
     truth = rows.targets.cpu().numpy().reshape(len(rows), -1) if rows.truth is None else rows.truth
-    used = [name for name, kind in preprocessing.kinds.items() if kind != "ignore"]
+    used = [column.name for column in schema.used]
 
     def score(whole: AlreadyFitted, inputs: pd.DataFrame, targets: np.ndarray) -> float:
         predicted = whole.fitted.predictions(inputs, threshold).prediction.reshape(len(targets), -1)

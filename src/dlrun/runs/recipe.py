@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from dlrun.errors import Mistake
 from dlrun.models.arguments import SUPPLIED
 from dlrun.models.initializers import Initializer, read_initializer
 from dlrun.runtime import Runtime, check_seed, choose_device, choose_threads
+from dlrun.store.record import Record
 from dlrun.tasks.chosen_metrics import read_metrics
 from dlrun.tasks.metrics import Metric
 from dlrun.training.estimator import is_estimator
@@ -43,6 +45,20 @@ class Run:
     folder: Path
     metrics: dict[str, Any]
     exit_code: int
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the figures of each split with the baseline's beside them, and the folder."""
+        record = Record.read(self.metrics, str(self.folder))
+        splits = list(record.figures)
+        names = [name for name in record.figures[splits[-1]] if name != "confusion_matrix"] if splits else []
+        head = "".join(f"<th>{split}</th><th>baseline</th>" for split in splits)
+        rows = []
+        for name in names:
+            values = [record.figure(f"{of}{split}/{name}") for split in splits for of in ("", "baseline/")]
+            cells = "".join("<td>–</td>" if value is None else f"<td>{value:.4g}</td>" for value in values)
+            rows.append(f"<tr><th>{escape(name)}</th>{cells}</tr>")
+        table = f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>" if rows else ""
+        return f"{table}<p>{record.status}: {escape(str(self.folder))}</p>"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from dlrun.models.summary import Layer
 from dlrun.runs.assemble import Assembled
 from dlrun.runs.evaluation import reported_name
 from dlrun.store.folder import RunFolder
+from dlrun.store.record import Record
 
 
 def describe_data(name: str, data: Data) -> list[str]:
@@ -71,6 +72,8 @@ def introduce(console: Console, assembled: Assembled) -> None:
     console.print("\n".join(describe_data(data_name, data)), markup=False)
     if assembled.layers:
         print_model(console, model_name, assembled.layers, training.learner.parameters)
+    if recipe.choices.get("solver") == "converged" and "solver=converged" not in recipe.overrides:
+        console.print("trained to the minimum by all rows at once (solver=none: by gradient descent)")
     if getattr(assembled.fitter, "early_stopping", None) and training.stopper is None:
         console.print("no validation rows: training runs for all epochs and keeps the last weights")
     if data.test is None:
@@ -94,4 +97,7 @@ def report(console: Console, folder: RunFolder, metrics: dict[str, Any]) -> None
         f"parameters {parameters}   best epoch {metrics['best_epoch']} of {metrics['epochs']}   "
         f"{metrics['fit_seconds']:.1f} s"
     )
+    if Record.read(metrics, str(folder)).still_improving:
+        more = 2 * int(metrics["epochs"])
+        console.print(f"still improving at the last epoch: more of them, trainer.epochs={more}, may help")
     console.print(str(folder), markup=False)

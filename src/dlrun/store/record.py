@@ -92,6 +92,13 @@ class Record:
         return self.deviation.get(split, {}).get(metric)
 
     @property
+    def still_improving(self) -> bool:
+        """Whether a run that stops early had its best epoch at the end of all that it was given."""
+        monitors = str(self.config.get("trainer.early_stopping.monitor") or "").startswith("valid/")
+        ended = self.status == "finished" and self.kind == "run"
+        return ended and monitors and (self.epochs or 0) > 1 and self.best_epoch == self.epochs
+
+    @property
     def names(self) -> list[str]:
         """The figures that it has, as `<split>/<metric>`, undefined ones too."""
         return [f"{split}/{metric}" for split, figures in self.figures.items() for metric in figures]

@@ -29,6 +29,11 @@ from dlrun.training.recorder import Pruning
 _SOURCES: dict[str, Source] = {}  # what this process has decoded last, for jobs that share their data
 
 
+def forget_sources() -> None:
+    """Let go of what this process has decoded: the next run decodes its data anew."""
+    _SOURCES.clear()
+
+
 @dataclass(frozen=True)
 class Job:
     """A run of many, as plain text and paths: it can be sent anywhere that sees its folder, and composes itself there.
