@@ -49,7 +49,7 @@ class Assembled:
 
     @property
     def fitter(self) -> Fitter:
-        """How it is trained."""
+        """The fitter: how the learner is trained."""
         return self.recipe.fitter
 
 
