@@ -10,6 +10,7 @@ import shlex
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
@@ -47,24 +48,26 @@ def quote_literal(override: str) -> str:
     place, value = key.lstrip("+"), value.strip()
     if not equals or place not in {*LITERAL_KEYS, *LIST_KEYS, *DICT_KEYS}:
         return override
+    meant = None  # as Hydra's grammar takes it
+    parsed: Override | None = None
     try:
         parsed = OverridesParser.create().parse_override(override)
-        found = None if parsed.is_sweep_override() else parsed.value()
         if parsed.is_sweep_override():
             return override
+        meant = parsed.value()
     except HydraException:
-        parsed = found = None
+        parsed = None
     if place in LIST_KEYS and value.startswith("[") and value.endswith("]"):
-        if parsed is not None and all(isinstance(item, str) for item in found):
+        if isinstance(meant, list) and all(isinstance(item, str) for item in meant):
             return override
         return f"{key}=[{','.join(_quoted(_unquoted(item)) for item in _split(value[1:-1]))}]"
     if place in DICT_KEYS and value.startswith("{") and value.endswith("}"):
-        if parsed is not None and all(isinstance(name, str) for name in found):
+        if isinstance(meant, dict) and all(isinstance(name, str) for name in meant):
             return override
         return f"{key}={_quoted(json.dumps(_pairs(value[1:-1], place), ensure_ascii=False))}"
-    if parsed is not None and (isinstance(found, str | dict | list) or place not in NAME_KEYS):
+    if parsed is not None and (isinstance(meant, str | dict | list) or place not in NAME_KEYS):
         return override
-    if parsed is not None and found is None and place != "data.target":
+    if parsed is not None and meant is None and place != "data.target":
         return override
     return f"{key}={_quoted(value)}"
 

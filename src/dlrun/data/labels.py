@@ -20,13 +20,14 @@ def encode_classes(source: Source) -> tuple[np.ndarray, list[str]]:
     """
     if source.class_names is not None:
         return source.targets.astype(np.int64).ravel(), source.class_names
-    labels, indices = np.unique(source.targets.ravel().astype(str), return_inverse=True)
-    if np.issubdtype(source.targets.dtype, np.number):
-        numbers, indices = np.unique(source.targets.ravel(), return_inverse=True)
-        labels = [class_name(x) for x in numbers]
-    if len(labels) < 2:
-        raise Mistake(f"data.target: there is one class only ('{labels[0]}'); nothing can be learned from that")
-    return indices.astype(np.int64), [str(label) for label in labels]
+    values = source.targets.ravel()
+    if not np.issubdtype(values.dtype, np.number):
+        values = values.astype(str)
+    labels, indices = np.unique(values, return_inverse=True)
+    names = [class_name(label) for label in labels]
+    if len(names) < 2:
+        raise Mistake(f"data.target: there is one class only ('{names[0]}'); nothing can be learned from that")
+    return indices.astype(np.int64), names
 
 
 def of_classes(source: Source, task: str | None, classes: list[str] | None, positive: object) -> Source:
@@ -52,13 +53,13 @@ def of_classes(source: Source, task: str | None, classes: list[str] | None, posi
         for name, rows in fewer.given.items():
             if not len(rows):
                 raise Mistake(f"data.classes: none of the {name} rows is of these classes")
+        values, names = np.searchsorted(indices, values[kept]), [names[i] for i in indices]
         source = replace(
             fewer,
-            targets=np.searchsorted(indices, values[kept]),
-            class_names=[names[i] for i in indices],
+            targets=values,
+            class_names=names,
             notes=[*source.notes, f"{len(kept):,} of {len(source):,} rows are of the classes asked for"],
         )
-        values, names = source.targets, source.class_names
     if positive is not None:
         index = choose(class_name(positive), {n: i for i, n in enumerate(names)}, "data.positive")
         targets = (values == index).astype(np.int64)
@@ -109,7 +110,7 @@ def _not_numbers(values: np.ndarray, names: list[str]) -> str:
 
 def _is_number(value: object) -> bool:
     try:
-        float(value)  # type: ignore[arg-type]
+        float(value)  # type: ignore[arg-type]  # whether it can is the question
     except (TypeError, ValueError):
         return False
     return True

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 import torch
@@ -24,6 +24,11 @@ from dlrun.errors import Mistake, did_you_mean
 from dlrun.tasks.base import Task
 from dlrun.tasks.binary import Binary
 from dlrun.tasks.choose import choose_task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dlrun.data.reading.image_files import ImageFiles
 
 TABLE_KEYS = ("drop", "scale", "polynomial")  # ours, of every table that a function of scikit-learn returns
 RAW_ROWS = 100_000  # of a split with more, the rows before preprocessing are not kept
@@ -46,7 +51,7 @@ class DataSettings:
     augment: Augment | None
 
 
-def is_source(target: object) -> bool:
+def is_source(target: Any) -> bool:
     """a function of dlrun or of allow_targets that returns a Source, or a data set or generator of scikit-learn"""
     if not callable(target) or isinstance(target, type):
         return False
@@ -251,18 +256,26 @@ def _split(
     if len(inputs) != len(rows):
         raise Mistake(f"data: the preprocessing's apply gave {len(inputs)} rows for {len(rows)}")
     numbers = source.row_numbers if source.row_numbers is not None else np.arange(len(source))
-    shown = (hasattr(raw, "iloc") or raw.ndim == 1) and len(rows) <= RAW_ROWS
-    has_naive = source.naive is not None and not task.has_classes
+    naive = None if source.naive is None or task.has_classes else task.encode(source.naive[rows, None], dtype)
     return Split(
         inputs,
         task.encode(values[rows], dtype),
         numbers[rows],
         task.truth(values[rows]),
         preprocessing.transform,
-        naive=task.encode(source.naive[rows, None], dtype) if has_naive else None,
-        raw=raw if shown else None,
+        naive=naive,
+        raw=_shown(raw) if len(rows) <= RAW_ROWS else None,
         times=None if source.times is None else source.times[rows],
     )
+
+
+def _shown(raw: pd.DataFrame | np.ndarray | ImageFiles) -> pd.DataFrame | np.ndarray | None:
+    """Return rows of a table, or texts, for pictures; None for images and other arrays of numbers."""
+    from dlrun.data.reading.image_files import ImageFiles
+
+    if isinstance(raw, ImageFiles) or (isinstance(raw, np.ndarray) and raw.ndim != 1):
+        return None
+    return raw
 
 
 def keep_apart(
@@ -271,6 +284,7 @@ def keep_apart(
     """Leave out the validation and test windows that reach back into the steps that were forecast before them, but for
     the splits that are `given` by the source.
     """
+    assert source.first_steps is not None and source.row_numbers is not None  # a series has both
     seen, kept = -1, {}
     for name, indices in rows.items():
         apart = indices[source.first_steps[indices] > seen] if name not in given else indices
@@ -286,14 +300,16 @@ def keep_apart(
     return kept
 
 
-def _column(inputs, rows: np.ndarray, name: str, ordered: bool) -> np.ndarray:
+def _column(inputs: pd.DataFrame | np.ndarray | ImageFiles, rows: np.ndarray, name: str, ordered: bool) -> np.ndarray:
     """The values, in `rows`, of a column that a split goes by: its groups, or (`ordered`) its times.
 
     Raises:
         Mistake: the inputs are no table, have no such column, or it holds no times.
     """
-    if not hasattr(inputs, "columns") or name not in inputs.columns:
-        columns = list(getattr(inputs, "columns", []))
+    import pandas as pd
+
+    if not isinstance(inputs, pd.DataFrame) or name not in inputs.columns:
+        columns = list(inputs.columns) if isinstance(inputs, pd.DataFrame) else []
         raise Mistake(
             f"data.split: there is no column '{name}' among the inputs{did_you_mean(name, columns)} (to split by a "
             f"column and not to learn from it: data.columns={{{name}: ignore}})"

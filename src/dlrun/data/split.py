@@ -109,14 +109,16 @@ class Data:
 
     def to(self, device: torch.device) -> Data:
         """The same data with every split on `device`."""
-        moved = {name: split.to(device) for name, split in self.splits().items()}
-        return replace(self, **moved)
+        valid = None if self.valid is None else self.valid.to(device)
+        test = None if self.test is None else self.test.to(device)
+        return replace(self, train=self.train.to(device), valid=valid, test=test)
 
     @property
     def validates_on_test(self) -> bool:
         """Whether the validation rows are the test rows (`data.split.valid.by=test`)."""
-        both = self.valid is not None and self.test is not None
-        return both and self.valid.row_numbers is self.test.row_numbers  # one split, on whatever device
+        if self.valid is None or self.test is None:
+            return False
+        return self.valid.row_numbers is self.test.row_numbers  # one split, on whatever device
 
     def checksum(self) -> str:
         """sha256 of all inputs and targets, as split and preprocessed: whether two runs saw the same data."""

@@ -84,11 +84,13 @@ def _take_fold(
     """
     from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
 
+    assert cv.folds is not None and cv.fold is not None  # one fold of so many is asked for
     by, column = _by(part, labels, "data.split.test")
     if by == "first":
         raise Mistake("data.split.test.by=first: folds are drawn at random, by group, or in order (by: last)")
-    stratify = labels is not None if part.stratify is None else part.stratify
-    groups = classes = None
+    strata = _strata(part, labels)
+    groups: np.ndarray | None = None
+    classes: np.ndarray | None = None
     if by == "group":
         groups = column_of(column, False)[rest]
         folder, there = GroupKFold(cv.folds), len(np.unique(groups))
@@ -97,10 +99,10 @@ def _take_fold(
             rest = rest[np.argsort(column_of(column, True)[rest], kind="stable")]
         folder, there = TimeSeriesSplit(cv.folds), len(rest) - 1
     else:
-        kind = StratifiedKFold if stratify else KFold
+        kind = KFold if strata is None else StratifiedKFold
         folder = kind(cv.folds, shuffle=cv.shuffle, random_state=seed if cv.shuffle else None)
-        classes, there = labels[rest] if stratify else None, len(rest)
-        if stratify and np.unique(classes, return_counts=True)[1].min() < cv.folds:
+        classes, there = None if strata is None else strata[rest], len(rest)
+        if classes is not None and np.unique(classes, return_counts=True)[1].min() < cv.folds:
             raise Mistake(
                 f"cv.folds is {cv.folds}: a class has fewer rows than that; lower it, or data.split.test.stratify=false"
             )
@@ -171,10 +173,10 @@ def _take(
         return rest[:-size], rest[-size:]
     from sklearn.model_selection import train_test_split
 
-    stratify = labels is not None if part.stratify is None else part.stratify
-    classes = labels[rest] if stratify else None
-    if not stratify:
+    strata = _strata(part, labels)
+    if strata is None:
         return tuple(train_test_split(rest, test_size=size, random_state=seed))
+    classes = strata[rest]
     names, counts = np.unique(classes, return_counts=True)
     alone = np.isin(classes, names[counts < 2])  # the last row of a class stays to be trained on
     _check_classes(classes[~alone], size, key)
@@ -182,8 +184,13 @@ def _take(
     return np.concatenate([kept, rest[alone]]), taken
 
 
-def _by(part: SplitPart, labels: np.ndarray | None, key: str) -> tuple[object, str | None]:
-    """How a split goes (random, first, last, time, group), and by which column.
+def _strata(part: SplitPart, labels: np.ndarray | None) -> np.ndarray | None:
+    """Return the classes (n,) to stratify by, or None: rows are drawn whatever their class."""
+    return None if part.stratify is False else labels
+
+
+def _by(part: SplitPart, labels: np.ndarray | None, key: str) -> tuple[str, str]:
+    """Return how a split goes (random, first, last, time, group), and by which column, or an empty text.
 
     Raises:
         Mistake: in no such way, or stratified where that cannot be.
@@ -195,7 +202,7 @@ def _by(part: SplitPart, labels: np.ndarray | None, key: str) -> tuple[object, s
         raise Mistake(f"{key}.stratify: only rows drawn at random can be stratified; use {key}.by=random")
     if part.stratify and labels is None:
         raise Mistake(f"{key}.stratify: only classes can be stratified; leave it null")
-    return by, column
+    return by, "" if column is None else column
 
 
 def _take_groups(rest: np.ndarray, groups: np.ndarray, size: int, seed: int, key: str) -> tuple[np.ndarray, np.ndarray]:
@@ -213,12 +220,18 @@ def _take_groups(rest: np.ndarray, groups: np.ndarray, size: int, seed: int, key
 
 
 def _size(n: int, part: SplitPart, key: str) -> int:
-    if part.rows is None and not 0 < part.fraction < 1:
-        raise Mistake(f"{key}.fraction is {part.fraction}: it must lie between 0 and 1; for no such rows, {key}=null")
-    if part.rows is not None and part.rows < 1:
-        raise Mistake(f"{key}.rows is {part.rows}: it must be at least 1; for no such rows, {key}=null")
-    # scikit-learn rounds a test share up; the tolerance keeps 0.2 × 1000 at 200
-    size = part.rows if part.rows is not None else int(np.ceil(n * part.fraction - 1e-9))
+    if part.rows is not None:
+        size = part.rows
+        if size < 1:
+            raise Mistake(f"{key}.rows is {size}: it must be at least 1; for no such rows, {key}=null")
+    else:
+        assert part.fraction is not None  # one of the two is there where rows are to be taken
+        if not 0 < part.fraction < 1:
+            raise Mistake(
+                f"{key}.fraction is {part.fraction}: it must lie between 0 and 1; for no such rows, {key}=null"
+            )
+        # scikit-learn rounds a test share up; the tolerance keeps 0.2 × 1000 at 200
+        size = int(np.ceil(n * part.fraction - 1e-9))
     if size >= n:
         raise Mistake(f"{key}: {size} rows of {n} would leave none to train on")
     return size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from dlrun.data.reading.read_ahead import ahead
 from dlrun.data.rows import cut
 from dlrun.data.split import Split
 from dlrun.runtime import Runtime, cores
-from dlrun.tensors import Batch
+from dlrun.tensors import Batch, Inputs
 
 GATHERED_VALUES = 2**20  # inputs that are put into order and turned into floats at once
 
@@ -75,7 +76,7 @@ class Batching:
         # that inputs were in, and these could not be used again.
         targets = split.targets.index_select(0, order).split(gathered)
         stored = split.read(groups)
-        pieces: Iterator[tuple[Tensor, Tensor]] = (
+        pieces: Iterator[tuple[Inputs, Tensor]] = (
             (split.transform(s, runtime.dtype), t) for s, t in zip(stored, targets, strict=True)
         )
         if len(groups) > 1 and split.in_memory and split.targets.is_cpu and runtime.threads == 1 and cores() > 1:
@@ -83,7 +84,8 @@ class Batching:
         for inputs, answers in pieces:
             batches = zip(cut(inputs, self.batch_size), answers.split(self.batch_size), strict=True)
             for batch, answer in batches:  # one at a time, so that a resume finds the generators where they stood
-                yield Batch(split.augment(batch) if split.augment else batch, answer)
+                # only images are augmented, and these have one branch
+                yield Batch(split.augment(cast(Tensor, batch)) if split.augment else batch, answer)
 
 
 def mixed_seed(seed: int, epoch: int) -> int:

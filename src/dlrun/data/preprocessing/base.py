@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from dlrun.errors import Mistake, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
+    from typing_extensions import Self
 
     from dlrun.data.rows import Rows
     from dlrun.tensors import Inputs
@@ -78,7 +79,9 @@ class Preprocessing:
         Raises:
             Mistake: a column is missing, or holds what is no number.
         """
-        if not hasattr(given, "columns"):
+        import pandas as pd
+
+        if not isinstance(given, pd.DataFrame):
             return np.asarray(given)
         names = list(self.feature_names) or list(given.columns)
         for name in names:
@@ -128,7 +131,7 @@ class Preprocessing:
         return {name: _plain(value, f"{type(self).__name__}.{name}") for name, value in vars(self).items()}
 
     @classmethod
-    def restore(cls, described: Mapping[str, Any], fitted: Any) -> Self:
+    def restore(cls, described: Mapping[str, Any], fitted: object | None) -> Self:
         """Return the preprocessing as it was fitted.
 
         Args:

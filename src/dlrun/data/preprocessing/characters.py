@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,9 @@ from dlrun.data.preprocessing.base import Preprocessing
 from dlrun.data.schema import CharacterSchema, InputSchema
 from dlrun.data.transforms import as_tokens
 from dlrun.errors import Mistake
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class CharacterPreprocessing(Preprocessing):
@@ -51,11 +55,11 @@ class CharacterPreprocessing(Preprocessing):
         """
         raise Mistake("predict: this run is a model of the next character; dlrun generate writes lines with it")
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         """What `preprocessing.json` records."""
         return {"kind": "characters", "alphabet": self.alphabet, "beginnings": self.beginnings}
 
     @classmethod
-    def restore(cls, described: dict, _nothing: None) -> CharacterPreprocessing:
+    def restore(cls, described: Mapping[str, Any], fitted: object | None) -> Self:
         """From what `describe` gave."""
         return cls(described["alphabet"], described["beginnings"])

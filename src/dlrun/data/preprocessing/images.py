@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    import pandas as pd
 from dlrun.data.preprocessing.base import Preprocessing
 from dlrun.data.reading.arrays import load_array
 from dlrun.data.reading.image_files import ImageFiles, Rules, decode, examine, why_unreadable
@@ -22,6 +20,10 @@ from dlrun.data.rows import FileRows
 from dlrun.data.schema import ImageSchema, InputSchema
 from dlrun.data.transforms import Pixels
 from dlrun.errors import Mistake, choose
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from typing_extensions import Self
 
 IMAGES_AT_ONCE = 1000
 VALUES_AT_ONCE = 2**22  # pixels that are summed at once
@@ -33,25 +35,29 @@ class ImagePreprocessing(Preprocessing):
     Args:
         largest: the largest value that a pixel can have.
         scale: `unit` divides by it, `standard` standardises each pixel over the training rows, `none` leaves all as is.
-
-    Attributes:
-        background, value_range: how the run's files were decoded; see Rules.
+        background, value_range: how the run's files were decoded, and new ones are; see Rules.
 
     Raises:
         Mistake: an unknown scale.
     """
 
+    transform: Pixels
     size: tuple[int, int, int] | None = None  # channels, height and width of the training rows
 
-    def __init__(self, largest: float, scale: str = "unit"):
+    def __init__(
+        self,
+        largest: float,
+        scale: str = "unit",
+        background: str = "white",
+        value_range: tuple[float, float] | None = None,
+    ):
         choose(scale, dict.fromkeys(("unit", "standard", "none")), "data.scale")
         self.largest, self.scale = largest, scale
         self.transform = Pixels(largest if scale == "unit" else 1.0)
         self.feature_names: list[str] = []
-        self.background = "white"
-        self.value_range: tuple[float, float] | None = None
+        self.background, self.value_range = background, value_range
 
-    def fit(self, inputs: np.ndarray | ImageFiles) -> ImagePreprocessing:
+    def fit(self, inputs: np.ndarray | ImageFiles) -> Self:
         """Learn the mean and deviation of each pixel, under `standard`; else nothing but the size is learned."""
         self.size = tuple(inputs.shape[1:])
         if self.scale == "standard":
@@ -67,7 +73,7 @@ class ImagePreprocessing(Preprocessing):
         """(n, channels, height, width) uint8, unchanged."""
         return FileRows(inputs) if isinstance(inputs, ImageFiles) else torch.from_numpy(np.ascontiguousarray(inputs))
 
-    def inputs_of(self, given: np.ndarray) -> np.ndarray:
+    def inputs_of(self, given: pd.DataFrame | np.ndarray) -> np.ndarray:
         """Images (n, channels, height, width), or grey ones (n, height, width), of bytes on the run's scale.
 
         Raises:
@@ -125,27 +131,32 @@ class ImagePreprocessing(Preprocessing):
             why = why_unreadable(path) if path.is_file() else ""
             raise Mistake(f"input: {what} that can be read{why}")
 
-    def describe(self) -> dict:
-        """What `preprocessing.json` records."""
-        described = {"kind": "images", "largest": self.largest, "scale": self.scale, "background": self.background}
-        described["range"] = None if self.value_range is None else list(self.value_range)
-        if self.scale == "standard":
-            described |= {"mean": self.transform.mean.tolist(), "deviation": self.transform.deviation.tolist()}
-        return described | {"size": self.size}
+    def describe(self) -> dict[str, Any]:
+        """Return what `preprocessing.json` records."""
+        mean, deviation = self.transform.mean, self.transform.deviation
+        pixels = {} if mean is None or deviation is None else {"mean": mean.tolist(), "deviation": deviation.tolist()}
+        return {
+            "kind": "images",
+            "largest": self.largest,
+            "scale": self.scale,
+            "background": self.background,
+            "range": None if self.value_range is None else list(self.value_range),
+            **pixels,
+            "size": self.size,
+        }
 
     @classmethod
-    def restore(cls, described: dict, _nothing: None) -> ImagePreprocessing:
-        """From what `describe` gave."""
+    def restore(cls, described: Mapping[str, Any], fitted: object | None) -> Self:
+        """Return the preprocessing as it was fitted, from what `describe` gave."""
         if "largest" not in described:  # as it was written before pixels could be scaled in several ways
             return cls(described["scale"])
-        found = cls(described["largest"], described["scale"])
-        found.background = described.get("background", found.background)
-        found.value_range = tuple(described["range"]) if described.get("range") else None
-        if found.scale == "standard":
+        value_range = tuple(described["range"]) if described.get("range") else None
+        restored = cls(described["largest"], described["scale"], described.get("background", "white"), value_range)
+        if restored.scale == "standard":
             mean, deviation = (torch.tensor(described[n], dtype=torch.float64) for n in ("mean", "deviation"))
-            found.transform = Pixels(1.0, mean, deviation)
-        found.size = tuple(described["size"]) if described.get("size") else None
-        return found
+            restored.transform = Pixels(1.0, mean, deviation)
+        restored.size = tuple(described["size"]) if described.get("size") else None
+        return restored
 
 
 def _mean_and_deviation(images: np.ndarray | ImageFiles) -> tuple[Tensor, Tensor]:

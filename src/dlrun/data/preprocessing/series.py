@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,9 @@ from dlrun.data.reading.times import Clock
 from dlrun.data.schema import Column, InputSchema, SeriesSchema
 from dlrun.errors import Mistake, choose, did_you_mean
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 FILLINGS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "interpolate": lambda values: values.interpolate(limit_area="inside"),
     "forward": lambda values: values.ffill(),
@@ -27,21 +31,41 @@ PLACE = "place of the row"  # a column for the time of reading, of a name that n
 
 
 class SeriesPreprocessing(Preprocessing):
-    """Windows stay as they are, or are standardised feature by feature over the training windows."""
+    """Windows stay as they are, or are standardised feature by feature over the training windows.
+
+    Args:
+        scale: `standard` or `none`.
+        inputs: the names of the features.
+        lags: steps in a window.
+        horizon: steps from the last one of the window to the target.
+        table: whether the inputs are columns of a table as they stand there.
+        clock: how the times of a table are read; None: it has none.
+        impute: what is put where a value is missing; None: missing values are refused.
+
+    Raises:
+        Mistake: an unknown scale.
+    """
 
     ranges: list[list[float]] | None = None  # smallest and largest value of each feature in the training windows
 
-    def __init__(self, scale: str, inputs: list[str], lags: int, horizon: int):
+    def __init__(
+        self,
+        scale: str,
+        inputs: list[str],
+        lags: int,
+        horizon: int,
+        table: bool = False,
+        clock: Clock | None = None,
+        impute: str | None = None,
+    ):
         if scale not in ("standard", "none"):
             raise Mistake(f"data.scale: '{scale}' is neither standard nor none")
-        self.table = False  # whether the inputs are columns of a table as they stand there
-        self.clock: Clock | None = None  # how the times of a table are read
-        self.impute: str | None = None  # what is put where a value is missing
+        self.table, self.clock, self.impute = table, clock, impute
         self.scale, self.lags, self.horizon = scale, lags, horizon
         self.feature_names = list(inputs)
         self.mean, self.deviation = np.zeros(len(inputs)), np.ones(len(inputs))
 
-    def fit(self, inputs: np.ndarray) -> SeriesPreprocessing:
+    def fit(self, inputs: np.ndarray) -> Self:
         """Learn mean and deviation of each feature from training windows (n, time, features)."""
         if self.scale == "standard":
             self.mean, self.deviation = inputs.mean(axis=(0, 1)), inputs.std(axis=(0, 1))
@@ -51,7 +75,7 @@ class SeriesPreprocessing(Preprocessing):
 
     def schema(self) -> InputSchema:
         """Return the features that a window has, their ranges, and how windows and targets lie."""
-        ranges = [tuple(own) for own in self.ranges] if self.ranges else [None] * len(self.feature_names)
+        ranges = [(low, high) for low, high in self.ranges] if self.ranges else [None] * len(self.feature_names)
         columns = [Column(name, "numeric", range=own) for name, own in zip(self.feature_names, ranges, strict=True)]
         return InputSchema("series", tuple(columns), series=SeriesSchema(self.lags, self.horizon, self.table))
 
@@ -116,7 +140,7 @@ class SeriesPreprocessing(Preprocessing):
         shown = frame.iloc[ordered.index[self.lags - 1 :]]
         yield shown.reset_index(drop=True), self._windows(values)
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         """What `preprocessing.json` records: all there is."""
         return {
             "kind": "series",
@@ -133,14 +157,20 @@ class SeriesPreprocessing(Preprocessing):
         }
 
     @classmethod
-    def restore(cls, described: dict, _nothing: None) -> SeriesPreprocessing:
-        """From what `describe` gave."""
-        found = cls(described["scale"], described["inputs"], described["lags"], described["horizon"])
-        found.table, found.impute = described["table"], described.get("impute")
-        found.clock = Clock.restore(described["time"]) if described.get("time") else None
-        found.mean, found.deviation = np.array(described["mean"]), np.array(described["deviation"])
-        found.ranges = described.get("ranges")
-        return found
+    def restore(cls, described: Mapping[str, Any], fitted: object | None) -> Self:
+        """Return the preprocessing as it was fitted, from what `describe` gave."""
+        restored = cls(
+            described["scale"],
+            described["inputs"],
+            described["lags"],
+            described["horizon"],
+            described["table"],
+            Clock.restore(described["time"]) if described.get("time") else None,
+            described.get("impute"),
+        )
+        restored.mean, restored.deviation = np.array(described["mean"]), np.array(described["deviation"])
+        restored.ranges = described.get("ranges")
+        return restored
 
 
 def as_numbers(columns: pd.DataFrame, key: str) -> pd.DataFrame:

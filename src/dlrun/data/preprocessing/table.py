@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,10 @@ from dlrun.data.reading.numbers import Notation
 from dlrun.data.reading.tables import Format, read_rows
 from dlrun.data.schema import Column, InputSchema
 from dlrun.errors import Mistake, choose, did_you_mean
+
+if TYPE_CHECKING:
+    from sklearn.compose import ColumnTransformer
+    from typing_extensions import Self
 
 SCALES = ("standard", "standard_all_rows", "none")
 CATEGORIES = 30  # of a column, that get an input of their own, however few rows they have
@@ -52,6 +57,8 @@ class TablePreprocessing(Preprocessing):
         Mistake: fewer than two categories, an unknown scale, a divisor of 0 or of no numeric column, a degree below 1.
     """
 
+    transformer: ColumnTransformer  # is there once it is fitted or restored
+
     def __init__(
         self,
         kinds: dict[str, str],
@@ -78,9 +85,9 @@ class TablePreprocessing(Preprocessing):
         self.kinds = kinds
         self.max_categories = max_categories
         self.scale = scale
+        self.fits_all_rows = scale == "standard_all_rows"  # the scaler is to see the test rows too
         self.polynomial = polynomial
         self.ranges: dict[str, list] = {}
-        self.transformer = None
         self.columns = columns or Columns({column: TableColumn(kind, "as told") for column, kind in kinds.items()})
         self.headless = headless
         self.filled: dict[str, int] = {}
@@ -88,12 +95,7 @@ class TablePreprocessing(Preprocessing):
         self.notes: list[str] = []
         self.feature_names: list[str] = []
 
-    @property
-    def fits_all_rows(self) -> bool:
-        """Whether the config asks for a scaler that has seen the test rows too."""
-        return self.scale == "standard_all_rows"
-
-    def fit(self, inputs: pd.DataFrame) -> TablePreprocessing:
+    def fit(self, inputs: pd.DataFrame) -> Self:
         """Learn medians, means, deviations and categories from the training rows `inputs`.
 
         Raises:
@@ -220,7 +222,7 @@ class TablePreprocessing(Preprocessing):
 
     def surprises(self, inputs: pd.DataFrame) -> dict[str, int]:
         """By column, how many values are there but of no use: no number, no date, or a category never trained on."""
-        clean, found = self._clean(inputs), {}
+        clean, unusable = self._clean(inputs), {}
         known = dict(zip(self._columns("category"), self._categories(), strict=True))
         for column, kind in self.kinds.items():
             if kind == "ignore" or column not in inputs:
@@ -231,10 +233,10 @@ class TablePreprocessing(Preprocessing):
             else:
                 odd = known_gaps.notna() & clean[f"{column} year" if kind == "date" else column].isna()
             if odd.any():
-                found[column] = int(odd.sum())
-        return found
+                unusable[column] = int(odd.sum())
+        return unusable
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         """What `preprocessing.json` records; the fitted transformer goes into `preprocessing.skops`."""
         return {
             "kind": "table",
@@ -260,8 +262,8 @@ class TablePreprocessing(Preprocessing):
         return skops.io.dumps(self.transformer)
 
     @classmethod
-    def restore(cls, described: dict, transformer) -> TablePreprocessing:
-        """As it was fitted: from what `describe` gave, and the transformer of `fitted`."""
+    def restore(cls, described: Mapping[str, Any], fitted: object | None) -> Self:
+        """Return the preprocessing as it was fitted: from what `describe` gave, and the fitted transformer."""
         kinds, dates = described["columns"], described["date_formats"]
         numbers, flags = described.get("numbers", {}), described.get("flags", {})
         known = {
@@ -269,7 +271,7 @@ class TablePreprocessing(Preprocessing):
             for c, kind in kinds.items()
         }
         form = Format(**described.get("format", {"missing_values": list(OLD_MARKERS)}))
-        found = cls(
+        restored = cls(
             kinds,
             described["max_categories"],
             described["scale"],
@@ -277,10 +279,10 @@ class TablePreprocessing(Preprocessing):
             Columns(known, form),
             described.get("headless", False),
         )
-        found.feature_names, found.filled = described["features"], described.get("filled_in", {})
-        found.transformer = transformer
-        found.ranges = described.get("ranges", {})
-        return found
+        restored.feature_names, restored.filled = described["features"], described.get("filled_in", {})
+        restored.transformer = cast("ColumnTransformer", fitted)
+        restored.ranges = described.get("ranges", {})
+        return restored
 
     def _categories(self) -> list[np.ndarray]:
         """The categories that were trained on, by category column."""
@@ -317,8 +319,8 @@ class TablePreprocessing(Preprocessing):
             elif kind == "plain":
                 columns.append(pd.to_numeric(inputs[column], errors="coerce"))
             elif kind != "ignore":
-                found = numbers_of(inputs[column], self.columns.found[column], told)
-                columns.append(found / divisors.get(column, 1))
+                numbers = numbers_of(inputs[column], self.columns.found[column], told)
+                columns.append(numbers / divisors.get(column, 1))
         return pd.concat(columns, axis=1)
 
     def _name_of(self, part: str) -> str:

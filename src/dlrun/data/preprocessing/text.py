@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,10 @@ from dlrun.data.reading.tables import read_rows
 from dlrun.data.schema import Column, InputSchema
 from dlrun.data.transforms import as_float, as_tokens
 from dlrun.errors import Mistake, choose, did_you_mean, one_line
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import CountVectorizer
+    from typing_extensions import Self
 
 PUNCTUATION = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))  # what Keras's Tokenizer drops
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
@@ -84,7 +89,7 @@ class TextPreprocessing(Preprocessing):
                 raise Mistake(f"data.{name} is {value}: it must be at least 1")
         self.column, self.patterns = column, patterns or {}
         self.represent, self.words, self.stop_words, self.length, self.pad = represent, words, stop_words, length, pad
-        self.vectorizer = None
+        self.vectorizer: CountVectorizer | None = None  # or its subclass for TF-IDF, once fitted
         self.ids: dict[str, int] = {}
         self.feature_names: list[str] = list(self.patterns)
         self.vocabulary: int | None = None
@@ -110,7 +115,7 @@ class TextPreprocessing(Preprocessing):
         """The tokens of a text in their order: words, or characters, in lower case."""
         return list(" ".join(text.lower().split())) if self.analyzer == "char" else tokenize(text)
 
-    def fit(self, inputs: np.ndarray) -> TextPreprocessing:
+    def fit(self, inputs: np.ndarray) -> Self:
         """Learn the vocabulary from the training texts.
 
         Raises:
@@ -127,9 +132,9 @@ class TextPreprocessing(Preprocessing):
             return self
         from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-        vectorizer = CountVectorizer if self.represent == "bag" else TfidfVectorizer
+        kind = CountVectorizer if self.represent == "bag" else TfidfVectorizer
         try:
-            self.vectorizer = vectorizer(
+            vectorizer = kind(
                 max_features=self.words,
                 stop_words=self.stop_words,
                 analyzer=self.analyzer,
@@ -137,7 +142,8 @@ class TextPreprocessing(Preprocessing):
             ).fit(inputs)
         except ValueError as error:
             raise Mistake(f"data.text: {one_line(error)}") from error
-        self.feature_names = [str(name) for name in self.vectorizer.get_feature_names_out()]
+        self.vectorizer = vectorizer
+        self.feature_names = [str(name) for name in vectorizer.get_feature_names_out()]
         return self
 
     def schema(self) -> InputSchema:
@@ -145,19 +151,25 @@ class TextPreprocessing(Preprocessing):
         return InputSchema("text", (Column(self.column, "text"),))
 
     def apply(self, inputs: np.ndarray) -> Tensor:
-        """(n, words) float32 for bag and tfidf, (n, patterns) likewise, (n, length) int64 for tokens."""
+        """Return (n, words) float32 for bag and tfidf, (n, patterns) likewise, (n, length) int64 for tokens."""
         if self.represent == "patterns":
             texts = pd.Series(inputs, dtype=object)
             counts = [texts.str.count(pattern) for pattern in self.patterns.values()]
             return torch.from_numpy(np.stack(counts, axis=1).astype(np.float32))
-        if self.represent != "tokens":
-            return torch.from_numpy(self.vectorizer.transform(inputs).astype(np.float32).toarray())
-        rows = torch.full((len(inputs), self.length), PADDING, dtype=torch.int64)
-        for row, text in zip(rows, inputs, strict=True):
-            found = [self.ids.get(word, UNKNOWN) for word in self.tokens(text)][-self.length :]
-            if found:
-                place = slice(0, len(found)) if self.pad == "behind" else slice(self.length - len(found), None)
-                row[place] = torch.tensor(found)
+        if self.represent == "tokens":
+            return self._token_ids(inputs)
+        assert self.vectorizer is not None  # it is fitted
+        return torch.from_numpy(self.vectorizer.transform(inputs).astype(np.float32).toarray())
+
+    def _token_ids(self, texts: np.ndarray) -> Tensor:
+        """Return (n, length) int64: the ids of the last tokens of each text, padded."""
+        assert self.length is not None  # the longest of the training rows, if it was not told
+        rows = torch.full((len(texts), self.length), PADDING, dtype=torch.int64)
+        for row, text in zip(rows, texts, strict=True):
+            ids = [self.ids.get(word, UNKNOWN) for word in self.tokens(text)][-self.length :]
+            if ids:
+                place = slice(0, len(ids)) if self.pad == "behind" else slice(self.length - len(ids), None)
+                row[place] = torch.tensor(ids)
         return rows
 
     def inputs_of(self, given: pd.DataFrame | np.ndarray) -> np.ndarray:
@@ -181,7 +193,7 @@ class TextPreprocessing(Preprocessing):
         for frame in read_rows(path):
             yield frame, self.inputs_of(frame)
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         """What `preprocessing.json` records; a fitted vectorizer goes into `preprocessing.skops`."""
         return {
             "kind": "text",
@@ -195,20 +207,21 @@ class TextPreprocessing(Preprocessing):
         }
 
     @classmethod
-    def restore(cls, described: dict, vectorizer) -> TextPreprocessing:
-        """As it was fitted: from what `describe` gave, and the vectorizer of `fitted`, if any."""
+    def restore(cls, described: Mapping[str, Any], fitted: object | None) -> Self:
+        """Return the preprocessing as it was fitted: from what `describe` gave, and the vectorizer, if any."""
         words = described["words"]
-        found = cls(described["column"], described["represent"], len(words) or 1, None, described["length"],
-                    described["pad"], described.get("patterns"), described.get("analyzer", "word"))  # fmt: skip
-        found.vectorizer = vectorizer
-        if found.represent == "patterns":
-            return found
+        restored = cls(described["column"], described["represent"], len(words) or 1, None, described["length"],
+                       described["pad"], described.get("patterns"), described.get("analyzer", "word"))  # fmt: skip
+        vectorizer = cast("CountVectorizer | None", fitted)
+        restored.vectorizer = vectorizer
+        if restored.represent == "patterns":
+            return restored
         if vectorizer is None:
-            found.ids = {word: i for i, word in enumerate(words, FIRST_WORD)}
-            found.vocabulary = FIRST_WORD + len(words)
+            restored.ids = {word: i for i, word in enumerate(words, FIRST_WORD)}
+            restored.vocabulary = FIRST_WORD + len(words)
         else:
-            found.feature_names = [str(name) for name in vectorizer.get_feature_names_out()]
-        return found
+            restored.feature_names = [str(name) for name in vectorizer.get_feature_names_out()]
+        return restored
 
     def fitted(self) -> bytes | None:
         """The fitted vectorizer, as skops writes it (no pickle); None for tokens and patterns."""

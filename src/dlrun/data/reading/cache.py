@@ -36,5 +36,5 @@ def cached(
     with suppress(OSError):  # where nothing can be kept, it is decoded again next time
         place.parent.mkdir(parents=True, exist_ok=True)
         with replacing(place) as part, open(part, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # no array is called as its one option is
     return arrays

@@ -5,18 +5,22 @@ from __future__ import annotations
 import bz2
 import gzip
 import hashlib
+import io
 import lzma
 import os
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Literal, TypeVar
 
 from dlrun.errors import Mistake, one_line
 
+T = TypeVar("T")
 UNVERIFIED = "unverified"
-OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+Opener = Callable[[Path, Literal["rb"]], io.BufferedIOBase]
+OPENERS: dict[str, Opener] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 EXPLODES = 200  # times its packed size, and 100 MB: what unpacks to more was made to fill the memory
 
 
@@ -69,8 +73,8 @@ def locate(file: File, data_dir: str | None) -> Path:
     return cached
 
 
-def progress(items: Iterable, total: int, description: str) -> Iterator:
-    """`items`, with a progress bar on a terminal."""
+def progress(items: Iterable[T], total: int, description: str) -> Iterable[T]:
+    """Return `items`, which come with a progress bar on a terminal."""
     from rich.console import Console
     from rich.progress import track
 
@@ -88,7 +92,7 @@ def cache_folder() -> Path:
 def _checked(path: Path, file: File) -> bytes:
     content = unpack(path)
     recorded = path.with_name(f"{path.name}.sha256")
-    expected = file.sha256
+    expected: str | None = file.sha256
     if expected == UNVERIFIED:
         expected = recorded.read_text().strip() if recorded.is_file() else None
     if expected is not None and hashlib.sha256(content).hexdigest() != expected:

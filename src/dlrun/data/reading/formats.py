@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import cast
 
 from dlrun.data.reading.download import OPENERS
 from dlrun.errors import Mistake
@@ -44,7 +44,7 @@ BEGINNINGS = (
 LOOKED_AT = 4096
 
 
-def open_text(source: Path | io.BytesIO, name: str) -> IO[str]:
+def open_text(source: Path | io.BytesIO, name: str) -> io.TextIOWrapper:
     """Returns the text of a table, unpacked, with plain line ends and without a byte order mark.
 
     Raises:
@@ -57,7 +57,7 @@ def open_text(source: Path | io.BytesIO, name: str) -> IO[str]:
     return io.TextIOWrapper(raw, encoding=encoding)
 
 
-def open_bytes(source: Path | io.BytesIO, name: str) -> BinaryIO:
+def open_bytes(source: Path | io.BytesIO, name: str) -> io.BufferedReader:
     """Returns the content of a file, unpacked where its name says that it is packed.
 
     Raises:
@@ -74,7 +74,7 @@ def open_bytes(source: Path | io.BytesIO, name: str) -> BinaryIO:
     members = [m for m in archive.namelist() if not m.endswith("/") and not m.startswith("__MACOSX/")]
     if len(members) != 1:
         raise Mistake(f"{name}: the archive holds {len(members)} files, and one table is needed; unpack it")
-    return io.BufferedReader(archive.open(members[0]))
+    return io.BufferedReader(cast(zipfile.ZipExtFile, archive.open(members[0])))  # as it is for reading
 
 
 def refuse_other_formats(head: bytes, name: str) -> None:

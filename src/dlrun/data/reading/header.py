@@ -129,7 +129,7 @@ def find_separator(lines: list[str], quote: str | None) -> str:
     if best is not None:
         return best[0]
     heads = {candidate: max(len(r.fields) for r in divide(lines, candidate, quote)[:2]) for candidate in SEPARATORS}
-    return max(reversed(SEPARATORS), key=heads.get)
+    return max(reversed(SEPARATORS), key=heads.__getitem__)
 
 
 def divide(lines: list[str], separator: str, quote: str | None) -> list[Record]:
@@ -140,7 +140,8 @@ def divide(lines: list[str], separator: str, quote: str | None) -> list[Record]:
     reader = csv.reader(
         (line + "\n" for line in given), delimiter=" " if blanks else separator, skipinitialspace=True, **quoting
     )
-    records, last = [], 0
+    records: list[Record] = []
+    last = 0
     while True:
         try:
             fields = next(reader)

@@ -89,14 +89,11 @@ def find_notation(
         comma_file: whether the table shows elsewhere that a comma is its decimal mark: decides on `2,119` and `1.234`.
     """
     counts = texts.astype(str).value_counts()
-    parts = {text: _parts(text) for text in counts.index}
-    parts = {text: found for text, found in parts.items() if found is not None}
+    parts = {text: divided for text in counts.index if (divided := _parts(text)) is not None}
     if not parts:
         return Notation(), 0.0
     unit, multiples = _unit(parts, counts)
-    fitting = {
-        text: body for text, (body, found) in parts.items() if multiples or _singular(found) in (unit, _bare(unit))
-    }
+    fitting = {text: body for text, (body, own) in parts.items() if multiples or _singular(own) in (unit, _bare(unit))}
     total = counts.sum()
     shares = {
         way: sum(counts[text] for text, body in fitting.items() if _pattern(*way).fullmatch(body)) / total
@@ -167,7 +164,9 @@ def _unit(parts: dict[str, tuple[str, str]], counts: pd.Series) -> tuple[str, bo
     if len(letters) > 1 and len(stems - {""}) <= 1:
         return max(stems), True
     named = {unit: count for unit, count in found.items() if unit}
-    return (max(named, key=named.get), False) if named and max(named.values()) >= found.get("", 0) else ("", False)
+    if named and max(named.values()) >= found.get("", 0):
+        return max(named, key=named.__getitem__), False
+    return "", False
 
 
 def _split_multiple(unit: str) -> tuple[str, str]:
@@ -207,4 +206,5 @@ def _plain(text: str, notation: Notation) -> tuple[str | None, float]:
     if notation.thousands:
         body = body.replace(notation.thousands, "")
     match = NUMBER.fullmatch(_bracketed(text))
+    assert match is not None  # as `_parts` has found
     return match["sign"] + body.replace(notation.decimal, ".") + (match["power"] or ""), factor

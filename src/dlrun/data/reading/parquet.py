@@ -31,7 +31,9 @@ def _plain(column: pd.Series) -> pd.Series:
     if pd.api.types.is_bool_dtype(kind) and column.isna().any():
         return column.map({True: "True", False: "False"})
     if pd.api.types.is_extension_array_dtype(kind) and pd.api.types.is_numeric_dtype(kind):
-        return column.astype(float) if column.isna().any() else column.astype(kind.numpy_dtype)
+        if column.isna().any():
+            return column.astype(float)
+        return column.astype(kind.numpy_dtype)  # type: ignore[union-attr]  # all dtypes of nullable numbers have one
     if pd.api.types.is_float_dtype(kind) and kind != np.float64:
         return column.astype(float)
     if column.dtype == object:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypedDict
 
 import pandas as pd
 
@@ -190,13 +191,13 @@ def read_table(
     form = form or Format()
     table = load_table(source, name, None, as_text, form)
     return table.frame.assign(
-        **{c: _values(table.frame[c], form, table.comma_file) for c in table.frame if c not in (as_text or [])}
+        **{c: _values(table.frame[c], form, table.comma_file) for c in table.frame.columns if c not in (as_text or [])}
     )
 
 
 def as_values(frame: pd.DataFrame) -> pd.DataFrame:
     """Returns a table of `read_rows` with None where a text means that there is no number."""
-    return frame.assign(**{column: without_markers(frame[column], "numeric", None) for column in frame})
+    return frame.assign(**{column: without_markers(frame[column], "numeric", None) for column in frame.columns})
 
 
 def _values(column: pd.Series, form: Format, comma_file: bool) -> pd.Series:
@@ -248,7 +249,7 @@ def _layout_of(source: Path | io.BytesIO, name: str, form: Format) -> Layout:
 
 
 @contextmanager
-def _opened(source: Path | io.BytesIO, name: str, layout: Layout) -> Iterator[io.TextIOBase]:
+def _opened(source: Path | io.BytesIO, name: str, layout: Layout) -> Iterator[io.TextIOWrapper]:
     """The text of a table from its first row on."""
     with open_text(source, name) as text, warnings.catch_warnings():
         for _ in range(layout.skip):
@@ -257,12 +258,29 @@ def _opened(source: Path | io.BytesIO, name: str, layout: Layout) -> Iterator[io
         yield text
 
 
-def _options(layout: Layout, form: Format) -> dict[str, object]:
-    """Returns how pandas is to read the rows."""
-    quote = form.quote_mark
-    quoting = {"quoting": csv_reader.QUOTE_NONE} if quote is None else {"quotechar": quote}
-    options = {"sep": layout.separator, "names": layout.names, "header": None, "index_col": False}
-    return {**options, **quoting, "skipinitialspace": True}
+class _Options(TypedDict):
+    """How pandas is to read the rows, by the names of its own settings."""
+
+    sep: str
+    names: list[str]
+    header: None
+    index_col: Literal[False]
+    quoting: Literal[0, 3]  # csv.QUOTE_MINIMAL and csv.QUOTE_NONE
+    quotechar: str
+    skipinitialspace: bool
+
+
+def _options(layout: Layout, form: Format) -> _Options:
+    """Return how pandas is to read the rows."""
+    return {
+        "sep": layout.separator,
+        "names": layout.names,
+        "header": None,
+        "index_col": False,
+        "quoting": csv_reader.QUOTE_MINIMAL if form.quote_mark else csv_reader.QUOTE_NONE,
+        "quotechar": form.quote_mark or '"',
+        "skipinitialspace": True,
+    }
 
 
 def _lines_beside_rows(

@@ -122,8 +122,8 @@ def _members(file: File, data_dir: str | None) -> Iterator[tuple[str, bytes]]:
     try:
         with tarfile.open(fileobj=io.BytesIO(read(file, data_dir))) as archive:
             for member in archive:
-                if member.isfile():
-                    yield member.name, archive.extractfile(member).read()
+                if member.isfile() and (packed := archive.extractfile(member)) is not None:
+                    yield member.name, packed.read()
     except (tarfile.TarError, EOFError, UnicodeDecodeError) as error:
         raise Mistake(f"{file.path}: cannot be read as an archive ({one_line(error)}); delete it") from error
 

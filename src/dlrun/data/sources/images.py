@@ -117,8 +117,9 @@ def _member(archive: bytes, name: str, path: str) -> bytes:
     """The content of the member `name`, in whatever folder of the tar file; nothing is written to the disk."""
     try:
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            found = next((m for m in tar if m.isfile() and PurePosixPath(m.name).name == name), None)
-            content = tar.extractfile(found).read() if found else b""
+            member = next((m for m in tar if m.isfile() and PurePosixPath(m.name).name == name), None)
+            packed = None if member is None else tar.extractfile(member)
+            content = b"" if packed is None else packed.read()
     except tarfile.TarError as error:
         raise Mistake(f"{path}: is no tar file ({one_line(error)})") from error
     if not content or len(content) % CIFAR_ROW:
@@ -182,8 +183,7 @@ def folder(
     kept = [i for i, file in enumerate(found.files) if file not in set(decoded.broken)]
     if not kept:
         raise Mistake(f"data.path: none of the {len(found.files)} files below {root} is an image that can be read")
-    preprocessing = ImagePreprocessing(255.0, scale)
-    preprocessing.background, preprocessing.value_range = background, decoded.rules.value_range
+    preprocessing = ImagePreprocessing(255.0, scale, background, decoded.rules.value_range)
     targets, class_names = _targets([found.labels[i] for i in kept], root)
     notes = [*found.notes, *found.passed.lines(), *decoded.seen.lines(decoded.rules)]
     if decoded.broken:

@@ -67,7 +67,7 @@ def csv(
     keys = {"train": "data.path", "valid": "data.path_valid", "test": "data.path_test"}
     targets, drop = names_of(target), [str(d) for d in drop or []]
     form = Format(header, quote, missing_values, decimal, thousands)
-    tables = {}
+    tables: dict[str, Table] = {}
     for name, given in files.items():
         if given is not None:
             place = find(given, data_dir, keys[name])
@@ -123,19 +123,19 @@ def frame(
     Raises:
         Mistake: there is no DataFrame (on the command line), or a column or row that is needed is not there.
     """
-    table = _SUPPLIED.get()
-    if table is None:
+    supply = _SUPPLIED.get()
+    if supply is None:
         raise Mistake(
             "data=frame: the rows are a DataFrame, which only dlrun.run(…, data=…) can be given; save it as a file and "
             "use data=csv data.path=… (dlrun predict needs no training data)"
         )
-    if table.columns.nlevels > 1:
+    if supply.columns.nlevels > 1:
         raise Mistake("data: the DataFrame has several levels of column names; give it one name a column")
     targets, drop = names_of(target), [str(name) for name in drop or []]
-    names = {str(name): dtype for name, dtype in zip(table.columns, table.dtypes, strict=True)}
+    names = {str(name): dtype for name, dtype in zip(supply.columns, supply.dtypes, strict=True)}
     marked = [name for name, dtype in names.items() if isinstance(dtype, pd.CategoricalDtype) and name not in targets]
     columns = {name: "category" for name in marked if name not in drop} | (columns or {})
-    text = table.to_csv(sep="\t", index=False).encode()
+    text = supply.to_csv(sep="\t", index=False).encode()
     form = Format(header=1)
     table = load_table(io.BytesIO(text), "frame.tsv", drop, categories_in(columns), form)
     require(targets, table.frame, "data.target")
@@ -305,7 +305,7 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
     """Returns tables below each other; a column that is text in one of them is text in all."""
     if len(frames) == 1:
         return frames[0]
-    for column in frames[0]:
+    for column in frames[0].columns:
         if any(is_text(frame[column]) for frame in frames):
             frames = [frame.assign(**{column: frame[column].map(str, na_action="ignore")}) for frame in frames]
     return pd.concat(frames, ignore_index=True)
