@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dlrun.data.preprocessing.base import Preprocessing
 from dlrun.data.rows import Rows
-from dlrun.data.transforms import as_float
+from dlrun.data.transforms import Transform, as_float
 from dlrun.tasks.base import Task
 from dlrun.tensors import Inputs, InputSpec
 
@@ -41,7 +41,7 @@ class Split:
     targets: Tensor
     row_numbers: np.ndarray
     truth: np.ndarray | None = None
-    transform: Callable[[Any, torch.dtype], Any] = as_float
+    transform: Transform = as_float
     augment: Callable[[Tensor], Tensor] | None = None
     naive: Tensor | None = None
     raw: pd.DataFrame | np.ndarray | None = None

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from dlrun.tensors import Inputs
+
+Transform = Callable[[Any, torch.dtype], Inputs]
+"""From a batch as it is stored, one tensor or one by branch, to what the network reads."""
 
 
 def as_float(inputs: Tensor, dtype: torch.dtype) -> Tensor:
@@ -36,7 +42,7 @@ class Pixels:
 
 
 def as_tokens(inputs: Tensor, dtype: torch.dtype) -> Tensor:
-    """Token ids are no quantities: they stay whole numbers in any arithmetic."""
+    """Return token ids as they are: they are no quantities, and stay whole numbers in any arithmetic."""
     return inputs
 
 

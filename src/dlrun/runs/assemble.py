@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
+from torch import Tensor
 
 from dlrun.data.prepare import load, prepare
 from dlrun.data.source import Source
@@ -112,7 +114,8 @@ def _network(
         raise Mistake("initializer.frozen: no parameter is left to train; set trainer.epochs=0, or freeze fewer")
     model.to(device=runtime.device, dtype=runtime.dtype)
     rows = next(data.train.read([torch.zeros(2, dtype=torch.int64, device=runtime.device)]))
-    layers = summarize(model, data.train.transform(rows, runtime.dtype), data.task.width)
+    inputs = cast(Tensor, data.train.transform(rows, runtime.dtype))  # of one branch
+    layers = summarize(model, inputs, data.task.width)
     stopping = _early_stopping(fitter, data)
     watched = _watched(recipe, data, stopping)
     unlogged = _unlogged(data.task, objective, watched)

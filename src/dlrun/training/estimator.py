@@ -162,7 +162,8 @@ class EstimatorFitter:
 def features(split: Split) -> np.ndarray:
     """Return the inputs as scikit-learn wants them: (n, features) float64, images flattened."""
     stored = cast(Tensor, split.stored())  # of one branch
-    return split.transform(stored.cpu(), torch.float64).flatten(1).numpy()
+    inputs = cast(Tensor, split.transform(stored.cpu(), torch.float64))
+    return inputs.flatten(1).numpy()
 
 
 def is_estimator(target: Any) -> bool:

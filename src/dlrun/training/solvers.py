@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ def solved(solve: Solve, training: Training, data: Data, watch: Watch) -> Progre
     """
     progress, learner = training.progress, training.learner
     started = time.perf_counter()
-    inputs = data.train.transform(data.train.stored(), learner.runtime.dtype)
+    inputs = cast(Tensor, data.train.transform(data.train.stored(), learner.runtime.dtype))  # a linear model reads one
     solve(learner, inputs, data.train.targets)
     progress.epochs = progress.best_epoch = progress.epoch = 1
     scores = learner.scores({"train": data.train})["train"]

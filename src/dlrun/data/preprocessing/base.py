@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dlrun.data.schema import Column, InputSchema
-from dlrun.data.transforms import as_float
+from dlrun.data.transforms import Transform, as_float
 from dlrun.errors import Mistake, did_you_mean
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Preprocessing:
         vocabulary: the number of token ids, where the inputs are tokens; else None.
     """
 
-    transform: Callable[[Any, torch.dtype], Any] = staticmethod(as_float)
+    transform: Transform = staticmethod(as_float)
     feature_names: Sequence[str] = ()
     fits_all_rows: bool = False
     vocabulary: int | None = None
