@@ -39,9 +39,7 @@ def with_choices(entries: Sequence[Any], group: str, own: Path | None = None) ->
         Mistake: a file holds no settings.
     """
     files = _files_of(config_folder() / group) | (_files_of(own / group) if own else {})
-    return [
-        _content(entry, files[entry]) if isinstance(entry, str) and entry in files else entry for entry in entries
-    ]
+    return [_content(entry, files[entry]) if isinstance(entry, str) and entry in files else entry for entry in entries]
 
 
 def _content(name: str, file: Path) -> dict[str, Any]:
