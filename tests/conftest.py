@@ -43,6 +43,11 @@ class Outcome:
         return json.loads((self.folder / "metrics.json").read_text())
 
     @property
+    def history(self) -> pd.DataFrame:
+        """history.csv of the only run."""
+        return pd.read_csv(self.folder / "history.csv")
+
+    @property
     def predictions(self) -> pd.DataFrame:
         """predictions.csv of the only run, floats as they were written."""
         return pd.read_csv(self.folder / "predictions.csv", keep_default_na=False)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dlrun.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -21,11 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "compare", "load", "run"]
 
 
-def run(*overrides: str, config_dir: str | None = None) -> Run | None:
+def run(
+    *overrides: str,
+    data: pd.DataFrame | None = None,
+    target: str | Sequence[str] | None = None,
+    config_dir: str | None = None,
+) -> Run | None:
     """Train and evaluate, exactly as `dlrun <overrides>` does on the command line.
 
     Args:
         *overrides: such as `"model=cnn"`, each a text of its own.
+        data: a table to train on, in place of a data set; its columns are read as those of a CSV file are (data=csv),
+            and `data.drop=[…]`, `data.columns={…}` and the like are overrides as there. The index is left out. Runs in
+            parts (folds, repeats, a learning curve) take one after the other.
+        target: the column of `data` to predict, or a list of columns.
         config_dir: a folder with groups of your own (`--config-dir`).
 
     Returns:
@@ -42,14 +52,16 @@ def run(*overrides: str, config_dir: str | None = None) -> Run | None:
             raise Mistake(
                 f"run: {override!r} is no override; give each as a text of its own: run('model=mlp', 'seed=1')"
             )
-    return run_command(list(overrides), config_dir)
+    return run_command(list(overrides), config_dir, data, target)
 
 
-def load(run: str = "latest", device: str = "auto", allow_targets: tuple[str, ...] = ()) -> Fitted:
+def load(
+    run: str = "latest", device: str = "auto", allow_targets: tuple[str, ...] = (), config_dir: str | None = None
+) -> Fitted:
     """Return the finished run in a folder, to predict with; see `dlrun.runs.load.load`."""
     from dlrun.runs.load import load as load_run
 
-    return load_run(str(run), device, allow_targets)
+    return load_run(str(run), device, allow_targets, config_dir)
 
 
 def compare(

@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from dlrun.data.source import Preprocessing
+from dlrun.data.preprocessing.base import Preprocessing
+from dlrun.data.rows import only_spec, rows_of
 from dlrun.data.split import Split
 from dlrun.errors import Mistake
 from dlrun.runtime import Runtime
@@ -64,8 +65,10 @@ class Fitted:
         Raises:
             Mistake: the inputs are not of the shape, or lack a column.
         """
-        index = inputs.index if isinstance(inputs, pd.DataFrame) else None
-        return self.table(self.predictions(self.preprocessing.inputs_of(inputs), threshold), index)
+        found = self.predictions(self.preprocessing.inputs_of(inputs), threshold)
+        # of a series the last rows have a forecast: each goes by the last step of its window
+        index = inputs.index[-len(found.prediction) :] if isinstance(inputs, pd.DataFrame) else None
+        return self.table(found, index)
 
     def predict_proba(self, inputs: pd.DataFrame | np.ndarray) -> np.ndarray:
         """Return the probability of each class or label for new rows, as scikit-learn's classifiers do.
@@ -116,10 +119,10 @@ class Fitted:
             Mistake: the inputs are not of the shape that the run was trained on.
         """
         dtype = self.runtime.dtype
-        stored = self.preprocessing.apply(inputs)
-        stored = stored.to(dtype) if isinstance(stored, Tensor) and stored.dtype.is_floating_point else stored
-        if tuple(stored.shape[1:]) != self.inputs.shape:
-            expected, given = ("×".join(map(str, shape)) for shape in (self.inputs.shape, stored.shape[1:]))
+        stored = rows_of(self.preprocessing.apply(inputs)).to(self.runtime.device, dtype)
+        shape = only_spec(stored).shape
+        if shape != self.inputs.shape:
+            expected, given = ("×".join(map(str, own)) for own in (self.inputs.shape, shape))
             raise Mistake(f"input: a row is {given}, and the run was trained on {expected}")
         answers = self.task.placeholder(len(stored), dtype) if targets is None else targets
         numbers = np.arange(len(stored))

@@ -118,7 +118,7 @@ def test_the_worst_mistakes_are_those_with_the_least_probability_of_the_truth(fi
     worst = wrong[np.argmin(predictions.probability[wrong, predictions.truth[wrong]])]
     first = mistakes(run).axes[0]
     assert first.get_title().startswith(f"true {predictions.truth[worst]}\npredicted {predictions.prediction[worst]} (")
-    assert np.asarray(first.images[0].get_array()) * 16 == pytest.approx(run.rows.inputs[worst, 0].numpy())
+    assert np.asarray(first.images[0].get_array()) * 16 == pytest.approx(run.rows.stored()[worst, 0].numpy())
 
 
 @pytest.mark.pictures

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from dlrun.config.compose import compose
+from dlrun.data.rows import TensorRows
 from dlrun.data.split import Split
 from dlrun.models.cnn import CNN
 from dlrun.models.mlp import MLP
@@ -65,7 +66,7 @@ def test_steps_per_epoch_cuts_the_epoch_short_or_goes_on_with_new_passes():
 
 
 def test_rows_are_evaluated_a_thousand_at_once_and_fewer_where_a_layer_makes_them_large():
-    rows = Split(torch.rand(1500, 1, 28, 28), torch.zeros(1500, dtype=torch.int64), np.arange(1500))
+    rows = Split(TensorRows(torch.rand(1500, 1, 28, 28)), torch.zeros(1500, dtype=torch.int64), np.arange(1500))
     passed = []
     for model, at_once in (
         (MLP((1, 28, 28), 10, hidden=[32]), 1024),
@@ -76,7 +77,7 @@ def test_rows_are_evaluated_a_thousand_at_once_and_fewer_where_a_layer_makes_the
         runtime = Runtime(torch.device("cpu"))
         scores = Network(model, nn.CrossEntropyLoss(), runtime).scores({"": rows})[""]
         assert max(map(len, passed)) == at_once and max(output.nbytes for output in passed) <= 2**24
-        torch.testing.assert_close(scores, model.eval()(rows.inputs).detach())
+        torch.testing.assert_close(scores, model.eval()(rows.stored()).detach())
         passed.clear()
 
 
@@ -227,7 +228,7 @@ def test_one_cycle_ends_at_its_lowest_rate_after_all_steps(dlrun):
 @pytest.mark.parametrize(("monitor", "better"), [("valid/loss", -1), ("valid/accuracy", 1)])
 def test_plateau_lowers_the_rate_when_the_monitored_value_gets_no_better(monitor, better):
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    config = compose(["scheduler=plateau", "scheduler.class.patience=0", f"scheduler.monitor={monitor}"])[0]
+    config = compose(["scheduler=plateau", "scheduler.class.patience=0", f"scheduler.monitor={monitor}"]).config
     schedule = build_schedule(read_schedule(plain(config)["scheduler"], ()), [optimizer], 10, 10, better > 0)
     rates = []
     for value in (1.0, 1.0 + better, 1.0 + better, 1.0):

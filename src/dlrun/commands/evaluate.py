@@ -27,7 +27,7 @@ from dlrun.runs.assemble import load_data
 from dlrun.runs.evaluation import evaluate as judge
 from dlrun.runs.importance import permutation_importance
 from dlrun.runs.load import load, read_predictions, stored_config
-from dlrun.runs.recipe import Job, Recipe, read_recipe
+from dlrun.runs.recipe import Recipe, read_recipe
 from dlrun.runs.tables import print_results
 from dlrun.store.command_line import trusted_overrides
 from dlrun.store.files import writing
@@ -76,7 +76,7 @@ def evaluate(
                 f"{key}: eval takes run, threshold, metrics, importance, output, device, allow_targets, and "
                 "data.path=… (or other settings of the data, but of no split) to judge it by all rows of other data"
             )
-    fitted = load(run, device, tuple(allow_targets or ()))
+    fitted = load(run, device, tuple(allow_targets or ()), config_dir)
     fitted.task.check_threshold(threshold)
     others = [override for override in overrides if not override.startswith("data_dir=")]
     had = stored_config(fitted.folder)["data"]
@@ -139,7 +139,7 @@ def recipe_of(
     """
     allowed = [f"allow_targets=[{','.join(allow_targets)}]"] if allow_targets else []
     overrides = [*trusted_overrides(fitted.folder), "plots=[]", *changes, *allowed]  # pictures only on request
-    return read_recipe(Job(*compose(overrides, config_dir), overrides))
+    return read_recipe(compose(overrides, config_dir))
 
 
 def own_data(fitted: Fitted, recipe: Recipe) -> Data:

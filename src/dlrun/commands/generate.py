@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from dlrun.data.preprocessing.characters import CharacterPreprocessing
+from dlrun.data.schema import CharacterSchema
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.fitted import Fitted
 from dlrun.runs.load import load
@@ -20,6 +20,8 @@ def generate(
     start: str | None = None,
     seed: int = 0,
     device: str = "auto",
+    allow_targets: list[str] | None = None,
+    config_dir: str | None = None,
 ) -> int:
     """Write `count` lines at each temperature.
 
@@ -31,6 +33,8 @@ def generate(
         start: what every line begins with; None: as the lines begin that the run was trained on.
         seed: of what is drawn.
         device: `auto`, `cpu`, `cuda`, …
+        allow_targets: your own packages, if the run's model or preprocessing is from one of them.
+        config_dir: your own groups (`--config-dir`); the packages that they name are trusted like allow_targets.
 
     Raises:
         Mistake: the run is of other data, a number out of its range, or a start that the model cannot read.
@@ -38,26 +42,29 @@ def generate(
     temperatures = temperature if isinstance(temperature, list) else [temperature]
     if not all(isinstance(t, int | float) and t > 0 for t in temperatures) or count < 1:
         raise Mistake(f"generate: temperature is {temperature} and count {count}: they must be above 0")
-    fitted = load(run, device)
-    if not isinstance(fitted.preprocessing, CharacterPreprocessing):
+    fitted = load(run, device, tuple(allow_targets or ()), config_dir)
+    characters = fitted.preprocessing.schema().characters
+    if characters is None:
         raise Mistake(f"generate: {fitted.folder} is no model of the next character (those are trained on data=names)")
     for t in temperatures:
         generator = torch.Generator().manual_seed(seed)
         print(f"temperature {t:g}")
         for _ in range(count):
-            print(f"  {write_line(fitted, t, start, generator)}")
+            print(f"  {write_line(fitted, characters, t, start, generator)}")
     return 0
 
 
-def write_line(fitted: Fitted, temperature: float, start: str | None, generator: torch.Generator) -> str:
-    """One line, begun by `start` or as the lines of the training data begin.
+def write_line(
+    fitted: Fitted, characters: CharacterSchema, temperature: float, start: str | None, generator: torch.Generator
+) -> str:
+    """Return one line, begun by `start` or as the lines of the training data begin.
 
     Raises:
         Mistake: `start` is shorter than the model's window, or has a character that it does not know.
     """
-    alphabet, window = fitted.preprocessing.alphabet, fitted.inputs.shape[0]
+    alphabet, window = characters.alphabet, fitted.inputs.shape[0]
     ids = {"\n" if name == "end" else name: i for i, name in enumerate(alphabet)}
-    line = _beginning(fitted, generator) if start is None else start.lower()
+    line = _beginning(characters, generator) if start is None else start.lower()
     if len(line) < window:
         raise Mistake(f"start: '{start}' is too short; the model reads {window} characters")
     unknown = [character for character in line if character not in ids]
@@ -73,8 +80,8 @@ def write_line(fitted: Fitted, temperature: float, start: str | None, generator:
     return line
 
 
-def _beginning(fitted: Fitted, generator: torch.Generator) -> str:
-    """A beginning of the training data's lines, drawn by how often it occurs."""
-    beginnings = fitted.preprocessing.beginnings
+def _beginning(characters: CharacterSchema, generator: torch.Generator) -> str:
+    """Return a beginning of the training data's lines, drawn by how often it occurs."""
+    beginnings = characters.beginnings
     counts = torch.tensor(list(beginnings.values()), dtype=torch.float64)
     return list(beginnings)[int(torch.multinomial(counts, 1, generator=generator))]

@@ -47,7 +47,7 @@ def list_choices(folders: list[str], output_dir: str = "outputs", count: int = 2
 
 
 def print_choices(console: Console, group: str) -> None:
-    """A line on every choice, and its settings with their defaults below."""
+    """Print a line on every choice, and its settings with their defaults below."""
     folder = config_folder() / group
     for name, line in choices_of(folder).items():
         console.print(f"{chosen_as(group, name)}  {line}", markup=False, soft_wrap=True)
@@ -58,7 +58,7 @@ def print_choices(console: Console, group: str) -> None:
 
 
 def print_runs(console: Console, output_dir: Path, count: int) -> None:
-    """The latest runs, newest first, with what they are ranked by, and the person's own name and note."""
+    """Print the latest runs, newest first, with what they are ranked by, and the person's own name and note."""
     results, unreadable = read_results([output_dir], averaged=True)
     warn(unreadable)
     newest = sorted(results, key=lambda result: result.folder.written(), reverse=True)

@@ -30,7 +30,7 @@ def plot(
     Raises:
         Mistake: no such picture, or the run or its data cannot be used.
     """
-    fitted = load(run, device, tuple(allow_targets or ()))
+    fitted = load(run, device, tuple(allow_targets or ()), config_dir)
     record = fitted.folder.record()
     if not record.figures or record.status == "diverged":
         raise Mistake(f"plot: {fitted.folder} has no figures to draw (status {record.status})")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from dlrun.data.preprocessing.table import TablePreprocessing
 from dlrun.errors import Mistake
 from dlrun.fitted import Fitted
 from dlrun.runs.load import load
@@ -25,6 +24,7 @@ def predict(
     threshold: float = 0.5,
     device: str = "auto",
     allow_targets: list[str] | None = None,
+    config_dir: str | None = None,
 ) -> int:
     """Predict for the rows of a file, with the run's own preprocessing, some thousands at a time.
 
@@ -35,12 +35,13 @@ def predict(
         output: the CSV file to write, whole or not at all; `-`: standard output.
         threshold: of two classes: the probability above which the second is predicted.
         device: `auto`, `cpu`, `cuda`, …
-        allow_targets: your own packages, if the run's model is from one of them.
+        allow_targets: your own packages, if the run's model or preprocessing is from one of them.
+        config_dir: your own groups (`--config-dir`); the packages that they name are trusted like allow_targets.
 
     Raises:
         Mistake: input or run that cannot be used.
     """
-    fitted = load(run, device, tuple(allow_targets or ()))
+    fitted = load(run, device, tuple(allow_targets or ()), config_dir)
     fitted.task.check_threshold(threshold)
     odd: Counter[str] = Counter()
     with _source(input) as path, _sink(output) as target:
@@ -48,11 +49,10 @@ def predict(
         for shown, inputs in fitted.preprocessing.read(path, fitted.inputs.shape):
             if not len(shown):
                 continue
-            said = predictions_beside(fitted, shown, inputs, threshold)
-            said.to_csv(target, index=False, header=rows == 0, lineterminator="\n")
-            rows += len(said)
-            if isinstance(fitted.preprocessing, TablePreprocessing):
-                odd.update(fitted.preprocessing.surprises(inputs))
+            table = predictions_beside(fitted, shown, inputs, threshold)
+            table.to_csv(target, index=False, header=rows == 0, lineterminator="\n")
+            rows += len(table)
+            odd.update(fitted.preprocessing.surprises(inputs))
         if rows == 0:
             raise Mistake(f"input: {input} has no row")
     for column, count in odd.items():
@@ -64,21 +64,21 @@ def predict(
 
 
 def predictions_beside(fitted: Fitted, shown: pd.DataFrame, inputs, threshold: float) -> pd.DataFrame:
-    """The rows with the predictions for them.
+    """Return the rows with the predictions for them.
 
     Raises:
         Mistake: they have a column that is called like one of the predictions'.
     """
-    said = fitted.table(fitted.predictions(inputs, threshold), shown.index)
-    twice = sorted(set(shown.columns) & set(said.columns))
+    predictions = fitted.table(fitted.predictions(inputs, threshold), shown.index)
+    twice = sorted(set(shown.columns) & set(predictions.columns))
     if twice:
         raise Mistake(f"input: has a column '{twice[0]}' already; rename it, or leave it out")
-    return pd.concat([shown, said], axis=1)
+    return pd.concat([shown, predictions], axis=1)
 
 
 @contextmanager
 def _source(name: str):
-    """The path of the input; standard input is kept in a temporary file, so that it need not fit in memory."""
+    """Yield the path of the input; standard input is kept in a temporary file, so that it need not fit in memory."""
     if name != "-":
         path = Path(name).expanduser()
         if not path.exists():
@@ -94,7 +94,7 @@ def _source(name: str):
 
 @contextmanager
 def _sink(name: str):
-    """The output, open for writing: a file appears under its own name only when it is whole."""
+    """Yield the output, open for writing: a file appears under its own name only when it is whole."""
     if name == "-":
         yield sys.stdout
         return

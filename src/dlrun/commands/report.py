@@ -77,12 +77,12 @@ def report(folders: list[str], output: str = "report.html", title: str = "Experi
 
 
 def count_of(runs: int) -> str:
-    """Returns `1 run`, `2 runs`, …"""
+    """Return `1 run`, `2 runs`, …"""
     return f"{runs:,} run" + ("s" if runs != 1 else "")
 
 
 def read_section(result: Result, pictured: bool) -> Section:
-    """Returns what the page shows of a run.
+    """Return what the page shows of a run.
 
     Args:
         pictured: whether its pictures are wanted.
@@ -98,7 +98,7 @@ def read_section(result: Result, pictured: bool) -> Section:
 
 
 def page(sections: list[Section], ranking: Ranking, title: str) -> str:
-    """Returns the whole page."""
+    """Return the whole page."""
     ordered = [section.result for section in sections]
     names = names_of(ordered)
     left = len(ordered) - MOST_PICTURED
@@ -116,7 +116,7 @@ def page(sections: list[Section], ranking: Ranking, title: str) -> str:
 
 
 def names_of(results: list[Result]) -> list[str]:
-    """Returns a name for each run: what tells it from the others, else the last part of its folder."""
+    """Return a name for each run: what tells it from the others, else the last part of its folder."""
     keys = differing(results)
     told = [", ".join(f"{key}={cell(result, key)}" for key in keys if result.value(key) is not None)
             for result in results]  # fmt: skip
@@ -129,7 +129,7 @@ def names_of(results: list[Result]) -> list[str]:
 
 
 def table_of(ordered: list[Result], ranking: Ranking) -> str:
-    """Returns the table of all runs, and what there is to say about the lead of the first."""
+    """Return the table of all runs, and what there is to say about the lead of the first."""
     columns = [column for column in columns_of(ordered, [], ranking) if column != "folder"]
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
     rows = "".join(
@@ -141,7 +141,7 @@ def table_of(ordered: list[Result], ranking: Ranking) -> str:
 
 
 def curves_of(histories: Mapping[str, pd.DataFrame]) -> str:
-    """Returns the epochs of the first runs in one chart; nothing where none was trained by epochs."""
+    """Return the epochs of the first runs in one chart; nothing where none was trained by epochs."""
     trained = {name: history for name, history in histories.items() if len(history) > 1 and "epoch" in history}
     shown = dict(list(trained.items())[:MOST_CURVES])
     metrics = [m for m in ("loss", "accuracy", "r2") if any(f"train/{m}" in history for history in shown.values())]
@@ -157,7 +157,7 @@ def curves_of(histories: Mapping[str, pd.DataFrame]) -> str:
 
 
 def shared_settings(ordered: list[Result]) -> str:
-    """Returns what all runs have in common, to unfold."""
+    """Return what all runs have in common, to unfold."""
     first = ordered[0].config
     same = {k: v for k, v in first.items() if v is not None and all(result.config.get(k) == v for result in ordered)}
     rows = "".join(
@@ -170,7 +170,7 @@ def shared_settings(ordered: list[Result]) -> str:
 
 
 def one_run(section: Section, name: str) -> str:
-    """Returns one run: its figures beside the baseline's, and its pictures."""
+    """Return one run: its figures beside the baseline's, and its pictures."""
     result = section.result
     choices = result.record.choices
     heading = f"{choices.get('model')} on {choices.get('data')}" if name.startswith("(") else name
@@ -188,7 +188,7 @@ def one_run(section: Section, name: str) -> str:
 
 
 def figures_of(result: Result) -> str:
-    """Returns the figures of each split, each beside the baseline's on the same rows."""
+    """Return the figures of each split, each beside the baseline's on the same rows."""
     splits = [split for split in SPLITS if result.record.figures.get(split)]
     metrics = [
         metric
@@ -212,7 +212,7 @@ def figures_of(result: Result) -> str:
 
 
 def picture(name: str, png: bytes) -> str:
-    """Returns a PNG, inside the page."""
+    """Return a PNG, inside the page."""
     content = base64.b64encode(png).decode()
     return f'<figure><img alt="{escape(name.replace("_", " "))}" src="data:image/png;base64,{content}"></figure>'
 

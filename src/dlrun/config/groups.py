@@ -10,7 +10,7 @@ from dlrun.errors import Mistake
 
 
 def config_folder() -> Path:
-    """The folder of the Hydra groups: inside the package in a wheel, at the top level in a checkout."""
+    """Return the folder of the Hydra groups: inside the package in a wheel, at the top level in a checkout."""
     package = Path(__file__).resolve().parents[1]
     inside, beside = package / "configs", package.parents[1] / "configs"
     return inside if inside.is_dir() else beside
@@ -52,12 +52,12 @@ def _content(name: str, file: Path) -> dict[str, Any]:
 
 
 def choices_of(folder: Path) -> dict[str, str]:
-    """The line on each choice of a group, by name; sub-folders too."""
+    """Return the line on each choice of a group, by name; sub-folders too."""
     return {name: _first_comment(file) for name, file in _files_of(folder).items()}
 
 
 def _files_of(folder: Path) -> dict[str, Path]:
-    """The file of each choice of a group, by name."""
+    """Return the file of each choice of a group, by name."""
     return {file.relative_to(folder).with_suffix("").as_posix(): file for file in sorted(folder.rglob("*.yaml"))}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, get_type_hints
 
@@ -15,14 +15,15 @@ from dlrun.config.build import Component, check_types, component
 from dlrun.config.schema import CrossValidation, Splits
 from dlrun.data.augment import Augment
 from dlrun.data.labels import check_quantities, encode_classes, of_classes
-from dlrun.data.source import Preprocessing, Source, take
+from dlrun.data.preprocessing.base import Preprocessing
+from dlrun.data.rows import only_spec, rows_of
+from dlrun.data.source import Source, take
 from dlrun.data.split import Data, Split
 from dlrun.data.splits import fewer_rows, limit_rows, split_rows
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.tasks.base import Task
 from dlrun.tasks.binary import Binary
 from dlrun.tasks.choose import choose_task
-from dlrun.tensors import InputSpec
 
 TABLE_KEYS = ("drop", "scale", "polynomial")  # ours, of every table that a function of scikit-learn returns
 RAW_ROWS = 100_000  # of a split with more, the rows before preprocessing are not kept
@@ -101,6 +102,7 @@ def load(settings: SourceSettings) -> Source:
     """
     decoded = settings.source.build()
     if isinstance(decoded, Source):
+        check_preprocessing(decoded.preprocessing)
         return decoded
     from dlrun.data.sources.tabular import from_arrays, from_bunch
 
@@ -110,6 +112,25 @@ def load(settings: SourceSettings) -> Source:
         return from_bunch(decoded, **settings.table)
     name = settings.source.target.__name__
     raise Mistake(f"data._target_: {name} must return a Source or a pair (inputs, targets)")
+
+
+def check_preprocessing(preprocessing: object) -> None:
+    """Refuse a preprocessing that could not be found again when the run is loaded.
+
+    Raises:
+        Mistake: it is no Preprocessing, or its class stands in no module.
+    """
+    kind = type(preprocessing)
+    if not isinstance(preprocessing, Preprocessing):
+        raise Mistake(
+            f"data._target_: the preprocessing of its Source is a {kind.__name__}, which is no subclass of "
+            "dlrun.data.preprocessing.base.Preprocessing"
+        )
+    if "<" in kind.__qualname__ or kind.__module__ == "__main__":
+        raise Mistake(
+            f"data._target_: {kind.__name__} stands inside a function or a script; in a module of its own it is found "
+            "again when the run is loaded"
+        )
 
 
 def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: CrossValidation | None = None) -> Data:
@@ -126,6 +147,7 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
         fitted_rows = np.concatenate(list(rows.values()))
         notes.append("the scaler was fitted on all rows, test rows included (data.scale=standard_all_rows)")
     preprocessing = deepcopy(source.preprocessing).fit(take(source.inputs, fitted_rows))
+    preprocessing.describe()  # what could not be kept with the run is refused before the training, not after it
     task = task.fit(values[rows["train"]], settings.scale_target)
     splits = {
         name: _split(source, indices, preprocessing, task, values, dtype) for name, indices in rows.items()
@@ -133,16 +155,12 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
     if on_test:
         splits["valid"] = splits["test"]
     train = splits["train"]
+    spec = only_spec(train.rows)
     if settings.augment is not None:
-        if train.inputs.ndim != 4:
+        if len(spec.shape) != 3:
             raise Mistake("data.augment: distorts images, and these data are none; set it to null")
         train.augment = settings.augment
-    inputs = InputSpec(
-        tuple(train.inputs.shape[1:]),
-        train.inputs.dtype,
-        preprocessing.vocabulary,
-        tuple(preprocessing.feature_names),
-    )
+    inputs = replace(spec, vocabulary=preprocessing.vocabulary, feature_names=tuple(preprocessing.feature_names))
     return Data(task, inputs, train, splits.get("valid"), splits.get("test"), preprocessing, notes)
 
 
@@ -207,8 +225,9 @@ def _split(
 ) -> Split:
     """Return some rows of a source as a split."""
     raw = take(source.inputs, rows)
-    inputs = preprocessing.apply(raw)
-    inputs = inputs.to(dtype) if inputs.dtype.is_floating_point else inputs
+    inputs = rows_of(preprocessing.apply(raw)).to(torch.device("cpu"), dtype)
+    if len(inputs) != len(rows):
+        raise Mistake(f"data: the preprocessing's apply gave {len(inputs)} rows for {len(rows)}")
     numbers = source.row_numbers if source.row_numbers is not None else np.arange(len(source))
     shown = (hasattr(raw, "iloc") or raw.ndim == 1) and len(rows) <= RAW_ROWS
     has_naive = source.naive is not None and not task.has_classes

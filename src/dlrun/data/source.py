@@ -2,46 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
+
+from dlrun.data.preprocessing.base import Preprocessing
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dlrun.data.reading.image_files import ImageFiles
-
-
-class Preprocessing(Protocol):
-    """From raw inputs to tensors. Fitted on the training rows only, saved with the run, applied again by predict."""
-
-    transform: Callable[[Tensor, torch.dtype], Tensor]
-    feature_names: list[str]
-    fits_all_rows: bool
-    vocabulary: int | None
-
-    def fit(self, inputs) -> Preprocessing:
-        """Learn from the raw training inputs."""
-
-    def apply(self, inputs) -> Tensor:
-        """Raw inputs as the tensor that a Split stores."""
-
-    def inputs_of(self, given: pd.DataFrame | np.ndarray):
-        """A DataFrame or an array of new rows as raw inputs."""
-
-    def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, object]]:
-        """New rows from a file or folder, some at a time: what to show beside their predictions, and raw inputs."""
-
-    def describe(self) -> dict:
-        """What `preprocessing.json` records."""
-
-    def fitted(self) -> bytes | None:
-        """What `preprocessing.skops` holds, or None where nothing was learned from the rows."""
 
 
 @dataclass

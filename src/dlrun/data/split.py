@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dlrun.data.source import Preprocessing
+from dlrun.data.preprocessing.base import Preprocessing
+from dlrun.data.rows import Rows
 from dlrun.data.transforms import as_float
-from dlrun.errors import Mistake
 from dlrun.tasks.base import Task
-from dlrun.tensors import InputSpec
+from dlrun.tensors import Inputs, InputSpec
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from dlrun.data.reading.image_files import ImageFiles
 
 
 @dataclass
@@ -29,7 +26,7 @@ class Split:
     """Rows to learn from or to be judged by.
 
     Attributes:
-        inputs: (n, *shape), as stored (bytes for images), or in their files, where they do not fit in memory.
+        rows: the inputs as stored: in memory (bytes for images), by branch, or in files.
         targets: (n,) int64 for multiclass, (n, 1) 0/1 for binary, (n, k) otherwise.
         row_numbers: (n,) each row's number in its source.
         truth: regression: (n, k) targets as the source has them, in their own units and float64.
@@ -40,11 +37,11 @@ class Split:
         times: series with times: that of each row's target.
     """
 
-    inputs: Tensor | ImageFiles
+    rows: Rows
     targets: Tensor
     row_numbers: np.ndarray
     truth: np.ndarray | None = None
-    transform: Callable[[Tensor, torch.dtype], Tensor] = as_float
+    transform: Callable[[Any, torch.dtype], Any] = as_float
     augment: Callable[[Tensor], Tensor] | None = None
     naive: Tensor | None = None
     raw: pd.DataFrame | np.ndarray | None = None
@@ -54,40 +51,35 @@ class Split:
         return len(self.targets)
 
     def to(self, device: torch.device) -> Split:
-        """The same rows on `device`; inputs in files stay there."""
+        """Return the same rows on `device`; inputs in files stay there."""
         naive = None if self.naive is None else self.naive.to(device)
-        inputs = self.inputs.to(device) if self.in_memory else self.inputs
-        return replace(self, inputs=inputs, targets=self.targets.to(device), naive=naive)
+        return replace(self, rows=self.rows.to(device), targets=self.targets.to(device), naive=naive)
 
     @property
     def in_memory(self) -> bool:
-        """Whether the inputs are a tensor, and not in files."""
-        return isinstance(self.inputs, Tensor)
+        """Whether the inputs of all rows can be had at once."""
+        return self.rows.in_memory
 
     @property
     def values_in_row(self) -> int:
         """How many numbers the inputs of a row are."""
-        return max(1, math.prod(self.inputs.shape[1:]))
+        return self.rows.values_in_row
 
-    def read(self, groups: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Inputs as stored, of each group of rows in turn, on the device of the targets."""
-        if self.in_memory:  # index_select is several times as fast as [group]
-            return (self.inputs.index_select(0, group) for group in groups)
-        return (images.to(self.targets.device) for images in self.inputs.batches(groups))
+    def read(self, groups: Sequence[Tensor]) -> Iterator[Inputs]:
+        """Yield the inputs as stored, of each group of rows in turn, on the device of the targets."""
+        return self.rows.read(groups)
 
-    def chunks(self, at_once: int) -> Iterator[Tensor]:
-        """Inputs as stored, of all rows in their order, `at_once` at a time."""
-        return iter(self.inputs.split(at_once)) if self.in_memory else self.read(torch.arange(len(self)).split(at_once))
+    def chunks(self, at_once: int) -> Iterator[Inputs]:
+        """Yield the inputs as stored, of all rows in their order, `at_once` at a time."""
+        return self.rows.chunks(at_once)
 
-    def stored(self) -> Tensor:
-        """Inputs as stored, of all rows at once.
+    def stored(self) -> Inputs:
+        """Return the inputs as stored, of all rows at once.
 
         Raises:
             Mistake: they are not in memory.
         """
-        if not self.in_memory:
-            raise Mistake("data.in_memory: this model needs all rows at once; set it to true, or take a network")
-        return self.inputs
+        return self.rows.stored()
 
 
 @dataclass
@@ -129,8 +121,7 @@ class Data:
     def checksum(self) -> str:
         """sha256 of all inputs and targets, as split and preprocessed: whether two runs saw the same data."""
         digest = hashlib.sha256()
-        for rows in self.splits().values():
-            stored = rows.inputs if rows.in_memory else torch.from_numpy(rows.inputs.checksums)
-            for tensor in (stored, rows.targets):
+        for split in self.splits().values():
+            for tensor in (*split.rows.pieces(), split.targets):
                 digest.update(tensor.cpu().contiguous().numpy().data)
         return digest.hexdigest()

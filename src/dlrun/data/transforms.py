@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -37,3 +38,18 @@ class Pixels:
 def as_tokens(inputs: Tensor, dtype: torch.dtype) -> Tensor:
     """Token ids are no quantities: they stay whole numbers in any arithmetic."""
     return inputs
+
+
+@dataclass(frozen=True)
+class ByBranch:
+    """Turns each branch of the inputs into what the network reads, by its own transform.
+
+    Attributes:
+        transforms: by branch.
+    """
+
+    transforms: Mapping[str, Callable[[Tensor, torch.dtype], Tensor]]
+
+    def __call__(self, inputs: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+        """Return the inputs of some rows, by branch, ready for the network."""
+        return {name: self.transforms[name](tensor, dtype) for name, tensor in inputs.items()}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from dlrun.errors import Mistake, one_line
+from dlrun.tensors import Inputs
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Layer:
 
 
 def summarize(model: nn.Module, inputs: Tensor, outputs: int) -> list[Layer]:
-    """The layers of `model` in the order in which `inputs` (two rows, ready for the network) pass them.
+    """Return the layers of `model` in the order in which `inputs` (two rows, ready for the network) pass them.
 
     Raises:
         Mistake: the model cannot read the inputs, or does not give (n, outputs) scores.
@@ -50,14 +51,15 @@ def summarize(model: nn.Module, inputs: Tensor, outputs: int) -> list[Layer]:
     return layers
 
 
-def largest_values(model: nn.Module, inputs: Tensor) -> int:
-    """The most numbers that a row of `inputs` is on its way through `model`: as it comes, or after a layer."""
+def largest_values(model: nn.Module, inputs: Inputs) -> int:
+    """Return the most numbers that a row of `inputs` is on its way through `model`: as it comes, or after a layer."""
     layers, _ = _passed(model, inputs)
-    return max([inputs[0].numel(), *(math.prod(layer.output_shape) for layer in layers)])
+    branches = [inputs] if isinstance(inputs, Tensor) else inputs.values()
+    return max([sum(branch[0].numel() for branch in branches), *(math.prod(layer.output_shape) for layer in layers)])
 
 
-def _passed(model: nn.Module, inputs: Tensor) -> tuple[list[Layer], object]:
-    """The layers in the order in which `inputs` pass them, and what `model` makes of these."""
+def _passed(model: nn.Module, inputs: Inputs) -> tuple[list[Layer], object]:
+    """Return the layers in the order in which `inputs` pass them, and what `model` makes of these."""
     layers: list[Layer] = []
 
     def record(name: str, module: nn.Module):
@@ -78,5 +80,5 @@ def _passed(model: nn.Module, inputs: Tensor) -> tuple[list[Layer], object]:
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Trainable parameters."""
+    """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)

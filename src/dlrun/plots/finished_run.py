@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from dlrun.fitted import Fitted
 
 THRESHOLD = 0.5  # at which the predictions of a run divide two classes
-NUMBERS = ("numeric", "plain")  # kinds of columns that a model reads as numbers
 
 
 @dataclass
@@ -76,6 +75,11 @@ class FinishedRun:
         return self.predictions.probability
 
     @property
+    def is_of_images(self) -> bool:
+        """Whether the inputs are images (channels, height, width)."""
+        return len(self.data.inputs.shape) == 3
+
+    @property
     def figures(self) -> Mapping[str, Any]:
         """The metrics of these rows by name."""
         return self.metrics["train_eval" if self.split == "train" else self.split]
@@ -101,8 +105,9 @@ class FinishedRun:
 
     def number_columns(self, count: int) -> list[str] | None:
         """Return the columns that the model reads, where these are `count` and all numbers; else None."""
-        kinds = column_kinds(self.data.preprocessing)
-        return list(kinds) if len(kinds) == count and all(kind in NUMBERS for kind in kinds.values()) else None
+        schema = self.data.preprocessing.schema()
+        numbers = schema.kind == "table" and schema.numbers_only and len(schema.used) == count
+        return [column.name for column in schema.used] if numbers else None
 
     def numbers(self, columns: list[str]) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
         """Return, for the training rows and those that the run is judged by, raw inputs (n, columns) and truth (n, …).
@@ -121,14 +126,3 @@ class FinishedRun:
                 return None
             found[split] = inputs[whole], self.predictions_by_split[split].truth[whole]
         return found
-
-
-def column_kinds(preprocessing: object) -> dict[str, str]:
-    """Return the kind of each raw column of a table that the model reads, by name; empty where there is no table."""
-    kinds = getattr(preprocessing, "kinds", None) or {}
-    return {name: kind for name, kind in kinds.items() if kind != "ignore"}
-
-
-def largest_pixel(preprocessing: object) -> float:
-    """Return the value that a white pixel has in stored images."""
-    return getattr(preprocessing, "largest", 255.0)

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from dlrun.plots import axes as draw
-from dlrun.plots.finished_run import FinishedRun, largest_pixel
+from dlrun.plots.finished_run import FinishedRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +39,7 @@ def mistakes(run: FinishedRun) -> Figure | None:
     """The worst mistakes: the least probable true classes, or the largest residuals, with what was predicted."""
     if not run.task.has_one_class and run.task.width > 1:
         return None
-    images = run.rows.inputs.ndim == 4
+    images = run.is_of_images
     if not images and run.rows.raw is None:
         return None
     worst_rows = worst_classes if run.task.has_classes else worst_quantities
@@ -112,7 +112,8 @@ def _row_table(run: FinishedRun, worst: list[Wrong]) -> Figure:
 def _images(run: FinishedRun, rows: list[int]) -> np.ndarray:
     """Return images of the split as (n, height, width) or (n, height, width, 3), with values in [0, 1]."""
     stored = next(run.rows.read([torch.as_tensor(rows, device=run.rows.targets.device)]))
-    pixels = stored.cpu().double().numpy() / largest_pixel(run.data.preprocessing)
+    image = run.data.preprocessing.schema().image
+    pixels = stored.cpu().double().numpy() / (255.0 if image is None else image.largest)
     return pixels[:, 0] if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1)[..., :3]
 
 

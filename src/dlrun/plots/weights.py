@@ -24,7 +24,7 @@ MOST_COLUMNS = 40  # with an importance
 
 def filters(run: FinishedRun) -> Figure | None:
     """The first layer's weights on images: filters of a convolution, or what each neuron looks at."""
-    if run.rows.inputs.ndim != 4:
+    if not run.is_of_images:
         return None
     shape, model = run.data.inputs.shape, run.fitted.model
     first = _first_layer(model)

@@ -108,6 +108,7 @@ def save_results(assembled: Assembled, folder: RunFolder, evaluation: Evaluation
         "task": data.task.describe(),
         "rows": {
             "shape": list(inputs.shape),
+            "dtype": str(inputs.dtype).removeprefix("torch."),
             "vocabulary": inputs.vocabulary,
             "feature_names": list(inputs.feature_names),
         },

@@ -10,7 +10,6 @@ import pandas as pd
 
 from dlrun.data.split import Split
 from dlrun.errors import Mistake
-from dlrun.plots.finished_run import column_kinds
 
 if TYPE_CHECKING:
     from dlrun.fitted import Fitted
@@ -48,13 +47,15 @@ def permutation_importance(
     """
     if shuffles < 1:
         raise Mistake(f"importance is {shuffles}: it must be at least 1")
-    used = list(column_kinds(fitted.preprocessing))
-    if not used or rows.raw is None:
-        raise Mistake(f"importance: shuffles the columns of tables; {'this is too long' if used else 'here are none'}")
+    schema = fitted.preprocessing.schema()
+    table = schema.kind == "table"
+    if not table or rows.raw is None:
+        raise Mistake(f"importance: shuffles the columns of tables; {'this is too long' if table else 'here are none'}")
     from sklearn.inspection import permutation_importance as shuffled
 
     task = fitted.task
     truth = rows.targets.cpu().numpy().reshape(len(rows), -1) if rows.truth is None else rows.truth
+    used = [column.name for column in schema.used]
 
     def score(whole: AlreadyFitted, inputs: pd.DataFrame, targets: np.ndarray) -> float:
         predicted = whole.fitted.predictions(inputs, threshold).prediction.reshape(len(targets), -1)
@@ -63,11 +64,11 @@ def permutation_importance(
         left = ((targets - predicted) ** 2).sum(axis=0) / ((targets - targets.mean(axis=0)) ** 2).sum(axis=0)
         return float(1 - left.mean())
 
-    found = shuffled(
+    result = shuffled(
         AlreadyFitted(fitted), rows.raw[used], truth, scoring=score, n_repeats=shuffles, random_state=seed
     )  # fmt: skip
     table = pd.DataFrame(
-        {"column": used, "importance": found.importances_mean, "deviation": found.importances_std}
+        {"column": used, "importance": result.importances_mean, "deviation": result.importances_std}
     ).sort_values("importance", ascending=False, ignore_index=True)
     table.attrs["what"] = f"fall of {'accuracy' if task.has_classes else 'R²'}"
     return table

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from dlrun.config.build import component, resolve
+from dlrun.config.compose import trusted_packages
 from dlrun.config.schema import Precision
-from dlrun.data.source import Preprocessing
+from dlrun.data.preprocessing.base import Preprocessing
 from dlrun.errors import Mistake, choose
 from dlrun.fitted import Fitted
 from dlrun.models.arguments import SUPPLIED, arguments
@@ -32,13 +34,14 @@ if TYPE_CHECKING:
 UNREADABLE = (Mistake, TypeError, ValueError, KeyError, AttributeError, IndexError)
 
 
-def load(run: str, device: str = "auto", allow_targets: tuple[str, ...] = ()) -> Fitted:
+def load(run: str, device: str = "auto", allow_targets: tuple[str, ...] = (), config_dir: str | None = None) -> Fitted:
     """Return the finished run in a folder. Nothing in the folder can run code by being loaded.
 
     Args:
         run: a run folder, or `latest`: the newest below outputs/.
         device: `auto`, `cpu`, `cuda`, …
         allow_targets: your own packages, if the run's model, preprocessing or loss is from one of them.
+        config_dir: a folder with groups of your own; the packages that its YAML files name are trusted too.
 
     Raises:
         Mistake: no run folder, one without results, or one that is damaged or not to be trusted.
@@ -47,6 +50,7 @@ def load(run: str, device: str = "auto", allow_targets: tuple[str, ...] = ()) ->
     if not folder.is_trained:
         raise Mistake(_why_not_finished(folder))
     config = stored_config(folder)
+    allow_targets = (*allow_targets, *trusted_packages(config_dir))
     fitter = read_fitter(config["trainer"], allow_targets)
     chosen = choose_device(device if fitter.trains_networks else "cpu")
     runtime = Runtime(chosen, Precision[config["precision"]], _threads_of(folder))
@@ -100,7 +104,10 @@ def inputs_of(folder: RunFolder) -> InputSpec:
         described = folder.preprocessing()["rows"]
         shape, vocabulary = tuple(int(size) for size in described["shape"]), described["vocabulary"]
         names = tuple(str(name) for name in described["feature_names"])
-        return InputSpec(shape, vocabulary=None if vocabulary is None else int(vocabulary), feature_names=names)
+        dtype = getattr(torch, str(described.get("dtype", "float32")))
+        if not isinstance(dtype, torch.dtype):
+            raise ValueError(f"{dtype} is no type of a tensor")
+        return InputSpec(shape, dtype, None if vocabulary is None else int(vocabulary), names)
     except UNREADABLE as error:
         raise folder.damaged_preprocessing(error) from error
 
@@ -135,15 +142,9 @@ def _threads_of(folder: RunFolder) -> int:
     return threads if isinstance(threads, int) and 1 <= threads <= 1024 else 1
 
 
-def is_preprocessing(target: object) -> bool:
-    """a class with fit, apply, describe and restore"""
-    wanted = ("fit", "apply", "describe", "restore")
-    return isinstance(target, type) and all(callable(getattr(target, name, None)) for name in wanted)
-
-
 def _preprocessing(folder: RunFolder, allowed: tuple[str, ...]) -> Preprocessing:
     described, fitted = folder.preprocessing().get("inputs"), folder.fitted_preprocessing()
-    target = resolve(described, f"{folder}: preprocessing", is_preprocessing, allowed)
+    target = resolve(described, f"{folder}: preprocessing", Preprocessing, allowed)
     try:
         return target.restore(described, fitted)
     except UNREADABLE as error:

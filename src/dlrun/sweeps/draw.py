@@ -20,7 +20,7 @@ LARGEST_MAP = 40  # values along an axis
 
 
 def draw_setting(folder: RunFolder, record: Record, class_names: list[str]) -> None:
-    """The pictures of the parts of one setting, from the files in its folder."""
+    """Draw the pictures of the parts of one setting, from the files in its folder."""
     history = folder.history()
     for metric in training.logged(history):
         _save(folder, f"{metric}_by_epoch", training.draw_curves(history, metric))
@@ -35,14 +35,15 @@ def draw_setting(folder: RunFolder, record: Record, class_names: list[str]) -> N
 
 
 def draw_sweep(folder: RunFolder, settings: list[Setting], name: str) -> None:
-    """The figure `name` against the one swept number, or for every pair of two swept values; else nothing."""
+    """Draw the figure `name` against the one swept number, or for every pair of two swept values; else nothing."""
     usable = [setting for setting in settings if setting.figure(name)[0] is not None]
     keys = list(dict.fromkeys(key for setting in usable for key in setting.varied))
     if not all(setting.varied.keys() == set(keys) for setting in usable):
         return  # settings of a list may set different keys: there is no axis that all of them lie on
     if len(keys) == 1 and len(usable) > 1:
-        values = [_number(setting.varied[keys[0]]) for setting in usable]
-        if None not in values:
+        numbers = [_number(setting.varied[keys[0]]) for setting in usable]
+        values = [number for number in numbers if number is not None]
+        if len(values) == len(usable):
             means, deviations = zip(*(setting.figure(name) for setting in usable), strict=True)
             spread = [deviation or 0.0 for deviation in deviations]
             _save(folder, "sweep", sweeps.draw_swept_line(values, list(means), spread, keys[0], name))

@@ -16,7 +16,7 @@ LOWER_ENDINGS = ("_error", "_loss")  # of the functions of sklearn.metrics that 
 
 
 def always_defined(_predictions: Predictions) -> str:
-    """No reason why a metric would be undefined."""
+    """Return no reason why a metric would be undefined."""
     return ""
 
 
@@ -54,7 +54,7 @@ class Figures:
 
 
 def figures_of(metrics: Iterable[Metric], predictions: Predictions) -> Figures:
-    """Every metric of some predictions, in the order given."""
+    """Return every metric of some predictions, in the order given."""
     figures = Figures()
     for metric in metrics:
         reason = metric.undefined(predictions)
@@ -63,7 +63,7 @@ def figures_of(metrics: Iterable[Metric], predictions: Predictions) -> Figures:
 
 
 def not_finite(predictions: Predictions) -> str:
-    """Why nothing can be said of predictions that are infinite or undefined."""
+    """Return why predictions that are infinite or undefined have no figures."""
     return "" if predictions.finite else "the predictions are not finite"
 
 

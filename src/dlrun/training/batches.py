@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dlrun.data.reading.read_ahead import ahead
+from dlrun.data.rows import cut
 from dlrun.data.split import Split
 from dlrun.runtime import Runtime, cores
 from dlrun.tensors import Batch
@@ -80,7 +81,7 @@ class Batching:
         if len(groups) > 1 and split.in_memory and split.targets.is_cpu and runtime.threads == 1 and cores() > 1:
             pieces = ahead(pieces)  # by another core than the one that trains
         for inputs, answers in pieces:
-            batches = zip(inputs.split(self.batch_size), answers.split(self.batch_size), strict=True)
+            batches = zip(cut(inputs, self.batch_size), answers.split(self.batch_size), strict=True)
             for batch, answer in batches:  # one at a time, so that a resume finds the generators where they stood
                 yield Batch(split.augment(batch) if split.augment else batch, answer)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from dlrun.data.rows import cut
 from dlrun.data.split import Split
 from dlrun.models.summary import count_parameters, largest_values
 from dlrun.runtime import Runtime
@@ -57,7 +58,7 @@ class Network:
 
     @property
     def parameters(self) -> int:
-        """Trainable parameters."""
+        """The number of trainable parameters."""
         return count_parameters(self.model)
 
     @property
@@ -200,7 +201,7 @@ class Network:
         dtype = self.runtime.dtype
         scores = []
         with torch.inference_mode(), self.autocast:
-            for row in split.transform(split.stored(), dtype).split(1):
+            for row in cut(split.transform(split.stored(), dtype), 1):
                 score, state = self.model.with_state(row, state)
                 scores.append(score)
         return torch.cat(scores).to(dtype), state

@@ -10,11 +10,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from dlrun.data.preprocessing.base import Preprocessing
+from dlrun.data.schema import CharacterSchema, InputSchema
 from dlrun.data.transforms import as_tokens
 from dlrun.errors import Mistake
 
 
-class CharacterPreprocessing:
+class CharacterPreprocessing(Preprocessing):
     """Characters are ids already; every window is full, so none of them stands for padding.
 
     Args:
@@ -22,18 +24,16 @@ class CharacterPreprocessing:
         beginnings: the windows that lines begin with, and how many lines do: what new lines may begin with.
     """
 
-    fits_all_rows = False
     transform = staticmethod(as_tokens)
 
     def __init__(self, alphabet: list[str], beginnings: dict[str, int]):
         self.alphabet = alphabet
         self.beginnings = beginnings
         self.vocabulary = len(alphabet)
-        self.feature_names: list[str] = []
 
-    def fit(self, inputs: np.ndarray) -> CharacterPreprocessing:
-        """Nothing is learned from the rows."""
-        return self
+    def schema(self) -> InputSchema:
+        """Return the alphabet, and what lines begin with."""
+        return InputSchema("characters", characters=CharacterSchema(tuple(self.alphabet), self.beginnings))
 
     def apply(self, inputs: np.ndarray) -> Tensor:
         """(n, window) int64."""
@@ -59,6 +59,3 @@ class CharacterPreprocessing:
     def restore(cls, described: dict, _nothing: None) -> CharacterPreprocessing:
         """From what `describe` gave."""
         return cls(described["alphabet"], described["beginnings"])
-
-    def fitted(self) -> None:
-        """Nothing was learned from the rows."""

@@ -10,15 +10,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from dlrun.data.preprocessing.base import Preprocessing
 from dlrun.data.reading.columns import category_texts, date_format, numbers_of
 from dlrun.data.reading.tables import as_values, read_rows
-from dlrun.data.transforms import as_float
+from dlrun.data.schema import Column, InputSchema
 from dlrun.errors import Mistake, choose, did_you_mean
 
 SCALES = ("standard", "standard_all_rows", "none")
 
 
-class TablePreprocessing:
+class TablePreprocessing(Preprocessing):
     """Columns to features: numbers imputed by the median and scaled, categories one-hot, by a ColumnTransformer.
 
     Args:
@@ -32,9 +33,6 @@ class TablePreprocessing:
     Raises:
         Mistake: fewer than two categories, an unknown scale, a divisor of 0 or of no numeric column, a degree below 1.
     """
-
-    transform = staticmethod(as_float)
-    vocabulary = None
 
     def __init__(
         self,
@@ -60,6 +58,7 @@ class TablePreprocessing:
         self.max_categories = max_categories
         self.scale = scale
         self.polynomial = polynomial
+        self.ranges: dict[str, list] = {}
         self.transformer = None
         self.date_formats: dict[str, str | None] = {}
         self.feature_names: list[str] = []
@@ -90,6 +89,7 @@ class TablePreprocessing:
                     f"as a category: data.columns={{{column}: category}}"
                 )
         clean = self._clean(inputs)
+        self.ranges = self._ranges_of(clean)
         empty = [str(c) for c in clean.columns if clean[c].isna().all()]
         if empty:
             raise Mistake(
@@ -119,6 +119,19 @@ class TablePreprocessing:
         short = [name.partition("__")[2] for name in full]
         self.feature_names = short if len(set(short)) == len(short) else full
         return self
+
+    def schema(self) -> InputSchema:
+        """Return the columns with their kinds, the categories that were trained on, and the ranges of training rows."""
+        names = self._columns("category")
+        known = {name: tuple(map(str, own)) for name, own in zip(names, self._categories(), strict=True)}
+        return InputSchema(
+            "table",
+            tuple(
+                Column(name, kind, known.get(name, ()), tuple(self.ranges[name]) if name in self.ranges else None,
+                       kind != "ignore")
+                for name, kind in self.kinds.items()
+            ),
+        )  # fmt: skip
 
     def apply(self, inputs: pd.DataFrame) -> Tensor:
         """(n, features) float64.
@@ -177,6 +190,7 @@ class TablePreprocessing:
             "scale": self.scale,
             "polynomial": self.polynomial,
             "features": self.feature_names,
+            "ranges": self.ranges,
         }
 
     def fitted(self) -> bytes:
@@ -191,6 +205,7 @@ class TablePreprocessing:
         found = cls(described["columns"], described["max_categories"], described["scale"], described["polynomial"])
         found.date_formats, found.feature_names = described["date_formats"], described["features"]
         found.transformer = transformer
+        found.ranges = described.get("ranges", {})
         return found
 
     def _categories(self) -> list[np.ndarray]:
@@ -198,6 +213,21 @@ class TablePreprocessing:
         if not self._columns("category"):
             return []
         return self.transformer.named_transformers_["category"][-1].categories_
+
+    def _ranges_of(self, clean: pd.DataFrame) -> dict[str, list]:
+        """Return the smallest and the largest value of each number and date, in its own units, dates as ISO text."""
+        ranges: dict[str, list] = {}
+        divisors = self.scale if isinstance(self.scale, dict) else {}
+        for column, kind in self.kinds.items():
+            if kind == "date":
+                parts = {part: clean[f"{column} {part}"] for part in ("year", "month", "day", "hour")}
+                times = pd.to_datetime(pd.DataFrame(parts).dropna())
+                if len(times):
+                    ranges[column] = [times.min().isoformat(), times.max().isoformat()]
+            elif kind in ("numeric", "plain") and clean[column].notna().any():
+                values = clean[column] * divisors.get(column, 1)
+                ranges[column] = [float(values.min()), float(values.max())]
+        return ranges
 
     def _columns(self, kind: str) -> list[str]:
         return [column for column in self.kinds if self.kinds[column] == kind]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ from dlrun.data.reading.download import File, read
 from dlrun.data.reading.tables import find, read_table, require
 from dlrun.data.source import Source
 from dlrun.errors import Mistake, one_line
+
+_SUPPLIED: ContextVar[pd.DataFrame | None] = ContextVar("frame", default=None)  # it cannot stand in a config
 
 
 def csv(
@@ -78,6 +83,51 @@ def published(
     targets, drop = names_of(target), [str(d) for d in drop or []]
     frames = {"train": read_table(io.BytesIO(read(file, data_dir)), file.path, drop, targets, categories_in(columns))}
     return _source(frames, targets, columns, max_categories, scale, polynomial)
+
+
+def frame(
+    target: str | int | float | list[str],
+    drop: list[str] | None = None,
+    columns: dict[str, str] | None = None,
+    max_categories: int = 30,
+    scale: Any = "standard",
+    polynomial: int | None = None,
+) -> Source:
+    """Return the DataFrame that Python supplies (`supplied`), read just as the same table in a file is.
+
+    Columns of the dtype `category` are categories, whatever they hold, unless `columns` says otherwise; the index is
+    left out. The settings are those of `csv`.
+
+    Raises:
+        Mistake: there is no DataFrame (on the command line), or a column or row that is needed is not there.
+    """
+    table = _SUPPLIED.get()
+    if table is None:
+        raise Mistake(
+            "data=frame: the rows are a DataFrame, which only dlrun.run(…, data=…) can be given; save it as a file and "
+            "use data=csv data.path=… (dlrun predict needs no training data)"
+        )
+    if table.columns.nlevels > 1:
+        raise Mistake("data: the DataFrame has several levels of column names; give it one name a column")
+    targets, drop = names_of(target), [str(name) for name in drop or []]
+    names = {str(name): dtype for name, dtype in zip(table.columns, table.dtypes, strict=True)}
+    marked = [name for name, dtype in names.items() if isinstance(dtype, pd.CategoricalDtype) and name not in targets]
+    columns = {name: "category" for name in marked if name not in drop} | (columns or {})
+    text = table.to_csv(sep="\t", index=False).encode()
+    return _source(
+        {"train": read_table(io.BytesIO(text), "frame.tsv", drop, targets, categories_in(columns))},
+        targets, columns, max_categories, scale, polynomial,
+    )  # fmt: skip
+
+
+@contextmanager
+def supplied(table: pd.DataFrame | None) -> Iterator[None]:
+    """Let `frame` return this DataFrame for as long as the context is entered."""
+    token = _SUPPLIED.set(table)
+    try:
+        yield
+    finally:
+        _SUPPLIED.reset(token)
 
 
 def california_housing(file: File, data_dir: str | None = None, scale: Any = "standard", licence: str = "") -> Source:
