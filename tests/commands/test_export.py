@@ -21,12 +21,10 @@ def logits_of(run):
 
 def test_rows(run):
     from dlrun import load
-    from dlrun.commands.evaluate import own_data
-    from dlrun.config.compose import compose
-    from dlrun.store.command_line import trusted_overrides
+    from dlrun.commands.evaluate import own_data, recipe_of
 
     trained = load(str(run.folder))
-    split = own_data(trained, compose(trusted_overrides(trained.folder), None)[0], ()).test
+    split = own_data(trained, recipe_of(trained, [], None, None)).test
     return split.transform(split.stored(), torch.float32)
 
 
