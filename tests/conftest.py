@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from dlrun.cli import main
 
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 DATA = Path(os.environ.get("DLRUN_DATA") or SHARED / "data")
 
@@ -38,6 +41,11 @@ class Outcome:
     def metrics(self) -> dict:
         """metrics.json of the only run."""
         return json.loads((self.folder / "metrics.json").read_text())
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """history.csv of the only run."""
+        return pd.read_csv(self.folder / "history.csv")
 
     @property
     def predictions(self) -> pd.DataFrame:
@@ -72,3 +80,22 @@ def dlrun(request, tmp_path, monkeypatch, capsys):
         return Outcome(code, captured.out, captured.err, place / "outputs")
 
     return command
+
+
+@pytest.fixture
+def from_docs(tmp_path, monkeypatch):
+    """Write the files of a page of the docs into the test's folder, verbatim; their modules are forgotten after it."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    written = []
+
+    def write(page: str, *modules: str) -> None:
+        written.extend(modules)
+        text = (DOCS / page).read_text()
+        for name, content in re.findall(r"`(\S+)`:\n\n```\w+\n(.*?)```", text, flags=re.DOTALL):
+            target = tmp_path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content)
+
+    yield write
+    for name in written:
+        sys.modules.pop(name, None)

@@ -51,13 +51,13 @@ def call(name: str, command: Callable[..., int], arguments: list[str], config_di
         if "config_dir" not in hints:
             raise Mistake(f"--config-dir: means nothing to dlrun {name}")
         given["config_dir"] = config_dir
-    found = {"overrides": overrides, "folders": folders, "choices": folders}
-    rest = {name: value for name, value in found.items() if name in hints}
+    collected = {"overrides": overrides, "folders": folders, "choices": folders}
+    rest = {name: value for name, value in collected.items() if name in hints}
     return command(**given, **rest)
 
 
 def _plain(key: str, value: str) -> object:
-    """A number, a truth value or a list, as YAML reads it."""
+    """Return a number, a truth value or a list, as YAML reads it."""
     try:
         return yaml.safe_load(value)
     except yaml.YAMLError as error:

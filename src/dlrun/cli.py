@@ -36,7 +36,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def entry_point() -> None:
-    """The console script `dlrun`: exit with the code that `main` gives."""
+    """Run the console script `dlrun`: exit with the code that `main` gives."""
     gc.set_threshold(10_000)  # what is imported stays: a search for garbage among it every 700 objects takes 0.3 s
     sys.exit(main(sys.argv[1:]))
 
@@ -103,7 +103,7 @@ def _dispatch(options: argparse.Namespace) -> int:
 
 
 def _command(name: str, options: argparse.Namespace) -> int:
-    """A command on finished runs."""
+    """Run a command on finished runs."""
     if name not in COMMANDS:
         raise Mistake(
             f"'{name}' is neither a command ({', '.join(COMMANDS)}) nor of the form key=value"

@@ -18,13 +18,13 @@ class Mistake(Exception):
 
 
 def did_you_mean(name: object, choices: Iterable[object]) -> str:
-    """`; did you mean 'adam'?` where one of `choices` is close to `name`, else an empty string."""
+    """Return `; did you mean 'adam'?` where one of `choices` is close to `name`, else an empty string."""
     close = difflib.get_close_matches(str(name), [str(choice) for choice in choices], n=1)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def one_line(message: object) -> str:
-    """`message` with its line breaks and runs of blanks folded into single spaces."""
+    """Return `message` with its line breaks and runs of blanks folded into single spaces."""
     return " ".join(str(message).split())
 
 

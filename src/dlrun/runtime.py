@@ -167,7 +167,7 @@ def seed_torch(seed: int) -> None:
 
 @contextmanager
 def _generators_restored() -> Iterator[None]:
-    """Meanwhile, generators may be seeded and drawn from; afterwards they are as they were."""
+    """Let generators be seeded and drawn from meanwhile; afterwards they are as they were."""
     python, numpy, torch_cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     try:
@@ -182,7 +182,7 @@ def _generators_restored() -> Iterator[None]:
 
 @contextmanager
 def _determinism(deterministic: bool) -> Iterator[None]:
-    """Meanwhile, refuse CUDA kernels whose sums come in no fixed order, or allow them."""
+    """Refuse CUDA kernels whose sums come in no fixed order meanwhile, or allow them."""
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     cudnn = torch.backends.cudnn
@@ -200,7 +200,7 @@ def _determinism(deterministic: bool) -> Iterator[None]:
 
 @contextmanager
 def _subnormals_flushed() -> Iterator[None]:
-    """Meanwhile, numbers too small for a normal float (1e-38, of float64 1e-308) are 0.
+    """Take numbers too small for a normal float (1e-38, of float64 1e-308) as 0 meanwhile.
 
     Adam's mean of a gradient that has become 0 shrinks to such numbers and never leaves them, and each takes a
     processor as long as a hundred others. PyTorch's threads keep the mode in which they were started.
@@ -259,15 +259,15 @@ def describe(runtime: Runtime) -> dict[str, Any]:
 
 @functools.cache
 def _commit() -> str | None:
-    """The commit of dlrun's checkout, or None in an installed package."""
+    """Return the commit of dlrun's checkout, or None in an installed package."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:
-        found = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5)
+        head = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() or None
+    return head.stdout.strip() or None
 
 
 def _processor() -> str:

@@ -1,6 +1,6 @@
 """`dlrun list` and `dlrun show`: what there is to choose, with its settings, and what has been run."""
 
-from dlrun.config.groups import GROUPS, config_folder
+from dlrun.config.groups import GROUPS, chosen_as, config_folder
 
 
 def test_every_group_is_listed_with_a_line_on_each_choice_and_its_settings(dlrun):
@@ -9,8 +9,9 @@ def test_every_group_is_listed_with_a_line_on_each_choice_and_its_settings(dlrun
         assert said.exit_code == 0, said.err
         for file in (config_folder() / group).rglob("*.yaml"):
             name = file.relative_to(config_folder() / group).with_suffix("").as_posix()
-            assert f"{group}={name}  " in said.out
+            assert f"{chosen_as(group, name)}  " in said.out
     assert "hidden=[300, 100]" in dlrun("list", "model").out
+    assert "plots=[roc]  ROC curves" in dlrun("list", "plot").out
 
 
 def test_a_choice_is_shown_with_what_its_settings_mean(dlrun):

@@ -94,7 +94,7 @@ def test_missing_values_are_a_mistake(dlrun, table, tmp_path):
     table.loc[5, "demand"] = np.nan
     table.to_csv(tmp_path / "load.csv", index=False)
     ended = dlrun(*SERIES)
-    assert ended.exit_code == 2 and "'demand'" in ended.err and "fill them in" in ended.err
+    assert ended.exit_code == 2 and "1 of 300 in 'demand'" in ended.err and "data.impute=" in ended.err
 
 
 @needs_load

@@ -4,10 +4,11 @@ import io
 import tarfile
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import DATA
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from dlrun.data.preprocessing.text import TextPreprocessing, tokenize
 from dlrun.data.reading.download import UNVERIFIED, File
@@ -189,3 +190,93 @@ def test_the_data_sets_of_texts_to_be_downloaded_compose(dlrun):
     for name in ("imdb", "reuters"):
         ended = dlrun(f"data={name}", "data.file.url=null", "++data.file.mirror=null")
         assert ended.exit_code == 2 and "cannot be downloaded" in ended.err
+
+
+ODD_TEXTS = ["None", "NA", "null", "-", "?", "nan", "007", "1.50", "TRUE", "ÇA Va", "İstanbul", "", "  two  blanks "]
+
+
+@pytest.mark.parametrize("represent", ["tokens", "bag"])
+def test_every_text_is_the_same_in_training_and_predict(dlrun, tmp_path, represent):
+    rows = [f'"{text}",{i % 2}' for i in range(8) for text in ODD_TEXTS]
+    (tmp_path / "odd.csv").write_text("message,kind\n" + "\n".join(rows), encoding="utf-8")
+    network = ("model=lstm", "trainer.epochs=1") if represent == "tokens" else ("model=logistic", "trainer.epochs=1")
+    ended = dlrun("data=text", "data.path=odd.csv", "data.text=message", "data.target=kind",
+                  f"data.represent={represent}", *network)  # fmt: skip
+    assert ended.exit_code == 0, ended.err
+    assert "texts that are empty: 8 of 104" in ended.out
+    said = dlrun("predict", f"run={ended.folder}", "input=odd.csv", "output=said.csv")
+    assert said.exit_code == 0, said.err
+    beside = pd.read_csv(tmp_path / "said.csv", keep_default_na=False)
+    before = ended.predictions.set_index("row")["probability_1"]
+    assert beside["probability_1"].to_numpy()[before.index] == pytest.approx(before.to_numpy(), abs=1e-6)
+    assert beside["probability_1"][0] != pytest.approx(beside["probability_1"][11], abs=1e-7)  # "None" is a word
+
+
+def sentences(tmp_path, subjects, verbs, things, blank="") -> None:
+    """Sentences whose verb decides; a file sentences.csv."""
+    draw = np.random.default_rng(0)
+    rows = []
+    for i in range(240):
+        parts = (draw.choice(subjects), verbs[i % 2][draw.integers(len(verbs[0]))], draw.choice(things))
+        rows.append(f"{blank.join(parts)},{i % 2}\n")
+    (tmp_path / "sentences.csv").write_text("text,y\n" + "".join(rows), encoding="utf-8")
+
+
+CHINESE = (["我们今天", "邻居昨天", "老师已经", "弟弟真的", "他们特别"], (["批评", "讨厌"], ["喜欢", "享受"]),
+           ["这个产品", "新的手机", "快递服务", "演员表现", "这家餐厅"])  # fmt: skip
+THAI = (["ลูกค้า", "เพื่อน", "ครู", "น้องสาว"], (["เกลียด", "ไม่ชอบ"], ["รัก", "ชื่นชม"]), ["อาหาร", "หนังสือ", "บริการ", "โรงแรม"])
+SENTENCES = ("data=text", "data.path=sentences.csv", "data.text=text", "data.target=y", "optimizer.lr=0.05")
+
+
+@pytest.mark.parametrize("script", [CHINESE, THAI])
+def test_scripts_without_blanks_are_noticed_and_read_by_characters(dlrun, tmp_path, script):
+    sentences(tmp_path, *script)
+    whole = dlrun(*SENTENCES, "model=logistic", "trainer.epochs=1")
+    assert "240 of 240 texts are of a script without blanks" in whole.out
+    assert "data.analyzer=char 'data.ngrams=[1,2]'" in whole.out
+    ended = dlrun(*SENTENCES, "data.analyzer=char", "data.ngrams=[1,2]", "model=logistic", "trainer.epochs=60",
+                  "output_dir=outputs/characters")  # fmt: skip
+    assert "without blanks" not in ended.out
+    folder = next((tmp_path / "outputs" / "characters").glob("*/*"))
+    figures = pd.read_csv(folder / "predictions.csv").query("split == 'test'")
+    assert (figures["truth"] == figures["prediction"]).mean() == 1.0
+    said = dlrun("predict", f"run={folder}", "input=sentences.csv", "output=said.csv")
+    assert said.exit_code == 0, said.err
+    beside = pd.read_csv(tmp_path / "said.csv")
+    assert (beside["y"] == beside["prediction"]).mean() == 1.0
+
+
+def test_words_that_are_told_apart_by_blanks_are_words(dlrun, tmp_path):
+    sentences(tmp_path, *CHINESE, blank=" ")
+    assert "without blanks" not in dlrun(*SENTENCES, "model=logistic", "trainer.epochs=0").out
+
+
+def test_characters_are_tokens_in_training_and_predict():
+    found = tokens(analyzer="char")
+    assert list(found.ids)[:2] == [" ", "t"] and found.length == len("the cat sat on the mat")
+    again = TextPreprocessing.restore(found.describe(), None)
+    texts = np.array(["A  Cat", "zebra"], dtype=object)
+    assert torch.equal(again.apply(texts), found.apply(texts))
+
+
+def test_n_grams_are_scikit_learns():
+    fitted = TextPreprocessing("text", "bag", 1000, None, None, "front", analyzer="char_wb", ngrams=[2, 3]).fit(TRAIN)
+    expected = CountVectorizer(analyzer="char_wb", ngram_range=(2, 3)).fit(TRAIN)
+    assert fitted.feature_names == expected.get_feature_names_out().tolist()
+    assert (fitted.apply(TRAIN).numpy() == expected.transform(TRAIN).toarray()).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        (["data.analyzer=chars"], "data.analyzer"),
+        (["data.analyzer=char", "data.stop_words=english"], "data.stop_words"),
+        (["data.represent=tokens", "data.analyzer=char_wb", "model=lstm"], "data.analyzer"),
+        (["data.represent=tokens", "data.ngrams=[1,2]", "model=lstm"], "data.ngrams"),
+        (["data.ngrams=[2,1]"], "data.ngrams"),
+        (["data.ngrams=2"], "data.ngrams"),
+    ],
+)
+def test_an_analyzer_that_does_not_fit_is_one_line(dlrun, mails, settings, key):
+    ended = dlrun(*MAILS, *settings)
+    assert ended.exit_code == 2 and ended.err.count("\n") == 1 and ended.err.startswith(f"dlrun: {key}"), ended.err

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 
 def rows(ended, split):
@@ -30,6 +30,44 @@ def test_logistic_regression_agrees_with_scikit_learns(dlrun):
     reference = LogisticRegression(C=1 / (0.001 * len(train)), max_iter=5000).fit(scaler.transform(x[train]), y[train])
     score = reference.score(scaler.transform(x[test]), y[test])
     assert ended.metrics["test"]["accuracy"] == pytest.approx(score, abs=0.01)
+
+
+LOADERS = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("data", LOADERS)
+def test_with_nothing_set_logistic_regression_is_scikit_learns_converged_one(dlrun, data, seed):
+    ended = dlrun("model=logistic", f"data={data}", f"seed={seed}")
+    x, y = LOADERS[data](return_X_y=True)
+    train, test = rows(ended, "train"), rows(ended, "test")
+    scaler = StandardScaler().fit(x[train]) if data != "digits" else FunctionTransformer(lambda pixels: pixels / 16)
+    reference = LogisticRegression(max_iter=10_000).fit(scaler.transform(x[train]), y[train])
+    score = reference.score(scaler.transform(x[test]), y[test])
+    assert ended.metrics["test"]["accuracy"] == pytest.approx(score, abs=0.01)
+    assert "trained to the minimum" in ended.out
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_with_nothing_set_linear_regression_is_least_squares(dlrun, seed):
+    ended = dlrun("model=linear", "data=diabetes", f"seed={seed}")
+    x, y = load_diabetes(return_X_y=True)
+    train, test = rows(ended, "train"), rows(ended, "test")
+    reference = LinearRegression().fit(x[train], y[train]).score(x[test], y[test])
+    assert ended.metrics["test"]["r2"] == pytest.approx(reference, abs=1e-6)
+
+
+def test_what_is_said_of_the_training_of_a_linear_model_is_done_by_gradient_descent(dlrun):
+    assert len(dlrun("model=logistic", "data=iris", "trainer.epochs=3", into="a").history) == 3
+    assert len(dlrun("model=logistic", "data=iris", "solver=none", "data.limit=60", into="b").history) > 3
+    assert "trained to the minimum" in dlrun("model=linear", "data=diabetes", "penalty.l2=0.01", into="c").out
+
+
+def test_a_run_whose_best_epoch_is_its_last_says_that_it_was_still_improving(dlrun):
+    ended = dlrun("data=iris", "model=mlp", "trainer.epochs=3", "optimizer.lr=0.0001")
+    assert "still improving at the last epoch" in ended.out and "trainer.epochs=6" in ended.out
+    early = dlrun("data=digits", "trainer.epochs=30", "trainer.early_stopping.patience=2", into="early")
+    assert early.metrics["best_epoch"] < early.metrics["epochs"] and "still improving" not in early.out
 
 
 def test_preprocessing_is_fitted_on_the_training_rows_only(dlrun):

@@ -101,7 +101,7 @@ def test_summary_shows_output_shapes_and_parameters():
 
 def test_models_read_the_shapes_that_data_have():
     for model in ("mlp", "cnn", "lstm"):
-        config, _ = compose([f"model={model}"])
+        config = compose([f"model={model}"]).config
 
         network = build(config.model, "model", nn.Module, input_shape=(3, 16, 16), outputs=7, vocabulary=None)
         assert network(torch.zeros(2, 3, 16, 16)).shape == (2, 7)
@@ -110,7 +110,7 @@ def test_models_read_the_shapes_that_data_have():
 def initialized(name: str, *overrides: str) -> LSTM | MLP:
     torch.manual_seed(0)
     model = MLP((400,), 100, [300])
-    initialize(model, read_initializer(compose([f"initializer={name}", *overrides])[0].initializer))
+    initialize(model, read_initializer(compose([f"initializer={name}", *overrides]).config.initializer))
     return model.layers[1].weight
 
 
@@ -138,7 +138,7 @@ def test_orthogonal_weights_are_orthogonal():
 def test_keras_initializer_is_keras_by_kind_of_parameter():
     torch.manual_seed(0)
     model = LSTM((5, 30), 2, [20])
-    initialize(model, read_initializer(compose(["initializer=keras"])[0].initializer))
+    initialize(model, read_initializer(compose(["initializer=keras"]).config.initializer))
     cell = model.recurrent[0]
     limit = math.sqrt(6 / (30 + 4 * 20))
     assert cell.weight_ih_l0.abs().max() <= limit and cell.weight_ih_l0.std() > limit / 2
@@ -152,13 +152,13 @@ def test_default_initializer_leaves_pytorchs_own():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 2))
     before = model[0].weight.clone()
-    initialize(model, read_initializer(compose([])[0].initializer))
+    initialize(model, read_initializer(compose([]).config.initializer))
     assert torch.equal(model[0].weight, before)
 
 
 def test_the_output_layer_can_start_otherwise():
     model = MLP((4,), 2, [3])
-    config = compose(["initializer=ones"])[0].initializer
+    config = compose(["initializer=ones"]).config.initializer
     config.output = OmegaConf.create({"_target_": "torch.nn.init.zeros_"})
     initialize(model, read_initializer(config))
     assert model.layers[1].weight.eq(1).all() and model.layers[-1].weight.eq(0).all()
@@ -175,7 +175,7 @@ def test_the_output_layer_can_start_otherwise():
     ],
 )
 def test_classic_architectures_are_yaml_with_the_parameters_of_their_papers(name, shape, outputs, parameters):
-    config, _ = compose([f"model={name}"])
+    config = compose([f"model={name}"]).config
     with torch.device("meta"):
         model = build(config.model, "model", nn.Module, input_shape=shape, outputs=outputs)
     assert count_parameters(model) == parameters

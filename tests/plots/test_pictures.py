@@ -8,6 +8,13 @@ from PIL import Image
 from sklearn.metrics import roc_curve
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from dlrun.plots import sweeps, training
+from dlrun.plots.classes import roc
+from dlrun.plots.finished_run import FinishedRun
+from dlrun.plots.mistakes import mistakes
+from dlrun.plots.quantities import fitted_curve
+from dlrun.plots.training import learning_curves
+
 needs_data = pytest.mark.skipif(
     not (DATA / "weight-height.csv").is_file(), reason="the courses' tables are not at hand"
 )
@@ -57,14 +64,12 @@ def test_a_run_of_this_kind_has_these_pictures_and_nothing_in_them_is_cut_off(dl
 @pytest.fixture
 def finished(dlrun, monkeypatch):
     """What the pictures of a run are drawn from."""
-    from dlrun.plots.run import Finished
 
-    def of(*overrides: str) -> Finished:
+    def of(*overrides: str) -> FinishedRun:
         seen = []
-        monkeypatch.setattr("dlrun.runs.conclude.draw", lambda *given: seen.append(given))
-        ended = dlrun(*overrides)
-        _, trained, data, predictions, metrics, _ = seen[0]
-        return Finished(trained, data, predictions, metrics, pd.read_csv(ended.folder / "history.csv"))
+        monkeypatch.setattr("dlrun.runs.conclude.draw", lambda _console, run, _pictures: seen.append(run))
+        assert dlrun(*overrides).exit_code == 0
+        return seen[0]
 
     return of
 
@@ -74,11 +79,9 @@ def labels_of(figure):
 
 
 def test_the_roc_curve_is_scikit_learns_and_its_point_is_that_of_the_confusion_matrix(finished):
-    from dlrun.plots.run import roc
-
     run = finished("data=breast_cancer", "model=logistic", "trainer.epochs=2")
     axes = roc(run).axes[0]
-    false, true, _ = roc_curve(run.said.truth, run.said.probability[:, 1])
+    false, true, _ = roc_curve(run.predictions.truth, run.predictions.probability[:, 1])
     assert axes.lines[0].get_xydata() == pytest.approx(np.column_stack([false, true]))
     (tn, fp), (fn, tp) = run.figures["confusion_matrix"]
     assert axes.lines[1].get_xydata()[0] == pytest.approx([fp / (fp + tn), tp / (tp + fn)])
@@ -86,8 +89,6 @@ def test_the_roc_curve_is_scikit_learns_and_its_point_is_that_of_the_confusion_m
 
 
 def test_learning_curves_mark_the_best_epoch_and_the_baseline(finished):
-    from dlrun.plots.run import learning_curves
-
     run = finished("data=iris", "trainer.epochs=40", "optimizer.lr=0.05", "trainer.early_stopping.patience=3")
     best = run.metrics["best_epoch"]
     assert best < run.metrics["epochs"]
@@ -102,8 +103,6 @@ def test_learning_curves_mark_the_best_epoch_and_the_baseline(finished):
 
 @needs_data
 def test_the_fitted_curve_of_a_line_is_that_line(finished):
-    from dlrun.plots.run import fitted_curve
-
     run = finished("data=weight_height", "data.limit=500", "model=linear", "solver=closed_form")
     axes = fitted_curve(run).axes[0]
     x, y = axes.lines[0].get_xydata().T
@@ -113,14 +112,12 @@ def test_the_fitted_curve_of_a_line_is_that_line(finished):
 
 
 def test_the_worst_mistakes_are_those_with_the_least_probability_of_the_truth(finished):
-    from dlrun.plots.run import mistakes
-
     run = finished("trainer.epochs=1", "data.limit=600")
-    said = run.said
-    wrong = np.flatnonzero(said.truth != said.prediction)
-    worst = wrong[np.argmin(said.probability[wrong, said.truth[wrong]])]
+    predictions = run.predictions
+    wrong = np.flatnonzero(predictions.truth != predictions.prediction)
+    worst = wrong[np.argmin(predictions.probability[wrong, predictions.truth[wrong]])]
     first = mistakes(run).axes[0]
-    assert first.get_title().startswith(f"{said.truth[worst]}, said {said.prediction[worst]}")
+    assert first.get_title().startswith(f"true {predictions.truth[worst]}\npredicted {predictions.prediction[worst]} (")
     assert np.asarray(first.images[0].get_array()) * 16 == pytest.approx(run.rows.stored()[worst, 0].numpy())
 
 
@@ -177,8 +174,8 @@ def test_importance_is_the_fall_of_the_score_when_a_column_is_shuffled(dlrun, tm
 def test_pictures_are_drawn_in_the_runs_own_precision(finished):
     run = finished("data=quadratic", "data.degree=90", "data.scale=standard", "model=linear", "solver=closed_form",
                    "data.split={test: null, valid: null}")  # fmt: skip
-    again = run.trained.predictions(run.data.train.raw).prediction
-    assert again == pytest.approx(run.predictions["train"].prediction, abs=1e-12)
+    again = run.fitted.predictions(run.data.train.raw).prediction
+    assert again == pytest.approx(run.predictions_by_split["train"].prediction, abs=1e-12)
 
 
 CELLS = ["?" if i == 9 else "" if i % 20 == 3 else i * 7 % 50 for i in range(120)]
@@ -223,13 +220,13 @@ def test_a_run_without_figures_has_nothing_to_plot(dlrun):
     assert "no figures to draw" in dlrun("plot").err
 
 
-def test_a_logarithmic_axis_has_plain_numbers():
-    from dlrun.plots import sweeps, training
-
-    history = pd.DataFrame({"epoch": [1, 2, 3], "train/loss": [2.0, 0.3, 0.02], "lr": [0.1, 0.01, 1e-5]})
-    swept = sweeps.swept_line([1e-4, 1e-2, 1.0], [0.1, 0.2, 0.3], [0.0, 0.0, 0.0], "optimizer.lr", "valid/loss")
-    for figure in (training.learning_curves(history, ["loss"], None, {}), training.learning_rate(history), swept):
+def test_a_logarithmic_axis_has_plain_numbers(finished):
+    run = finished("data=iris", "trainer.epochs=3", "scheduler=exponential")
+    run.history["train/loss"], run.history["lr"] = [2.0, 0.3, 0.02], [0.1, 0.01, 1e-5]
+    swept = sweeps.draw_swept_line([1e-4, 1e-2, 1.0], [0.1, 0.2, 0.3], [0.0, 0.0, 0.0], "optimizer.lr", "valid/loss")
+    for figure in (learning_curves(run), training.learning_rate(run), swept):
         figure.draw_without_rendering()
         axes = figure.axes[0]
         numbers = [text.get_text() for axis in (axes.xaxis, axes.yaxis) for text in axis.get_ticklabels(which="both")]
         assert any(numbers) and not [number for number in numbers if "$" in number], numbers
+        assert "log" in (axes.get_xscale(), axes.get_yscale())

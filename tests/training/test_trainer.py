@@ -228,7 +228,7 @@ def test_one_cycle_ends_at_its_lowest_rate_after_all_steps(dlrun):
 @pytest.mark.parametrize(("monitor", "better"), [("valid/loss", -1), ("valid/accuracy", 1)])
 def test_plateau_lowers_the_rate_when_the_monitored_value_gets_no_better(monitor, better):
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    config = compose(["scheduler=plateau", "scheduler.class.patience=0", f"scheduler.monitor={monitor}"])[0]
+    config = compose(["scheduler=plateau", "scheduler.class.patience=0", f"scheduler.monitor={monitor}"]).config
     schedule = build_schedule(read_schedule(plain(config)["scheduler"], ()), [optimizer], 10, 10, better > 0)
     rates = []
     for value in (1.0, 1.0 + better, 1.0 + better, 1.0):

@@ -13,7 +13,7 @@ from dlrun.errors import Mistake
 
 
 def show_config(options: argparse.Namespace) -> int:
-    """`--cfg job|hydra|all`, with `--package` and `--resolve`: print the composed config."""
+    """Print the composed config: `--cfg job|hydra|all`, with `--package` and `--resolve`."""
     with hydra(options.config_dir) as extra:
         overrides = [quote_literal(override) for override in options.overrides] + extra
         _hydra().show_cfg("config", overrides, options.cfg, options.package, options.resolve)
@@ -21,7 +21,7 @@ def show_config(options: argparse.Namespace) -> int:
 
 
 def complete(options: argparse.Namespace) -> int:
-    """`-sc install=bash|zsh|fish`, `uninstall=…` or `query=…`: what the shell asks for."""
+    """Print what the shell asks for: `-sc install=bash|zsh|fish`, `uninstall=…` or `query=…`."""
     with hydra(options.config_dir):
         try:
             _hydra().shell_completion("config", options.overrides)

@@ -12,6 +12,7 @@ from rich.console import Console
 from torch import Tensor
 
 from dlrun.config.compose import compose
+from dlrun.config.groups import with_choices
 from dlrun.config.schema import key_of
 from dlrun.data.labels import check_quantities, class_name, class_names_of
 from dlrun.data.prepare import load as load_source
@@ -20,12 +21,13 @@ from dlrun.data.source import Source
 from dlrun.data.split import Data, Split
 from dlrun.errors import Mistake
 from dlrun.fitted import Fitted
+from dlrun.plots import weights
 from dlrun.plots.draw import as_png
 from dlrun.runs.assemble import load_data
 from dlrun.runs.evaluation import evaluate as judge
 from dlrun.runs.importance import permutation_importance
 from dlrun.runs.load import load, read_predictions, stored_config
-from dlrun.runs.recipe import Job, Recipe, read_recipe
+from dlrun.runs.recipe import Recipe, read_recipe
 from dlrun.runs.tables import print_results
 from dlrun.store.command_line import trusted_overrides
 from dlrun.store.files import writing
@@ -55,7 +57,8 @@ def evaluate(
             preprocessing; none: by the run's own rows.
         run: a run folder, or `latest`.
         threshold: of two classes: the probability above which the second is predicted.
-        metrics: functions of sklearn.metrics besides the usual ones, such as balanced_accuracy_score.
+        metrics: besides the usual ones: functions of sklearn.metrics, such as balanced_accuracy_score, or choices of
+            the group `metric`.
         importance: tables: so many times each column is shuffled, to see how much the run needs it (permutation
             importance); 0: not at all.
         output: a JSON file for the figures, besides the printed table.
@@ -66,7 +69,6 @@ def evaluate(
     Raises:
         Mistake: the run, its data or the other data cannot be used.
     """
-    chosen = read_metrics(metrics or [], ())
     for override in overrides:
         key = override.partition("=")[0].lstrip("+")
         if not key.startswith("data") or key_of(key).of_split:
@@ -80,15 +82,17 @@ def evaluate(
     had = stored_config(fitted.folder)["data"]
     single = [f"data.{name}=null" for name in FILES_BESIDE if name in had] if others else []
     recipe = recipe_of(fitted, [*single, *overrides], config_dir, allow_targets)
-    weights = None
+    named = with_choices(metrics or [], "metric", Path(config_dir) if config_dir else None)
+    chosen = read_metrics(named, tuple(recipe.config["allow_targets"]))
+    class_weights = None
     if others:
         splits, notes = other_rows(fitted, recipe)
         trained_on = training_targets(fitted)
     else:
         splits, notes = own_data(fitted, recipe).splits(), []
         trained_on = splits["train"].targets
-        weights = fitted.task.class_weights(recipe.class_weight, trained_on)
-    loss = build_loss(recipe.loss, fitted.task, weights).to(fitted.runtime.device)
+        class_weights = fitted.task.class_weights(recipe.class_weight, trained_on)
+    loss = build_loss(recipe.loss, fitted.task, class_weights).to(fitted.runtime.device)
     learner = fitted.learner.judged_by(loss)
     task = fitted.task.with_metrics((*recipe.metrics, *chosen))
     evaluation = judge(task, splits, learner, fitted.scores(splits), trained_on, threshold)
@@ -122,12 +126,7 @@ def print_importance(console: Console, table: pd.DataFrame, split: str, shuffles
 
 def draw_importance(fitted: Fitted, table: pd.DataFrame) -> None:
     """Put the picture of it beside the run's other ones."""
-    from dlrun.plots.weights import importance
-
-    figure = importance(
-        list(table["column"]), table["importance"].to_numpy(), table["deviation"].to_numpy(), table.attrs["what"]
-    )
-    fitted.folder.write_picture("importance", as_png(figure))
+    fitted.folder.write_picture("importance", as_png(weights.draw_importance(table)))
 
 
 def recipe_of(
@@ -139,8 +138,8 @@ def recipe_of(
         Mistake: what is stored of its command line cannot be composed, or may not be.
     """
     allowed = [f"allow_targets=[{','.join(allow_targets)}]"] if allow_targets else []
-    overrides = [*trusted_overrides(fitted.folder), *changes, *allowed]
-    return read_recipe(Job(*compose(overrides, config_dir), overrides))
+    overrides = [*trusted_overrides(fitted.folder), "plots=[]", *changes, *allowed]  # pictures only on request
+    return read_recipe(compose(overrides, config_dir))
 
 
 def own_data(fitted: Fitted, recipe: Recipe) -> Data:

@@ -65,7 +65,7 @@ def export(
 
 
 def example(fitted: Fitted) -> Tensor:
-    """Random inputs (ROWS, *input_shape) of the kind that the network reads, the same ones each time."""
+    """Return random inputs (ROWS, *input_shape) of the kind that the network reads, the same ones each time."""
     generator = torch.Generator().manual_seed(0)
     shape = (ROWS, *fitted.inputs.shape)
     if fitted.inputs.vocabulary is not None:
@@ -74,7 +74,7 @@ def example(fitted: Fitted) -> Tensor:
 
 
 def check(fitted: Fitted, answer: Callable[[Tensor], Tensor], inputs: Tensor) -> float:
-    """The largest difference between the run's scores and those of the exported network, relative to the largest.
+    """Return the largest difference of the exported network's scores from the run's, relative to the largest.
 
     Raises:
         Mistake: it is larger than the tolerance.
@@ -91,7 +91,7 @@ def check(fitted: Fitted, answer: Callable[[Tensor], Tensor], inputs: Tensor) ->
 
 
 def write_onnx(fitted: Fitted, inputs: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
-    """ONNX, by PyTorch's exporter; answered by onnxruntime."""
+    """Write ONNX by PyTorch's exporter; return what answers with it, by onnxruntime."""
     try:
         import onnx  # noqa: F401 (the exporter needs it)
         import onnxruntime
@@ -115,7 +115,7 @@ def write_onnx(fitted: Fitted, inputs: Tensor, path: Path) -> Callable[[Tensor],
 
 
 def write_torch(fitted: Fitted, inputs: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
-    """A program of torch.export; answered by itself, read back."""
+    """Write a program of torch.export; return what answers with it, read back."""
     with _explained("torch"), quietly():
         program = torch.export.export(fitted.model, (inputs,), dynamic_shapes=({0: torch.export.Dim("rows")},))
         with open(path, "wb") as file:
@@ -126,7 +126,7 @@ def write_torch(fitted: Fitted, inputs: Tensor, path: Path) -> Callable[[Tensor]
 
 
 def write_state_dict(fitted: Fitted, inputs: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
-    """The weights by name, as `torch.load(…, weights_only=True)` reads them; answered by a new network with them."""
+    """Write the weights by name; return what answers with them, as `torch.load(…, weights_only=True)` reads them."""
     torch.save(fitted.model.state_dict(), path)
     model = copy.deepcopy(fitted.model)
     for parameter in model.parameters():
@@ -148,7 +148,7 @@ FORMATS: dict[str, tuple[str, Callable[[Fitted, Tensor, Path], Callable[[Tensor]
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Without the exporters' warnings about themselves."""
+    """Keep back the exporters' warnings about themselves."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -57,7 +57,7 @@ def generate(
 def write_line(
     fitted: Fitted, characters: CharacterSchema, temperature: float, start: str | None, generator: torch.Generator
 ) -> str:
-    """One line, begun by `start` or as the lines of the training data begin.
+    """Return one line, begun by `start` or as the lines of the training data begin.
 
     Raises:
         Mistake: `start` is shorter than the model's window, or has a character that it does not know.
@@ -81,7 +81,7 @@ def write_line(
 
 
 def _beginning(characters: CharacterSchema, generator: torch.Generator) -> str:
-    """A beginning of the training data's lines, drawn by how often it occurs."""
+    """Return a beginning of the training data's lines, drawn by how often it occurs."""
     beginnings = characters.beginnings
     counts = torch.tensor(list(beginnings.values()), dtype=torch.float64)
     return list(beginnings)[int(torch.multinomial(counts, 1, generator=generator))]

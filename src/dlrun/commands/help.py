@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dlrun.config.groups import GROUPS, choices_of
+from dlrun.config.groups import GROUPS, choices_of, chosen_as
 
 USAGE = """dlrun: deep-learning experiments from the command line
 
@@ -37,7 +37,7 @@ Options:
 
 
 def help_text(folder: Path, own: Path | None) -> str:
-    """Usage, every group's choices with a line on each, and the root keys with their defaults.
+    """Return usage, every group's choices with a line on each, and the root keys with their defaults.
 
     Args:
         folder: of our groups.
@@ -48,7 +48,7 @@ def help_text(folder: Path, own: Path | None) -> str:
         choices = {**choices_of(folder / group), **(choices_of(own / group) if own else {})}
         if choices:
             default = _default(folder, group)
-            lines.append(f"{group}=" + (f"  (default: {default})" if default else ""))
+            lines.append(chosen_as(group, "").rstrip("]") + (f"  (default: {default})" if default else ""))
             column = max(map(len, choices)) + 2
             lines += [f"  {name:<{column}}{line}".rstrip() for name, line in choices.items()]
             lines.append("")
@@ -59,16 +59,16 @@ def help_text(folder: Path, own: Path | None) -> str:
 
 def _default(folder: Path, group: str) -> str:
     text = (folder / "config.yaml").read_text(encoding="utf-8")
-    found = [
+    defaults = [
         line.partition(":")[2].partition("#")[0].strip()
         for line in text.splitlines()
         if line.startswith(f"  - {group}:")
     ]
-    return found[0] if found and found[0] != "null" else ""
+    return defaults[0] if defaults and defaults[0] != "null" else ""
 
 
 def _root_keys(file: Path) -> list[str]:
-    """The lines of config.yaml that follow its defaults list, as they stand there."""
+    """Return the lines of config.yaml that follow its defaults list, as they stand there."""
     lines = file.read_text(encoding="utf-8").splitlines()
     after = next(i for i, line in enumerate(lines) if line.startswith("data:"))
     return [line for line in lines[after:] if line.strip()]

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from dlrun.commands.compare import WIDTH_OF_FILES, warn
-from dlrun.config.groups import GROUPS, choices_of, config_folder
+from dlrun.config.groups import GROUPS, choices_of, chosen_as, config_folder
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.ranking.ranking import choose_ranking
 from dlrun.ranking.runs_table import read_results
@@ -47,10 +47,10 @@ def list_choices(folders: list[str], output_dir: str = "outputs", count: int = 2
 
 
 def print_choices(console: Console, group: str) -> None:
-    """A line on every choice, and its settings with their defaults below."""
+    """Print a line on every choice, and its settings with their defaults below."""
     folder = config_folder() / group
     for name, line in choices_of(folder).items():
-        console.print(f"{group}={name}  {line}", markup=False, soft_wrap=True)
+        console.print(f"{chosen_as(group, name)}  {line}", markup=False, soft_wrap=True)
         settings = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8")) or {}
         shown = [f"{key}={_short(value)}" for key, value in settings.items() if key not in NOT_SETTINGS]
         if shown:
@@ -58,7 +58,7 @@ def print_choices(console: Console, group: str) -> None:
 
 
 def print_runs(console: Console, output_dir: Path, count: int) -> None:
-    """The latest runs, newest first, with what they are ranked by, and the person's own name and note."""
+    """Print the latest runs, newest first, with what they are ranked by, and the person's own name and note."""
     results, unreadable = read_results([output_dir], averaged=True)
     warn(unreadable)
     newest = sorted(results, key=lambda result: result.folder.written(), reverse=True)

@@ -6,7 +6,8 @@ from rich.console import Console
 
 from dlrun.commands.evaluate import own_data, recipe_of
 from dlrun.errors import Mistake
-from dlrun.plots.draw import check_plots, draw
+from dlrun.plots.draw import draw
+from dlrun.plots.finished_run import FinishedRun
 from dlrun.runs.load import load
 
 
@@ -29,19 +30,20 @@ def plot(
     Raises:
         Mistake: no such picture, or the run or its data cannot be used.
     """
-    wanted = plots or ["all"]
-    check_plots(wanted)
     fitted = load(run, device, tuple(allow_targets or ()), config_dir)
     record = fitted.folder.record()
     if not record.figures or record.status == "diverged":
         raise Mistake(f"plot: {fitted.folder} has no figures to draw (status {record.status})")
-    data = own_data(fitted, recipe_of(fitted, [], config_dir, allow_targets))
+    wanted = f"plots=[{','.join(plots)}]" if plots else "plots=[all]"
+    recipe = recipe_of(fitted, [wanted], config_dir, allow_targets)
+    data = own_data(fitted, recipe)
     splits = data.splits()
     predictions = {
         name: fitted.task.predictions(scores, splits[name].targets, splits[name].truth)
         for name, scores in fitted.scores(splits).items()
     }
     console = Console(highlight=False, soft_wrap=True)
-    draw(console, fitted, data, predictions, record.to_json(), wanted)
+    finished = FinishedRun(fitted, data, predictions, record.to_json(), fitted.folder.history())
+    draw(console, finished, recipe.output.plots)
     console.print(f"{fitted.folder.plots}", markup=False)
     return 0

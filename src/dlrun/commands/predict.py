@@ -49,9 +49,9 @@ def predict(
         for shown, inputs in fitted.preprocessing.read(path, fitted.inputs.shape):
             if not len(shown):
                 continue
-            said = predictions_beside(fitted, shown, inputs, threshold)
-            said.to_csv(target, index=False, header=rows == 0, lineterminator="\n")
-            rows += len(said)
+            table = predictions_beside(fitted, shown, inputs, threshold)
+            table.to_csv(target, index=False, header=rows == 0, lineterminator="\n")
+            rows += len(table)
             odd.update(fitted.preprocessing.surprises(inputs))
         if rows == 0:
             raise Mistake(f"input: {input} has no row")
@@ -64,21 +64,21 @@ def predict(
 
 
 def predictions_beside(fitted: Fitted, shown: pd.DataFrame, inputs, threshold: float) -> pd.DataFrame:
-    """The rows with the predictions for them.
+    """Return the rows with the predictions for them.
 
     Raises:
         Mistake: they have a column that is called like one of the predictions'.
     """
-    said = fitted.table(fitted.predictions(inputs, threshold), shown.index)
-    twice = sorted(set(shown.columns) & set(said.columns))
+    predictions = fitted.table(fitted.predictions(inputs, threshold), shown.index)
+    twice = sorted(set(shown.columns) & set(predictions.columns))
     if twice:
         raise Mistake(f"input: has a column '{twice[0]}' already; rename it, or leave it out")
-    return pd.concat([shown, said], axis=1)
+    return pd.concat([shown, predictions], axis=1)
 
 
 @contextmanager
 def _source(name: str):
-    """The path of the input; standard input is kept in a temporary file, so that it need not fit in memory."""
+    """Yield the path of the input; standard input is kept in a temporary file, so that it need not fit in memory."""
     if name != "-":
         path = Path(name).expanduser()
         if not path.exists():
@@ -94,7 +94,7 @@ def _source(name: str):
 
 @contextmanager
 def _sink(name: str):
-    """The output, open for writing: a file appears under its own name only when it is whole."""
+    """Yield the output, open for writing: a file appears under its own name only when it is whole."""
     if name == "-":
         yield sys.stdout
         return

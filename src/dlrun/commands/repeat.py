@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dlrun.config.compose import compose
 from dlrun.errors import Mistake
-from dlrun.runs.recipe import Job, read_recipe
+from dlrun.runs.recipe import read_recipe
 from dlrun.runs.run import run
 from dlrun.store.command_line import trusted_overrides
 from dlrun.store.finding import open_run
@@ -28,17 +28,17 @@ def repeat(path: str, changes: list[str], config_dir: str | None) -> int:
         from dlrun.sweeps.sweep import run_whole
 
         return run_whole(overrides, kind == "sweep", config_dir)
-    config, choices = compose(overrides, config_dir)
-    if has_parts(config):
+    composed = compose(overrides, config_dir)
+    if has_parts(composed.config):
         raise Mistake("run=: repeats one run; parts (repeats, cv.folds, learning_curve, sweep) go without it")
-    ended = run(read_recipe(Job(config, choices, overrides)))
-    if ended is not None and not config.quiet:
+    ended = run(read_recipe(composed))
+    if ended is not None and not composed.config.quiet:
         print("\n".join(compare(before, RunFolder(ended.folder), changes)))
     return ended.exit_code if ended else 0
 
 
 def compare(before: RunFolder, after: RunFolder, changes: list[str]) -> list[str]:
-    """Lines that say whether two runs have the same bits and, if not, what differs between their surroundings."""
+    """Return lines on whether two runs have the same bits and, if not, what differs between their surroundings."""
     then, now = before.digests(), after.digests()
     differing = [name for name in then if then[name] != now[name]]
     if not differing:

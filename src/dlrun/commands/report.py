@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from dlrun.commands.compare import warn
 from dlrun.errors import Mistake
-from dlrun.plots.draw import PICTURES
 from dlrun.ranking.noise import judgement
 from dlrun.ranking.ranking import Ranking, choose_ranking, position
 from dlrun.ranking.runs_table import Result, cell, columns_of, differing, nothing_there, read_results
@@ -37,7 +36,7 @@ class Section:
     Attributes:
         result: its figures and settings.
         history: what was logged, a row an epoch.
-        pictures: by name, as PNG, in the order in which they are drawn.
+        pictures: by name, as PNG.
     """
 
     result: Result
@@ -78,12 +77,12 @@ def report(folders: list[str], output: str = "report.html", title: str = "Experi
 
 
 def count_of(runs: int) -> str:
-    """Returns `1 run`, `2 runs`, …"""
+    """Return `1 run`, `2 runs`, …"""
     return f"{runs:,} run" + ("s" if runs != 1 else "")
 
 
 def read_section(result: Result, pictured: bool) -> Section:
-    """Returns what the page shows of a run.
+    """Return what the page shows of a run.
 
     Args:
         pictured: whether its pictures are wanted.
@@ -94,12 +93,12 @@ def read_section(result: Result, pictured: bool) -> Section:
     history = result.folder.history()
     if not all(kind.kind in "if" for kind in history.dtypes):
         raise Mistake(f"{result.folder}: its history is damaged (it holds something else than numbers)")
-    names = sorted(result.folder.pictures(), key=_place_of) if pictured else []
+    names = result.folder.pictures() if pictured else []
     return Section(result, history, {name: result.folder.picture(name) for name in names})
 
 
 def page(sections: list[Section], ranking: Ranking, title: str) -> str:
-    """Returns the whole page."""
+    """Return the whole page."""
     ordered = [section.result for section in sections]
     names = names_of(ordered)
     left = len(ordered) - MOST_PICTURED
@@ -117,7 +116,7 @@ def page(sections: list[Section], ranking: Ranking, title: str) -> str:
 
 
 def names_of(results: list[Result]) -> list[str]:
-    """Returns a name for each run: what tells it from the others, else the last part of its folder."""
+    """Return a name for each run: what tells it from the others, else the last part of its folder."""
     keys = differing(results)
     told = [", ".join(f"{key}={cell(result, key)}" for key in keys if result.value(key) is not None)
             for result in results]  # fmt: skip
@@ -130,7 +129,7 @@ def names_of(results: list[Result]) -> list[str]:
 
 
 def table_of(ordered: list[Result], ranking: Ranking) -> str:
-    """Returns the table of all runs, and what there is to say about the lead of the first."""
+    """Return the table of all runs, and what there is to say about the lead of the first."""
     columns = [column for column in columns_of(ordered, [], ranking) if column != "folder"]
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
     rows = "".join(
@@ -142,23 +141,23 @@ def table_of(ordered: list[Result], ranking: Ranking) -> str:
 
 
 def curves_of(histories: Mapping[str, pd.DataFrame]) -> str:
-    """Returns the epochs of the first runs in one chart; nothing where none was trained by epochs."""
+    """Return the epochs of the first runs in one chart; nothing where none was trained by epochs."""
     trained = {name: history for name, history in histories.items() if len(history) > 1 and "epoch" in history}
     shown = dict(list(trained.items())[:MOST_CURVES])
     metrics = [m for m in ("loss", "accuracy", "r2") if any(f"train/{m}" in history for history in shown.values())]
     if not metrics:
         return ""
-    from dlrun.plots.training import runs_beside
+    from dlrun.plots.training import draw_runs_beside
 
     drawn = io.StringIO()
-    runs_beside(shown, metrics).savefig(drawn, format="svg")
+    draw_runs_beside(shown, metrics).savefig(drawn, format="svg")
     svg = drawn.getvalue()
     more = f" of the first {MOST_CURVES}" if len(histories) > MOST_CURVES else ""
     return f'<h2>Curves{more}</h2><div class="chart">{svg[svg.index("<svg") :]}</div>'
 
 
 def shared_settings(ordered: list[Result]) -> str:
-    """Returns what all runs have in common, to unfold."""
+    """Return what all runs have in common, to unfold."""
     first = ordered[0].config
     same = {k: v for k, v in first.items() if v is not None and all(result.config.get(k) == v for result in ordered)}
     rows = "".join(
@@ -171,7 +170,7 @@ def shared_settings(ordered: list[Result]) -> str:
 
 
 def one_run(section: Section, name: str) -> str:
-    """Returns one run: its figures beside the baseline's, and its pictures."""
+    """Return one run: its figures beside the baseline's, and its pictures."""
     result = section.result
     choices = result.record.choices
     heading = f"{choices.get('model')} on {choices.get('data')}" if name.startswith("(") else name
@@ -189,7 +188,7 @@ def one_run(section: Section, name: str) -> str:
 
 
 def figures_of(result: Result) -> str:
-    """Returns the figures of each split, each beside the baseline's on the same rows."""
+    """Return the figures of each split, each beside the baseline's on the same rows."""
     splits = [split for split in SPLITS if result.record.figures.get(split)]
     metrics = [
         metric
@@ -203,7 +202,7 @@ def figures_of(result: Result) -> str:
         for split in splits:
             values = [result.value(f"{split}/{metric}"), result.value(f"baseline/{split}/{metric}")]
             if split == splits[-1] and None not in values and values[0] != values[1]:
-                worse = (values[0] < values[1]) == higher_is_better(metric)
+                worse = (values[0] < values[1]) == higher_is_better(metric, result.config.get("metrics"))
                 cells += f"<td class='{'worse' if worse else 'better'}'>{number(values[0])}</td>"
             else:
                 cells += f"<td>{number(values[0])}</td>"
@@ -213,14 +212,9 @@ def figures_of(result: Result) -> str:
 
 
 def picture(name: str, png: bytes) -> str:
-    """Returns a PNG, inside the page."""
+    """Return a PNG, inside the page."""
     content = base64.b64encode(png).decode()
     return f'<figure><img alt="{escape(name.replace("_", " "))}" src="data:image/png;base64,{content}"></figure>'
-
-
-def _place_of(name: str) -> tuple[int, str]:
-    """Returns the order of pictures: as they are drawn, others behind."""
-    return (PICTURES.index(name) if name in PICTURES else len(PICTURES), name)
 
 
 TEMPLATE = """<!DOCTYPE html>

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dlrun.config.compose import compose
 from dlrun.config.schema import KEYS, key_of
 from dlrun.errors import Mistake
-from dlrun.runs.recipe import Job, plain, read_recipe
+from dlrun.runs.recipe import plain, read_recipe
 from dlrun.runs.run import run
 from dlrun.store.command_line import trusted_overrides
 from dlrun.store.files import flatten
 from dlrun.store.finding import open_run
 from dlrun.store.folder import RunFolder
-from dlrun.store.record import Kind
+from dlrun.store.record import Kind, Record
 
 
 def resume(path: str, changes: list[str], config_dir: str | None) -> int:
@@ -36,18 +36,18 @@ def resume(path: str, changes: list[str], config_dir: str | None) -> int:
         return _resume_several(folder, record.kind, changes, config_dir)
     _refuse_changes(changes, lambda key: key_of(key).resumable, "a run is resumed")
     overrides = trusted_overrides(folder) + changes
-    config, choices = compose(overrides, config_dir)
-    before, now = dict(flatten(folder.config())), dict(flatten(plain(config)))
-    recipe = read_recipe(Job(config, choices, overrides))
+    composed = compose(overrides, config_dir)
+    before, now = dict(flatten(folder.config())), dict(flatten(plain(composed.config)))
+    recipe = read_recipe(composed)
     resumes = recipe.fitter.checkpoint_every is not None
-    longer = resumes and int(str(now["trainer.epochs"])) > int(str(before.get("trainer.epochs", 0)))
+    longer = resumes and _asks_for_more_epochs(now["trainer.epochs"], before.get("trainer.epochs"), record)
     if longer and _schedule_depends_on_length(before):
         raise Mistake("trainer.epochs: cannot change when this run is resumed, for its schedule's length depends on it")
     _refuse_other_config(folder, before, now)
     if record.status == "diverged" or (record.status == "finished" and not longer):
         print(f"{folder}: this run has {record.status}; there is nothing to resume")
         return 0
-    folder.update([o for o in overrides if not o.startswith("allow_targets=")], plain(config))
+    folder.update([o for o in overrides if not o.startswith("allow_targets=")], plain(composed.config))
     ended = run(recipe, folder, resumes=True)
     return ended.exit_code if ended else 0
 
@@ -80,6 +80,12 @@ def _refuse_other_config(folder: RunFolder, before: dict[str, object], now: dict
                 f"{folder}: {name} is {now.get(name)!r} now and was {before.get(name)!r} when the run began; "
                 "it cannot be resumed"
             )
+
+
+def _asks_for_more_epochs(now: object, before: object, record: Record) -> bool:
+    """Return whether more epochs are asked for than the run was given, or, where that was `auto`, than it trained."""
+    had = before if isinstance(before, int) else record.epochs or 0
+    return isinstance(now, int) and now > had
 
 
 def _schedule_depends_on_length(config: dict[str, object]) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dlrun.config.compose import compose
 from dlrun.errors import Mistake
-from dlrun.runs.recipe import Job, Run, read_recipe
+from dlrun.runs.recipe import Run, read_recipe
 from dlrun.runs.run import run as run_recipe
 from dlrun.sweeps.plan import check_alone, check_plan, has_parts
 
@@ -44,16 +44,16 @@ def run(
 
 
 def _run(overrides: list[str], config_dir: str | None, in_this_process: bool = False) -> Run | None:
-    job = Job(*compose(overrides, config_dir), overrides)
-    check_plan(job.config)
-    check_alone(job.config)
-    if in_this_process and job.config.launcher.get("_target_") != SERIAL and has_parts(job.config):
+    composed = compose(overrides, config_dir)
+    check_plan(composed.config)
+    check_alone(composed.config)
+    if in_this_process and composed.config.launcher.get("_target_") != SERIAL and has_parts(composed.config):
         raise Mistake("launcher: a DataFrame stays in this process; use launcher=serial, or a file (data=csv)")
-    if not has_parts(job.config):
-        return run_recipe(read_recipe(job))
+    if not has_parts(composed.config):
+        return run_recipe(read_recipe(composed))
     from dlrun.sweeps.sweep import run_parts
 
-    return run_parts(job, config_dir)
+    return run_parts(composed, config_dir)
 
 
 def _run_on(

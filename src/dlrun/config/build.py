@@ -15,7 +15,7 @@ import inspect
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def plain(node: object) -> dict[str, Any]:
 
 
 def resolve(node: object, key: str, kind: Kind, allowed: tuple[str, ...] = ()) -> Any:
-    """The class or function that `node._target_` names, if it may stand at `key`.
+    """Return the class or function that `node._target_` names, if it may stand at `key`.
 
     Raises:
         Mistake: no target, outside the allowed packages, not found, or not of the `kind` that belongs at `key`.
@@ -108,16 +108,16 @@ def resolve(node: object, key: str, kind: Kind, allowed: tuple[str, ...] = ()) -
     _refuse_foreign(path.partition(".")[0], path, key, allowed)
     if path.partition(".")[0] in allowed and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # a user's own classes; last, so that no file there hides a library
-    found = _locate(path, key)
-    _refuse_foreign((getattr(found, "__module__", None) or "?").partition(".")[0], path, key, allowed)
+    target = _locate(path, key)
+    _refuse_foreign((getattr(target, "__module__", None) or "?").partition(".")[0], path, key, allowed)
     wanted: str | None
     if isinstance(kind, type):
-        fits, wanted = isinstance(found, type) and issubclass(found, kind), f"a subclass of {kind.__name__}"
+        fits, wanted = isinstance(target, type) and issubclass(target, kind), f"a subclass of {kind.__name__}"
     else:
-        fits, wanted = kind(found), inspect.getdoc(kind)
+        fits, wanted = kind(target), inspect.getdoc(kind)
     if not fits:
         raise Mistake(f"{key}._target_: {path} is not {wanted}")
-    return found
+    return target
 
 
 def _refuse_foreign(package: str, path: str, key: str, allowed: tuple[str, ...]) -> None:
@@ -134,7 +134,7 @@ def _locate(path: str, key: str) -> Any:
     for end in range(len(parts) - 1, 0, -1):
         module_name = ".".join(parts[:end])
         try:
-            found = importlib.import_module(module_name)
+            located = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
             if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
                 continue
@@ -142,11 +142,11 @@ def _locate(path: str, key: str) -> Any:
         except (ImportError, ValueError, SyntaxError) as error:
             raise Mistake(f"{key}._target_: {module_name} cannot be imported: {one_line(error)}") from error
         for name in parts[end:]:
-            if not hasattr(found, name):
-                hint = did_you_mean(name, [n for n in dir(found) if not n.startswith("_")])
+            if not hasattr(located, name):
+                hint = did_you_mean(name, [n for n in dir(located) if not n.startswith("_")])
                 raise Mistake(f"{key}._target_: there is no '{name}' in {module_name}{hint}")
-            found = getattr(found, name)
-        return found
+            located = getattr(located, name)
+        return located
     raise Mistake(f"{key}._target_: there is no module '{parts[0]}' for {path} (the current folder is {Path.cwd()})")
 
 
@@ -171,7 +171,7 @@ def check_settings(target: Any, node: Mapping[str, Any], key: str, supplied: Ite
 
 
 def check_types(hints: dict[str, Any], values: dict[str, Any], key: str) -> dict[str, Any]:
-    """`values` with those that `hints` types converted by OmegaConf (an int to a float, a dict to a dataclass).
+    """Return `values`, those that `hints` types converted by OmegaConf (an int to a float, a dict to a dataclass).
 
     Raises:
         Mistake: a value that cannot be of its type, or an unknown key in a nested dataclass.
@@ -209,7 +209,7 @@ def _refuse_other_shape(hint: Any, value: Any, key: str) -> None:
 
 
 def _refuse_nested_targets(value: Any, key: str) -> None:
-    """Settings are plain values: an object hidden in one would be built without its kind being checked."""
+    """Refuse an object hidden in a setting, which would be built without its kind being checked."""
     if isinstance(value, dict):
         if "_target_" in value:
             raise Mistake(f"{key}._target_: an object cannot stand here; give a plain value")
@@ -238,14 +238,14 @@ def _storable(hint: Any) -> Any:
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return hint
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is list:
+    if origin in (list, Sequence):
         return list[_storable(arguments[0])]  # type: ignore[misc]
     if origin is dict:
         return dict[str, _storable(arguments[1])]  # type: ignore[misc]
     if origin in (typing.Union, types.UnionType):
         members = [a for a in arguments if a is not type(None)]
         kept = [m for m in map(_storable, members) if m is not Any]
-        containers = [m for m in members if (typing.get_origin(m) or m) in (list, dict, tuple)]
+        containers = [m for m in members if (typing.get_origin(m) or m) in (list, dict, tuple, Sequence)]
         if Any in members or not kept or (containers and len(members) > 1):
             return Any
         optional = [None] if len(members) < len(arguments) else []

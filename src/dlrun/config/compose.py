@@ -5,12 +5,13 @@ The keys inside `data`, `model`, `trainer`, … are typed by the signatures of t
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -19,21 +20,40 @@ from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dlrun.config.explain import explained
 from dlrun.config.grammar import quote_literal
-from dlrun.config.groups import config_folder
+from dlrun.config.groups import LISTED, config_folder, with_choices
 from dlrun.config.schema import Config
 from dlrun.errors import Mistake, did_you_mean
 
 ConfigStore.instance().store(name="schema", node=Config)
 
 
+LINEAR = ("linear", "logistic")  # models that solver=auto trains to the end
+HOW = {"trainer", "optimizer", "scheduler", "initializer", "loss", "precision"}  # what says how a network is trained
+
+
+@dataclass
+class Composed:
+    """The composed config of one run.
+
+    Attributes:
+        config: everything filled in, without Hydra's own node.
+        choices: the choice made in each group (`{"model": "cnn", …}`).
+        overrides: the command line behind them.
+    """
+
+    config: DictConfig
+    choices: dict[str, str]
+    overrides: list[str]
+
+
 @contextmanager
 def hydra(config_dir: str | None = None) -> Iterator[list[str]]:
-    """Hydra, initialised on our groups and, where given, the user's own folder `config_dir`."""
+    """Initialise Hydra on our groups and, where given, the user's own folder `config_dir`."""
     extra = []
     if config_dir is not None:
         _check_folder(config_dir)
@@ -43,15 +63,12 @@ def hydra(config_dir: str | None = None) -> Iterator[list[str]]:
         yield extra
 
 
-def compose(overrides: list[str], config_dir: str | None = None) -> tuple[DictConfig, dict[str, str]]:
+def compose(overrides: list[str], config_dir: str | None = None) -> Composed:
     """Compose the config of one run.
 
     Args:
         overrides: Hydra's overrides, as typed (`model=cnn`).
         config_dir: a folder with the user's own groups, or None.
-
-    Returns:
-        The config, without Hydra's own node, and the choice made in each group (`{"model": "cnn", …}`).
 
     Raises:
         Mistake: anything that Hydra or OmegaConf does not accept, in one line.
@@ -72,8 +89,18 @@ class Composer:
         self._trusted: list[str] | None = None
         self._bases: dict[tuple[str, ...], tuple[DictConfig, dict[str, str]]] = {}
 
-    def compose(self, overrides: list[str]) -> tuple[DictConfig, dict[str, str]]:
-        """The config and the choices of one run; see `compose`."""
+    def compose(self, overrides: list[str]) -> Composed:
+        """Compose the config of one run; see `compose`.
+
+        With solver=auto, a linear model whose training nothing is said of is composed with solver=converged.
+        """
+        composed = self._composed(overrides)
+        choices = composed.choices
+        if choices.get("solver") == "auto" and choices.get("model") in LINEAR and not _says_how(overrides, choices):
+            return replace(self._composed([*overrides, "solver=converged"]), overrides=overrides)
+        return composed
+
+    def _composed(self, overrides: list[str]) -> Composed:
         with explained(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             quoted = [quote_literal(override) for override in overrides]
@@ -85,15 +112,15 @@ class Composer:
             base = self._bases.get(choosing)
             if base is None or not values:
                 config, choices = self._compose_by_hydra(quoted)
-                return self._finish(config), choices
+                return Composed(self._finish(config), choices, overrides)
             config = deepcopy(base[0])
             try:
                 for override in values:
                     OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
             except OmegaConfBaseException:  # Hydra says better what is wrong
                 config, choices = self._compose_by_hydra(quoted)
-                return self._finish(config), choices
-            return self._finish(config), base[1]
+                return Composed(self._finish(config), choices, overrides)
+            return Composed(self._finish(config), base[1], overrides)
 
     def _compose_by_hydra(self, overrides: list[str]) -> tuple[DictConfig, dict[str, str]]:
         with hydra(self.config_dir) as extra:
@@ -107,8 +134,12 @@ class Composer:
         return config, choices
 
     def _finish(self, config: DictConfig) -> DictConfig:
-        """Everything filled in, and nothing missing."""
+        """Fill in everything, and refuse what is missing."""
         OmegaConf.set_struct(config, False)
+        own = None if self.config_dir is None else Path(self.config_dir)
+        for key, group in LISTED.items():
+            if isinstance(config[key], ListConfig):
+                config[key] = with_choices(list(config[key]), group, own)
         OmegaConf.resolve(config)
         if self.config_dir is not None:
             if self._trusted is None:
@@ -120,8 +151,15 @@ class Composer:
         return config
 
 
+def _says_how(overrides: list[str], choices: dict[str, str]) -> bool:
+    """Return whether an experiment or an override says how the network is to be trained."""
+    roots = [re.split(r"[.=@/]", override.lstrip("+~"))[0] for override in overrides]
+    l2_only = all(o.lstrip("+").startswith("penalty.l2=") for o in overrides if o.lstrip("+").startswith("penalty"))
+    return choices.get("experiment") not in (None, "None") or bool(HOW.intersection(roots)) or not l2_only
+
+
 def _sets_a_value(override: Override) -> bool:
-    """Whether an override changes a value that is there, and neither chooses in a group nor adds or deletes a key."""
+    """Return whether an override changes a value, and neither chooses in a group nor adds or deletes a key."""
     key = override.key_or_group
     chooses = "/" in key or "@" in key or (config_folder() / key).is_dir() or key.startswith("hydra")
     return override.type == OverrideType.CHANGE and not chooses and not override.is_sweep_override()
@@ -145,19 +183,19 @@ def _check_folder(config_dir: str) -> None:
 
 
 def own_packages(config_dir: str) -> set[str]:
-    """Packages in the current folder that a YAML file of the user's `--config-dir` names as a target: trusted.
+    """Return the packages in the current folder that a YAML file of the user's `--config-dir` names: trusted ones.
 
     A name that stands for an installed package stays that, and is not meant.
     """
-    found = {}
+    specs = {}
     for file in Path(config_dir).rglob("*.yaml"):
         for name in {target.partition(".")[0] for target in _targets(OmegaConf.load(file))}:
             with suppress(ImportError, ValueError):
-                found[name] = PathFinder.find_spec(name, [*sys.path, str(Path.cwd())])
+                specs[name] = PathFinder.find_spec(name, [*sys.path, str(Path.cwd())])
     here = Path.cwd().resolve()
     return {
         name
-        for name, spec in found.items()
+        for name, spec in specs.items()
         if spec and spec.origin and here in Path(spec.origin).resolve().parents
         and "site-packages" not in Path(spec.origin).parts
     }  # fmt: skip

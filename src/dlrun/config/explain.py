@@ -12,7 +12,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from dlrun.config.groups import config_folder
+from dlrun.config.groups import LISTED, config_folder
 from dlrun.config.schema import Config
 from dlrun.errors import Mistake, did_you_mean, one_line
 
@@ -44,19 +44,19 @@ def _explain_missing(error: MissingConfigException) -> str:
 
 
 def _explain_parse(error: OverrideParseException) -> str:
-    said = one_line(str(error).split("See https")[0])
-    if "EQUAL" in said and "=" not in error.override:
+    message = one_line(str(error).split("See https")[0])
+    if "EQUAL" in message and "=" not in error.override:
         return f"'{error.override}' is neither an option nor of the form key=value (dlrun --help lists them)"
-    return f"{said} (quote what is text: \"{error.override.partition('=')[0]}='…'\")"
+    return f"{message} (quote what is text: \"{error.override.partition('=')[0]}='…'\")"
 
 
 def _explain(error: Exception) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
-    said = one_line(str(error).split("See https")[0])
+    message = one_line(str(error).split("See https")[0])
     if not isinstance(cause, OmegaConfBaseException):
-        return _explain_hydra(said)
+        return _explain_hydra(message)
     key = cause.full_key or ""
-    reason = str(cause.msg or cause).splitlines()[0] if str(cause) else said
+    reason = str(cause.msg or cause).splitlines()[0] if str(cause) else message
     if isinstance(cause, AttributeError | KeyError) or "not in struct" in reason:
         parent = cause.parent_node
         known = [k for k in parent if k not in ("hydra", "_target_")] if isinstance(parent, DictConfig) else []
@@ -65,14 +65,14 @@ def _explain(error: Exception) -> str:
     return f"{key}: {one_line(reason)}" if key and key not in reason else one_line(reason)
 
 
-def _explain_hydra(said: str) -> str:
-    ambiguous = re.match(r"Ambiguous value for argument '([^=]+)=(.*?)' 1\.", said)
+def _explain_hydra(message: str) -> str:
+    ambiguous = re.match(r"Ambiguous value for argument '([^=]+)=(.*?)' 1\.", message)
     if ambiguous:
         key, value = ambiguous.groups()
         return f"{key}={value}: several values; add -m to run one after the other, or write a list: {key}=[{value}]"
-    unknown_group = re.match(r"Could not override '([^']+)'. No match in the defaults list", said)
+    unknown_group = re.match(r"Could not override '([^']+)'. No match in the defaults list", message)
     if unknown_group:
         name = unknown_group.group(1).partition("@")[0]
-        groups = [p.name for p in config_folder().iterdir() if p.is_dir()] + [f.name for f in fields(Config)]
-        return f"{name}: there is no such key{did_you_mean(name, groups)}"
-    return said
+        groups = {p.name for p in config_folder().iterdir() if p.is_dir()} - set(LISTED.values())
+        return f"{name}: there is no such key{did_you_mean(name, [*sorted(groups), *(f.name for f in fields(Config))])}"
+    return message

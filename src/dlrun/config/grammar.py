@@ -28,7 +28,7 @@ LITERAL_KEYS = (
 
 
 def quote_literal(override: str) -> str:
-    """`data.target=Time (min)` as `data.target='Time (min)'`; anything that Hydra's grammar accepts stays as it is."""
+    """Return `data.target=Time (min)` as `data.target='Time (min)'`, and what Hydra's grammar accepts as it is."""
     key, equals, value = override.partition("=")
     if not equals or key.lstrip("+") not in LITERAL_KEYS:
         return override
@@ -44,7 +44,7 @@ GRID_LIMIT = 100_000  # settings in a sweep; a longer one is a slip
 
 
 def settings_of(sweep: Any) -> list[dict[str, str]]:
-    """The settings of an experiment's `sweep`: a grid {key: [values]}, or a list of settings [{key: value}].
+    """Return the settings of an experiment's `sweep`: a grid {key: [values]}, or a list of settings [{key: value}].
 
     Raises:
         Mistake: it is neither.
@@ -66,7 +66,7 @@ def settings_of(sweep: Any) -> list[dict[str, str]]:
 
 
 def written(value: Any) -> str:
-    """A value as it is written in an override."""
+    """Return a value as it is written in an override."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, list):

@@ -2,22 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from dlrun.errors import Mistake
 
 
 def config_folder() -> Path:
-    """The folder of the Hydra groups: inside the package in a wheel, at the top level in a checkout."""
+    """Return the folder of the Hydra groups: inside the package in a wheel, at the top level in a checkout."""
     package = Path(__file__).resolve().parents[1]
     inside, beside = package / "configs", package.parents[1] / "configs"
     return inside if inside.is_dir() else beside
 
 
 GROUPS = ("data", "model", "optimizer", "initializer", "scheduler", "loss", "trainer", "solver", "launcher", "sweeper",
-          "experiment")  # fmt: skip
+          "experiment", "metric", "plot")  # fmt: skip
+LISTED = {"metrics": "metric", "plots": "plot"}  # keys that hold a list of choices of a group
+
+
+def chosen_as(group: str, name: str) -> str:
+    """Return how a choice is made on the command line: `model=cnn`, `plots=[roc]`."""
+    keys = [key for key in LISTED if LISTED[key] == group]
+    return f"{keys[0]}=[{name}]" if keys else f"{group}={name}"
+
+
+def with_choices(entries: Sequence[Any], group: str, own: Path | None = None) -> list[Any]:
+    """Return a list in which each name of a choice is replaced by what its YAML file holds, and its `name`.
+
+    Args:
+        entries: names, and anything else, which stays.
+        group: `metric` or `plot`.
+        own: the user's `--config-dir`, whose choices count before ours; or None.
+
+    Raises:
+        Mistake: a file holds no settings.
+    """
+    return [_content(entry, group, own) or entry for entry in entries]
+
+
+def _content(entry: object, group: str, own: Path | None) -> dict[str, Any] | None:
+    import yaml
+
+    folders = [folder / group for folder in (own, config_folder()) if folder is not None]
+    files = [folder / f"{entry}.yaml" for folder in folders if isinstance(entry, str) and entry in choices_of(folder)]
+    if not files:
+        return None
+    content = yaml.safe_load(files[0].read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise Mistake(f"{files[0]}: a _target_ and settings belong here")
+    return {"name": entry, **content}
 
 
 def choices_of(folder: Path) -> dict[str, str]:
-    """The line on each choice of a group, by name; sub-folders too."""
+    """Return the line on each choice of a group, by name; sub-folders too."""
     files = sorted(folder.rglob("*.yaml"))
     return {f.relative_to(folder).with_suffix("").as_posix(): _first_comment(f) for f in files}
 

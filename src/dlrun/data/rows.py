@@ -26,14 +26,17 @@ class Rows(Protocol):
     @property
     def specs(self) -> Mapping[str, InputSpec]:
         """Shape and dtype of a row's inputs, by branch; where there is one branch only, it is called `inputs`."""
+        ...
 
     @property
     def in_memory(self) -> bool:
         """Whether all rows can be had at once."""
+        ...
 
     @property
     def values_in_row(self) -> int:
         """How many numbers the inputs of a row are, all branches together; 1 at least."""
+        ...
 
     def __len__(self) -> int:
         """Return the number of rows."""

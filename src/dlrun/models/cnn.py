@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,9 @@ from dlrun.models.layers import activation_layer, batch_norm_layer, check_block,
 
 PIECES = ("conv", "batch_norm", "activation", "pool")
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d}
-POOLS = {"max": {1: nn.MaxPool1d, 2: nn.MaxPool2d}, "avg": {1: nn.AvgPool1d, 2: nn.AvgPool2d}}
-
-GLOBAL_POOLS = {
+Pools = dict[str, dict[int, Callable[..., nn.Module]]]  # by name and dimensions
+POOLS: Pools = {"max": {1: nn.MaxPool1d, 2: nn.MaxPool2d}, "avg": {1: nn.AvgPool1d, 2: nn.AvgPool2d}}
+GLOBAL_POOLS: Pools = {
     "max": {1: nn.AdaptiveMaxPool1d, 2: nn.AdaptiveMaxPool2d},
     "avg": {1: nn.AdaptiveAvgPool1d, 2: nn.AdaptiveAvgPool2d},
 }
@@ -58,8 +59,8 @@ class CNN(nn.Module):
         pool_stride: int | list[int] | None = None,
         global_pool: str | None = None,
         ceil_mode: bool = False,
-        block: list[str] = PIECES,
-        hidden: list[int] = (64,),
+        block: Sequence[str] = PIECES,
+        hidden: Sequence[int] = (64,),
         activation: str = "relu",
         dropout: float = 0.0,
         batch_norm: bool | dict[str, float] = False,
@@ -125,7 +126,7 @@ class CNN(nn.Module):
 
 
 def _padding(padding: str | int, stride: int) -> str | int:
-    """PyTorch's padding argument."""
+    """Return PyTorch's padding argument."""
     if padding == "valid":
         return 0
     if padding == "same" and stride != 1:
@@ -134,7 +135,7 @@ def _padding(padding: str | int, stride: int) -> str | int:
 
 
 def _count_features(convolutions: nn.Module, inputs: Tensor) -> int:
-    """Values per row that leave the convolutions."""
+    """Return how many values per row leave the convolutions."""
     try:
         with torch.no_grad():
             return math.prod(convolutions.eval()(inputs).shape[1:])

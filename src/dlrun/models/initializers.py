@@ -21,18 +21,18 @@ KINDS = ("weights", "output", "recurrent", "embeddings", "biases")
 
 
 def lecun_uniform_(tensor: Tensor) -> Tensor:
-    """U(−a, a) with a = √(3 / fan_in) (LeCun and others 1998, Efficient BackProp)."""
+    """Fill with U(−a, a), a = √(3 / fan_in) (LeCun and others 1998, Efficient BackProp)."""
     bound = math.sqrt(3 / _fan_in(tensor))
     return nn.init.uniform_(tensor, -bound, bound)
 
 
 def lecun_normal_(tensor: Tensor) -> Tensor:
-    """N(0, 1 / fan_in) (LeCun and others 1998, Efficient BackProp)."""
+    """Fill with N(0, 1 / fan_in) (LeCun and others 1998, Efficient BackProp)."""
     return nn.init.normal_(tensor, 0.0, math.sqrt(1 / _fan_in(tensor)))
 
 
 def variance_scaling_(tensor: Tensor, scale: float = 1.0, mode: str = "fan_in") -> Tensor:
-    """A normal distribution of variance scale / fan, cut off at two deviations (Keras's VarianceScaling).
+    """Fill with a normal of variance scale / fan, cut off at two deviations (Keras's VarianceScaling).
 
     Args:
         scale: 2 with fan_in is Keras's he_normal, 1 with fan_avg its glorot_normal.
@@ -139,7 +139,7 @@ def initialize(model: nn.Module, initializer: Initializer) -> None:
 
 
 def parameters_by_kind(model: nn.Module) -> Iterator[tuple[str, str, nn.Parameter]]:
-    """(name, kind, parameter) of every weight and bias of `model`, in the order of its modules.
+    """Yield (name, kind, parameter) of every weight and bias of `model`, in the order of its modules.
 
     Normalisation layers are left out: their scale and shift always begin at 1 and 0.
     """
@@ -169,7 +169,7 @@ def _fill(function: Component, key: str, name: str, parameter: nn.Parameter) -> 
 
 
 def parameters_matching(model: nn.Module, pattern: str, key: str) -> list[str]:
-    """The names of the parameters that match `pattern`.
+    """Return the names of the parameters that match `pattern`.
 
     Raises:
         Mistake: none does.
@@ -187,7 +187,7 @@ def parameters_matching(model: nn.Module, pattern: str, key: str) -> list[str]:
 
 
 def _read_weights(path: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, such as a run's model.safetensors."""
+    """Return the tensors of a safetensors file, such as a run's model.safetensors."""
     try:
         return safetensors.torch.load_file(Path(path).expanduser())
     except (OSError, safetensors.SafetensorError) as error:

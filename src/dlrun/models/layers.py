@@ -13,7 +13,7 @@ ACTIVATIONS = {
 
 
 def activation_layer(name: str) -> nn.Module:
-    """The activation called `name`.
+    """Return the activation called `name`.
 
     Raises:
         Mistake: there is none of that name.
@@ -22,7 +22,7 @@ def activation_layer(name: str) -> nn.Module:
 
 
 def check_widths(widths: list[int], key: str) -> list[int]:
-    """`widths`, all at least 1.
+    """Return `widths`, all at least 1.
 
     Raises:
         Mistake: one is not.
@@ -34,7 +34,7 @@ def check_widths(widths: list[int], key: str) -> list[int]:
 
 
 def check_dropout(share: float, key: str = "dropout") -> float:
-    """`share`, from 0 up to but not including 1.
+    """Return `share`, from 0 up to but not including 1.
 
     Raises:
         Mistake: it lies outside.
@@ -45,7 +45,7 @@ def check_dropout(share: float, key: str = "dropout") -> float:
 
 
 def batch_norm_layer(settings: bool | dict, width: int, dimensions: int = 0) -> nn.Module:
-    """Batch normalisation of `width` features, or of so many channels of a series (1) or image (2).
+    """Return batch normalisation of `width` features, or of so many channels of a series (1) or image (2).
 
     Args:
         settings: true, or PyTorch's settings (Keras's are {momentum: 0.01, eps: 0.001}).
@@ -62,7 +62,7 @@ def batch_norm_layer(settings: bool | dict, width: int, dimensions: int = 0) -> 
 
 
 def check_block(block: list[str], pieces: tuple[str, ...], wanted: list[str]) -> list[str]:
-    """`block`, each of its names among `pieces` and none twice.
+    """Return `block`, each of its names among `pieces` and none twice.
 
     Raises:
         Mistake: an unknown piece, one that stands twice, the first of `pieces` left out, or one of those `wanted`.
@@ -86,7 +86,7 @@ def dense_blocks(
     bias: bool,
     block: list[str],
 ) -> tuple[list[nn.Module], int]:
-    """Dense hidden layers, the pieces of each in the order of `block`.
+    """Build dense hidden layers, the pieces of each in the order of `block`.
 
     Args:
         width: inputs of the first layer.
@@ -114,7 +114,7 @@ def _position(block: list[str], name: str) -> int:
 
 
 def per_layer(value: int | str | list, n: int, key: str, least: int | None = 0, words: tuple[str, ...] = ()) -> list:
-    """`value` for each of `n` layers: itself if it is a list of n, else repeated.
+    """Return `value` for each of `n` layers: itself if it is a list of n, else repeated.
 
     Raises:
         Mistake: a list of another length, or a value that is neither a whole number from `least` on (None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ class MLP(nn.Module):
         input_batch_norm: bool | dict[str, float] = False,
         output_batch_norm: bool | dict[str, float] = False,
         bias: bool = True,
-        block: list[str] = ("dense", "batch_norm", "activation", "dropout"),
+        block: Sequence[str] = ("dense", "batch_norm", "activation", "dropout"),
         wide: bool = False,
     ):
         super().__init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -108,7 +109,7 @@ class Recurrent(nn.Module):
         self.output = nn.Linear(width, outputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(n, time, features) or (n, channels, height, width) to raw scores (n, outputs)."""
+        """Return the raw scores (n, outputs) of (n, time, features) or (n, channels, height, width)."""
         return self.with_state(inputs, None)[0]
 
     @property
@@ -134,7 +135,8 @@ class Recurrent(nn.Module):
         if self.training and self.input_dropout:
             sequence = functional.dropout1d(sequence.transpose(1, 2), self.input_dropout).transpose(1, 2)
         states = []
-        for layer, before in zip(self.recurrent, state or [None] * len(self.recurrent), strict=True):
+        layers = cast("list[nn.RNNBase]", self.recurrent)  # ModuleList has no type for what it holds
+        for layer, before in zip(layers, state or [None] * len(layers), strict=True):
             if self.training and self.recurrent_dropout:
                 sequence, after = _read_with_units_dropped(layer, sequence, before, self.recurrent_dropout)
             else:
@@ -147,18 +149,18 @@ class Recurrent(nn.Module):
 
 
 def rows_as_steps(images: Tensor) -> Tensor:
-    """(n, channels, height, width) to (n, height, channels · width): an image read row by row."""
+    """Turn images (n, channels, height, width) into (n, height, channels · width), to be read row by row."""
     return images.transpose(1, 2).flatten(2)
 
 
 def padding_behind(tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens (n, time) with their padding (0) moved behind, and the tokens of each row that are none (1 at least)."""
+    """Return tokens (n, time) with their padding (0) moved behind, and how many of each row are none (1 at least)."""
     order = torch.argsort((tokens == 0).to(torch.int8), dim=1, stable=True)
     return tokens.gather(1, order), (tokens != 0).sum(dim=1).clamp(min=1)
 
 
 def _read(layer: nn.RNNBase, sequence: Tensor, state, lengths: Tensor | None):
-    """The outputs (n, time, units) and the last state of a layer that reads the first `lengths` steps of each row."""
+    """Return outputs (n, time, units) and last state of a layer that reads the first `lengths` steps of each row."""
     if lengths is None:
         return layer(sequence, state)
     packed = pack_padded_sequence(sequence, lengths.cpu(), batch_first=True, enforce_sorted=False)
@@ -167,7 +169,7 @@ def _read(layer: nn.RNNBase, sequence: Tensor, state, lengths: Tensor | None):
 
 
 def _read_with_units_dropped(layer: nn.RNNBase, sequence: Tensor, state, share: float):
-    """As `_read`, step by step: what each step hears of the one before lacks the same `share` of the units."""
+    """Read as `_read`, step by step: what each step hears of the one before lacks the same `share` of the units."""
     kept = functional.dropout(sequence.new_ones(1, len(sequence), layer.hidden_size), share)
     outputs = []
     for step in sequence.split(1, dim=1):
@@ -179,7 +181,7 @@ def _read_with_units_dropped(layer: nn.RNNBase, sequence: Tensor, state, share: 
 
 
 def _last_output(sequence: Tensor, bidirectional: bool, lengths: Tensor | None) -> Tensor:
-    """The output after the whole series: forwards at the last step, backwards at the first."""
+    """Return the output after the whole series: forwards at the last step, backwards at the first."""
     last = sequence[:, -1] if lengths is None else sequence[torch.arange(len(sequence)), lengths - 1]
     if not bidirectional:
         return last
@@ -188,7 +190,7 @@ def _last_output(sequence: Tensor, bidirectional: bool, lengths: Tensor | None) 
 
 
 def _pooled_output(sequence: Tensor, pool: str, lengths: Tensor | None) -> Tensor:
-    """The largest or the mean output (n, units) over the first `lengths` steps of each row."""
+    """Return the largest or the mean output (n, units) over the first `lengths` steps of each row."""
     if lengths is None:
         return sequence.amax(dim=1) if pool == "max" else sequence.mean(dim=1)
     read = (torch.arange(sequence.shape[1], device=sequence.device) < lengths[:, None])[..., None]

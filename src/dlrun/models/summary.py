@@ -31,7 +31,7 @@ class Layer:
 
 
 def summarize(model: nn.Module, inputs: Tensor, outputs: int) -> list[Layer]:
-    """The layers of `model` in the order in which `inputs` (two rows, ready for the network) pass them.
+    """Return the layers of `model` in the order in which `inputs` (two rows, ready for the network) pass them.
 
     Raises:
         Mistake: the model cannot read the inputs, or does not give (n, outputs) scores.
@@ -52,14 +52,14 @@ def summarize(model: nn.Module, inputs: Tensor, outputs: int) -> list[Layer]:
 
 
 def largest_values(model: nn.Module, inputs: Inputs) -> int:
-    """The most numbers that a row of `inputs` is on its way through `model`: as it comes, or after a layer."""
+    """Return the most numbers that a row of `inputs` is on its way through `model`: as it comes, or after a layer."""
     layers, _ = _passed(model, inputs)
     branches = [inputs] if isinstance(inputs, Tensor) else inputs.values()
     return max([sum(branch[0].numel() for branch in branches), *(math.prod(layer.output_shape) for layer in layers)])
 
 
 def _passed(model: nn.Module, inputs: Inputs) -> tuple[list[Layer], object]:
-    """The layers in the order in which `inputs` pass them, and what `model` makes of these."""
+    """Return the layers in the order in which `inputs` pass them, and what `model` makes of these."""
     layers: list[Layer] = []
 
     def record(name: str, module: nn.Module):
@@ -80,5 +80,5 @@ def _passed(model: nn.Module, inputs: Inputs) -> tuple[list[Layer], object]:
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Trainable parameters."""
+    """Return the number of trainable parameters."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)

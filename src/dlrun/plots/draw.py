@@ -1,77 +1,132 @@
-"""Which pictures a run has, and drawing them into its folder and into TensorBoard; matplotlib is imported only then."""
+"""Which pictures are wanted of a run, and drawing them into its folder and into TensorBoard."""
 
 from __future__ import annotations
 
+import inspect
 import io
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from dlrun.data.split import Data
+from dlrun.config.build import Component, component
+from dlrun.config.groups import choices_of, config_folder, with_choices
 from dlrun.errors import Mistake, did_you_mean
-from dlrun.tasks.predictions import Predictions
+from dlrun.plots.finished_run import FinishedRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dlrun.fitted import Fitted
-
-# each is a function of evaluation/plots/run.py
-PICTURES = (
-    "learning_curves", "learning_rate", "confusion_matrix", "roc", "precision_recall", "thresholds", "calibration",
-    "residuals", "fitted_curve", "forecast", "decision_boundary", "hidden_features", "mistakes", "filters", "weights",
-)  # fmt: skip
 DOTS_PER_INCH = 110
 
 
-def check_plots(wanted: list[str]) -> None:
-    """Refuse what is no picture.
+@dataclass(frozen=True)
+class Picture:
+    """A picture that is wanted of a run.
 
-    Raises:
-        Mistake: an unknown name.
+    Attributes:
+        name: of its file.
+        function: of a finished run, with its settings; gives a matplotlib Figure, or None where there is nothing of
+            the kind to draw.
+        is_named: whether it was asked for by name, and not by `all`.
     """
-    for name in wanted:
-        if name != "all" and name not in PICTURES:
-            near = did_you_mean(name, PICTURES)
-            raise Mistake(f"plots: there is no picture '{name}'{near} (all, or some of {', '.join(PICTURES)})")
+
+    name: str
+    function: Component
+    is_named: bool
+
+    def draw(self, run: FinishedRun) -> Figure | None:
+        """Return the picture of a run, or None where there is nothing of the kind to draw.
+
+        Raises:
+            Mistake: the function gives something else.
+        """
+        from matplotlib.figure import Figure
+
+        figure = self.function.target(run, **self.function.settings)
+        if figure is not None and not isinstance(figure, Figure):
+            kind = type(figure).__name__
+            raise Mistake(f"plots.{self.name}: must give a matplotlib Figure or None, and gave a {kind}")
+        return figure
 
 
-def draw(
-    console: Console,
-    fitted: Fitted,
-    data: Data,
-    predictions: dict[str, Predictions],
-    metrics: dict,
-    wanted: list[str],
-) -> None:
-    """Draw the pictures of a finished run into its plots/ and into TensorBoard.
-
-    Those asked for by name of which there is nothing to draw are named on the console.
+def read_pictures(entries: object, allowed: tuple[str, ...]) -> tuple[Picture, ...]:
+    """Return the pictures that the config key `plots` lists, each once.
 
     Args:
-        fitted, data, predictions, metrics: see Finished.
-        wanted: names, or `all`; see `check_plots`.
+        entries: `all`, or mappings: `name` (default: that of the function), `_target_` (a function of a finished run)
+            and its settings. The composer has put these in the place of the names of the group `plot`.
+        allowed: the user's own packages.
+
+    Raises:
+        Mistake: no list, no such picture, or a setting that it does not have.
     """
-    from dlrun.plots import run as pictures
+    if not isinstance(entries, list | tuple):
+        raise Mistake(f"plots: a list belongs here, as in [{entries}]")
+    pictures: dict[str, Picture] = {}
+    if "all" in entries:
+        ours = with_choices(sorted(choices_of(config_folder() / "plot")), "plot")
+        pictures = {picture.name: picture for picture in (_read(entry, (), is_named=False) for entry in ours)}
+    for picture in (_read(entry, allowed, is_named=True) for entry in entries if entry != "all"):
+        pictures[picture.name] = picture
+    return tuple(pictures.values())
+
+
+def is_picture(target: object) -> bool:
+    """a function whose first argument is a finished run"""
+    return callable(target) and not isinstance(target, type) and bool(_first_argument(target))
+
+
+def draw(console: Console, run: FinishedRun, pictures: Sequence[Picture]) -> None:
+    """Draw pictures of a finished run into its plots/ and into TensorBoard.
+
+    Those that were asked for by name of which there is nothing to draw are named on the console.
+
+    Raises:
+        Mistake: a function gives something else than a figure.
+    """
     from dlrun.training.loggers.tensorboard import add_pictures
 
-    folder = fitted.folder
-    history = folder.history()
-    run = pictures.Finished(fitted, data, predictions, metrics, history)
-    names = [name for name in PICTURES if name in wanted or "all" in wanted]
-    drawn = {name: getattr(pictures, name)(run) for name in names}
-    contents = {name: as_png(figure) for name, figure in drawn.items() if figure is not None}
-    for name, content in contents.items():
-        folder.write_picture(name, content)
-    if contents:
-        add_pictures(folder.path, contents, metrics["epochs"])
-    for name in names:
-        if name not in contents and name in wanted:
-            console.print(f"plots: there is nothing to draw as {name} for {data.task.name} with these inputs and model")
+    folder, drawn = run.fitted.folder, {}
+    for picture in pictures:
+        figure = picture.draw(run)
+        if figure is not None:
+            drawn[picture.name] = as_png(figure)
+            folder.write_picture(picture.name, drawn[picture.name])
+        elif picture.is_named:
+            what = f"{run.task.name} with these inputs and model"
+            console.print(f"plots: there is nothing to draw as {picture.name} for {what}", markup=False)
+    if drawn:
+        add_pictures(folder.path, drawn, run.metrics["epochs"])
 
 
 def as_png(figure: Figure) -> bytes:
-    """A figure as the content of a PNG file."""
+    """Return a figure as the content of a PNG file."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=DOTS_PER_INCH)
     return content.getvalue()
+
+
+def _read(entry: object, allowed: tuple[str, ...], is_named: bool) -> Picture:
+    if not isinstance(entry, Mapping):
+        known = ["all", *choices_of(config_folder() / "plot")]
+        raise Mistake(
+            f"plots: there is no picture '{entry}'{did_you_mean(entry, known)} (one of {', '.join(known)}; or of your "
+            f"own: plot/{entry}.yaml in the folder of --config-dir)"
+        )
+    settings: dict[str, Any] = dict(entry)
+    name = str(settings.pop("name", None) or str(settings.get("_target_", "")).rpartition(".")[2])
+    if not re.fullmatch(r"\w[\w -]*", name):
+        raise Mistake(f"plots: '{name}' is no name for a picture; it becomes a file's: letters, digits, _ and -")
+    function = component(settings, f"plots.{name}", is_picture, allowed)
+    if _first_argument(function.target) in function.settings:
+        raise Mistake(f"plots.{name}.{_first_argument(function.target)}: is the finished run, and no setting")
+    return Picture(name, function, is_named)
+
+
+def _first_argument(function: Any) -> str:
+    """Return the name of the first argument of a function; empty where it takes none by position."""
+    parameters = inspect.signature(function).parameters.values()
+    return next((p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)), "")

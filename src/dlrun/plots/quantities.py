@@ -1,91 +1,104 @@
-"""Quantities: predictions against the truth, residuals, a fitted curve, a forecast over time."""
+"""Pictures of quantities: predictions against the truth, residuals, a fitted curve, a forecast over time."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.figure import Figure
+import pandas as pd
 
 from dlrun.plots import axes as draw
+from dlrun.plots.finished_run import THRESHOLD, FinishedRun
+from dlrun.tasks.regression import Regression
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_TARGETS = 3  # with a row of the picture each
 MOST_POINTS = 5000
+GRID_POINTS = 400  # of a curve
 FORECAST_STEPS = 240  # the last ones are drawn
 
 
-def residuals(truth: np.ndarray, prediction: np.ndarray, names: list[str], baselines: np.ndarray, of: str) -> Figure:
-    """Predicted against true values, and what is left over; a row for each target, in its own units.
-
-    Args:
-        truth, prediction: (n, targets).
-        names: of the targets.
-        baselines: (targets,) what the baseline predicts for every row.
-        of: which rows these are.
-    """
-    figure, grid = draw.several(
-        f"Predictions and residuals, {of}", len(names), 2, (draw.WIDTH + 2, draw.HEIGHT * max(1, 0.8 * len(names)))
-    )
-    every = max(1, len(truth) // MOST_POINTS)
-    style = {"s": 8, "alpha": 0.4 if len(truth) > 300 else 0.8, "linewidths": 0}
+def residuals(run: FinishedRun) -> Figure | None:
+    """Predicted against true quantities, and what is left over; a row for each target, in its own units."""
+    if run.task.has_classes:
+        return None
+    names = list(run.task.target_names)[:MOST_TARGETS]
+    means = run.predictions_by_split["train"].truth.mean(axis=0)
+    size = (draw.WIDTH + 2, draw.HEIGHT * max(1, 0.8 * len(names)))
+    figure, grid = draw.several(f"Predictions and residuals, {run.row_name}", len(names), 2, size)
+    every = max(1, len(run.predictions) // MOST_POINTS)
+    style = {"s": 8, "alpha": 0.4 if len(run.predictions) > 300 else 0.8, "linewidths": 0}
     for i, name in enumerate(names):
-        true, said = truth[::every, i], prediction[::every, i]
+        true, predicted = run.predictions.truth[::every, i], run.predictions.prediction[::every, i]
         left, right = grid[i]
         ends = [true.min(), true.max()]
-        left.scatter(true, said, **style)
+        left.scatter(true, predicted, **style)
         left.plot(ends, ends, color="black", linewidth=1, label="exact")
-        draw.baseline(left, baselines[i], "baseline: the mean")
+        draw.baseline(left, means[i], "baseline: the mean")
         left.set(xlabel=f"{name}, true", ylabel=f"{name}, predicted")
         left.legend(fontsize=8)
-        right.scatter(said, true - said, **style)
+        right.scatter(predicted, true - predicted, **style)
         right.axhline(0, color="black", linewidth=1)
         right.set(xlabel=f"{name}, predicted", ylabel="true − predicted")
     return figure
 
 
-def fitted_curve(
-    seen: tuple[np.ndarray, np.ndarray],
-    judged: tuple[np.ndarray, np.ndarray] | None,
-    of: str,
-    grid: np.ndarray,
-    curve: np.ndarray,
-    baseline: float,
-    names: tuple[str, str],
-    threshold: float | None = None,
-) -> Figure:
-    """A curve through the rows, with one input.
-
-    Args:
-        seen, judged: inputs and targets of the training rows, and of the rows of another split.
-        of: which rows those are.
-        grid, curve: inputs, and what is predicted there: the quantity, or the probability of a class.
-        baseline: what the baseline predicts.
-        names: of the input and of what is predicted.
-        threshold: of a probability.
-    """
-    figure, axes = draw.one(f"{names[1]} by {names[0]}", names[0], names[1])
-    for rows, label, color in ((seen, "training rows", "tab:blue"), (judged, of, "tab:orange")):
-        if rows is not None:
-            every = max(1, len(rows[0]) // MOST_POINTS)
-            alpha = 0.3 if len(rows[0]) > 1000 else 0.8
-            axes.scatter(rows[0][::every], rows[1][::every], s=12, alpha=alpha, linewidths=0, color=color, label=label)
-    low, high = seen[1].min(), seen[1].max()
+def fitted_curve(run: FinishedRun) -> Figure | None:
+    """What is predicted over the one input there is: a quantity, or the probability of a class or label."""
+    columns = run.number_columns(1)
+    if columns is None or run.task.width != 1:
+        return None
+    rows = run.numbers(columns)
+    if rows is None:
+        return None
+    points = {split: (x[:, 0], truth.reshape(len(truth), -1)[:, 0].astype(float)) for split, (x, truth) in rows.items()}
+    x, truth = points["train"]
+    margin = 0.02 * (x.max() - x.min())
+    grid = np.linspace(x.min() - margin, x.max() + margin, GRID_POINTS)
+    if run.task.has_classes:
+        curve = run.fitted.predict_proba(pd.DataFrame({columns[0]: grid}))[:, -1]
+        what = f"probability of {run.positive_class}"
+    else:
+        curve = run.fitted.predictions(pd.DataFrame({columns[0]: grid})).prediction[:, 0]
+        what = run.task.target_names[0]
+    figure, axes = draw.one(f"{what} by {columns[0]}", columns[0], what)
+    for (split, of_split), color in zip(points.items(), ("tab:blue", "tab:orange"), strict=False):
+        _scatter(axes, *of_split, color, draw.ROWS[split])
     axes.plot(grid, curve, color="black", linewidth=1.5, label="the run")
-    draw.baseline(axes, baseline)
-    axes.set_ylim(low - 0.15 * (high - low), high + 0.15 * (high - low))
-    if threshold is not None:
-        axes.axhline(threshold, color="black", linestyle=":", linewidth=1, label=f"threshold {threshold:g}")
+    draw.baseline(axes, float(truth.mean()))
+    margin = 0.15 * (truth.max() - truth.min())
+    axes.set_ylim(truth.min() - margin, truth.max() + margin)
+    if run.task.has_classes:
+        axes.axhline(THRESHOLD, color="black", linestyle=":", linewidth=1, label=f"threshold {THRESHOLD:g}")
     axes.legend(fontsize=8)
     return figure
 
 
-def forecast(
-    times: np.ndarray, truth: np.ndarray, prediction: np.ndarray, naive: np.ndarray, name: str, of: str
-) -> Figure:
-    """The last steps of a series, forecast and true, beside the forecast "as the last value"; all are (n,)."""
-    figure, axes = draw.one(f"Forecast, the last {min(len(truth), FORECAST_STEPS)} of the {of}", "", name)
+def forecast(run: FinishedRun) -> Figure | None:
+    """The last steps of a series: forecast, true, and the baseline, which is the last value that was known."""
+    rows, task = run.rows, run.task
+    if not isinstance(task, Regression) or rows.naive is None:
+        return None
+    steps = rows.row_numbers if rows.times is None else rows.times
     last = slice(-FORECAST_STEPS, None)
-    axes.plot(times[last], truth[last], color="black", linewidth=1.5, label="true")
-    axes.plot(times[last], prediction[last], color="tab:orange", linewidth=1.2, label="forecast")
-    axes.plot(times[last], naive[last], color="grey", linestyle="--", linewidth=0.8, label="baseline: the last value")
-    axes.set_xlabel("time" if np.issubdtype(times.dtype, np.datetime64) else "step")
+    figure, axes = draw.one(
+        f"Forecast, the last {min(len(steps), FORECAST_STEPS)} of the {run.row_name}", "", task.target_names[0]
+    )
+    truth, predicted, naive = run.predictions.truth, run.predictions.prediction, task.in_own_units(rows.naive)
+    axes.plot(steps[last], truth[last, 0], color="black", linewidth=1.5, label="true")
+    axes.plot(steps[last], predicted[last, 0], color="tab:orange", linewidth=1.2, label="forecast")
+    axes.plot(steps[last], naive[last, 0], color="grey", linestyle="--", linewidth=0.8,
+              label="baseline: the last value")  # fmt: skip
+    axes.set_xlabel("time" if np.issubdtype(steps.dtype, np.datetime64) else "step")
     axes.tick_params(axis="x", rotation=20)
     axes.legend(fontsize=8)
     return figure
+
+
+def _scatter(axes: Axes, x: np.ndarray, y: np.ndarray, color: str, label: str) -> None:
+    every = max(1, len(x) // MOST_POINTS)
+    alpha = 0.3 if len(x) > 1000 else 0.8
+    axes.scatter(x[::every], y[::every], s=12, alpha=alpha, linewidths=0, color=color, label=label)

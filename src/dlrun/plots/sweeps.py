@@ -1,16 +1,20 @@
-"""What settings and rows do to a figure: learning curves over rows, and swept values."""
+"""Pictures of many runs: what settings and rows do to a figure."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from dlrun.plots import axes as draw
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def learning_curve(table: pd.DataFrame, metric: str, baseline: float | None) -> Figure:
-    """A metric of training, validation and test rows against the number of training rows.
+
+def draw_learning_curve(table: pd.DataFrame, metric: str, baseline: float | None) -> Figure:
+    """Draw a metric of training, validation and test rows against the number of training rows.
 
     Args:
         table: with `rows`, `<split>/<metric>` and `<split>/<metric>_deviation`.
@@ -28,8 +32,10 @@ def learning_curve(table: pd.DataFrame, metric: str, baseline: float | None) -> 
     return figure
 
 
-def swept_line(values: list[float], means: list[float], deviations: list[float], key: str, figure_name: str) -> Figure:
-    """A figure against one swept number, on a logarithmic axis where the numbers span a hundredfold."""
+def draw_swept_line(
+    values: list[float], means: list[float], deviations: list[float], key: str, figure_name: str
+) -> Figure:
+    """Draw a figure against one swept number, on a logarithmic axis where the numbers span a hundredfold."""
     figure, axes = draw.one(f"{figure_name} by {key}", key, figure_name)
     order = np.argsort(values)
     axes.errorbar(
@@ -40,11 +46,10 @@ def swept_line(values: list[float], means: list[float], deviations: list[float],
     return figure
 
 
-def swept_map(table: pd.DataFrame, figure_name: str) -> Figure:
-    """A figure for every pair of two swept values: rows and columns of `table`, whose index and columns have names."""
-    figure, axes = draw.one(
-        f"{figure_name} by {table.index.name} and {table.columns.name}", table.columns.name, table.index.name
-    )
+def draw_swept_map(table: pd.DataFrame, figure_name: str) -> Figure:
+    """Draw a figure for every pair of two swept values: index and columns of `table`, which have names."""
+    x, y = str(table.columns.name), str(table.index.name)
+    figure, axes = draw.one(f"{figure_name} by {y} and {x}", x, y)
     values = table.to_numpy(dtype=float)
     image = axes.imshow(values, aspect="auto", cmap="viridis")
     draw.ticks(axes, [str(c) for c in table.columns], [str(i) for i in table.index])

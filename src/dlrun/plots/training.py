@@ -1,17 +1,59 @@
-"""How training went: loss and metric by epoch, and the learning rate."""
+"""Pictures of how training went: loss and metric by epoch, and the learning rate."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dlrun.plots import axes as draw
+from dlrun.plots.finished_run import FinishedRun
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+METRICS = ("loss", "accuracy", "r2")  # with a curve
 
 
-def curves(history: pd.DataFrame, metric: str) -> Figure:
-    """A metric over the epochs, with a band of one standard deviation where several runs were averaged.
+def learning_curves(run: FinishedRun) -> Figure | None:
+    """Loss and accuracy (R²) by epoch, with the best epoch and the baseline."""
+    history, baselines = run.history, run.metrics["baseline"]
+    if len(history) < 2:
+        return None
+    metrics = logged(history)
+    figure, grid = draw.several("Learning curves", 1, len(metrics), (max(draw.WIDTH, 5 * len(metrics)), draw.HEIGHT))
+    for axes, metric in zip(grid[0], metrics, strict=True):
+        axes.set(xlabel="epoch", ylabel=metric)
+        _lines(axes, history, metric)
+        draw.baseline(axes, (baselines.get("valid") or baselines["train_eval"]).get(metric))
+        if run.metrics["best_epoch"] != run.metrics["epochs"]:
+            best = run.metrics["best_epoch"]
+            axes.axvline(best, color="black", linestyle=":", linewidth=1, label=f"best epoch {best}")
+        _limit(axes, history, metric)
+        axes.legend(fontsize=8)
+    return figure
+
+
+def learning_rate(run: FinishedRun) -> Figure | None:
+    """The learning rate at the end of each epoch, where a schedule changed it."""
+    if len(run.history) < 2 or run.history["lr"].nunique() < 2:
+        return None
+    figure, axes = draw.one("Learning rate by epoch", "epoch", "learning rate")
+    axes.plot(run.history["epoch"], run.history["lr"], marker="." * (len(run.history) < 40))
+    if run.history["lr"].min() > 0 and run.history["lr"].max() > 50 * run.history["lr"].min():
+        draw.logarithmic(axes, "y")
+    draw.whole_numbers(axes.xaxis)
+    return figure
+
+
+def logged(history: pd.DataFrame) -> list[str]:
+    """Return which of METRICS the history of a run has."""
+    return [metric for metric in METRICS if f"train/{metric}" in history]
+
+
+def draw_curves(history: pd.DataFrame, metric: str) -> Figure:
+    """Draw a metric over the epochs, with a band of one standard deviation where several runs were averaged.
 
     Args:
         history: with `epoch`, `train/<metric>`, `valid/<metric>`, and perhaps the same with `_deviation`.
@@ -23,36 +65,15 @@ def curves(history: pd.DataFrame, metric: str) -> Figure:
     return figure
 
 
-def learning_curves(
-    history: pd.DataFrame, metrics: list[str], best_epoch: int | None, baselines: dict[str, float]
-) -> Figure:
-    """Loss and metric over the epochs, side by side, with the baseline of the last split that was logged.
-
-    Args:
-        history: with `epoch`, `train/<metric>` and perhaps `valid/<metric>`.
-        metrics: those to draw.
-        best_epoch: the epoch whose weights were kept, if not the last.
-        baselines: by metric.
-    """
-    figure, grid = draw.several("Learning curves", 1, len(metrics), (max(draw.WIDTH, 5 * len(metrics)), draw.HEIGHT))
-    for axes, metric in zip(grid[0], metrics, strict=True):
-        axes.set(xlabel="epoch", ylabel=metric)
-        _lines(axes, history, metric)
-        draw.baseline(axes, baselines.get(metric))
-        if best_epoch is not None:
-            axes.axvline(best_epoch, color="black", linestyle=":", linewidth=1, label=f"best epoch {best_epoch}")
-        _limit(axes, history, metric)
-        axes.legend(fontsize=8)
-    return figure
-
-
-def runs_beside(histories: dict[str, pd.DataFrame], metrics: list[str]) -> Figure:
-    """Loss and metric of several runs by epoch: solid on validation rows, dotted on training rows.
+def draw_runs_beside(histories: dict[str, pd.DataFrame], metrics: list[str]) -> Figure:
+    """Draw loss and metric of several runs by epoch: solid on validation rows, dotted on training rows.
 
     Args:
         histories: by the name of the run.
         metrics: those to draw, a panel each.
     """
+    from matplotlib.lines import Line2D
+
     figure, grid = draw.several("", 1, len(metrics), (max(draw.WIDTH, 5 * len(metrics)), draw.HEIGHT))
     for axes, metric in zip(grid[0], metrics, strict=True):
         axes.set(xlabel="epoch", ylabel=metric)
@@ -63,18 +84,11 @@ def runs_beside(histories: dict[str, pd.DataFrame], metrics: list[str]) -> Figur
         draw.whole_numbers(axes.xaxis)
         _limit(axes, pd.concat(histories.values()), metric)
     handles = [Line2D([], [], color=f"C{i % 10}", label=draw.shortened(name, 60)) for i, name in enumerate(histories)]
-    kinds = [Line2D([], [], color="black", linestyle=s, label=n) for s, n in ((":", "training"), ("-", "validation"))]
+    kinds = [
+        Line2D([], [], color="black", linestyle=":", label="training"),
+        Line2D([], [], color="black", linestyle="-", label="validation"),
+    ]
     figure.legend(handles=[*handles, *kinds], loc="outside lower center", fontsize=8, ncols=2)
-    return figure
-
-
-def learning_rate(history: pd.DataFrame) -> Figure:
-    """The learning rate at the end of each epoch."""
-    figure, axes = draw.one("Learning rate by epoch", "epoch", "learning rate")
-    axes.plot(history["epoch"], history["lr"], marker="." * (len(history) < 40))
-    if history["lr"].min() > 0 and history["lr"].max() > 50 * history["lr"].min():
-        draw.logarithmic(axes, "y")
-    draw.whole_numbers(axes.xaxis)
     return figure
 
 

@@ -10,7 +10,7 @@ from dlrun.store.record import SPLITS, Record
 
 
 def average(records: Sequence[Record]) -> Record:
-    """Returns mean and sample standard deviation (n − 1) of every figure that all of these records have.
+    """Return mean and sample standard deviation (n − 1) of every figure that all of these records have.
 
     The record is of kind `parts` and status finished, without choices and config. Deviations of a single run are None;
     `fit_seconds` is the sum.
@@ -33,7 +33,7 @@ def average(records: Sequence[Record]) -> Record:
 
 
 def _statistics(each: Sequence[Mapping[str, Any]]) -> dict[str, tuple[float, float | None]]:
-    """Returns {metric: (mean, deviation)} of the numbers that all have."""
+    """Return {metric: (mean, deviation)} of the numbers that all have."""
     names = [name for name in each[0] if all(isinstance(figures.get(name), int | float) for figures in each)]
     values = {name: [float(figures[name]) for figures in each] for name in names}
     return {n: (statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else None) for n, v in values.items()}

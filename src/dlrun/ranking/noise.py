@@ -11,7 +11,7 @@ from dlrun.runs.tables import number
 
 
 def judgement(ordered: Sequence[Result], ranking: Ranking) -> list[str]:
-    """Returns lines on what the ranking is by, and on whether the lead of the first run is noise."""
+    """Return lines on what the ranking is by, and on whether the lead of the first run is noise."""
     lines = [str(ranking)]
     if len(ordered) < 2 or not ranking.is_figure:
         return lines
@@ -36,7 +36,7 @@ def judgement(ordered: Sequence[Result], ranking: Ranking) -> list[str]:
 
 
 def noise_of(deviations: Sequence[float], counts: Sequence[int]) -> float:
-    """Returns the largest difference of two means that Welch's t-test at 5 % takes for noise.
+    """Return the largest difference of two means that Welch's t-test at 5 % takes for noise.
 
     Args:
         deviations: the sample standard deviations of the two.

@@ -38,7 +38,7 @@ class Ranking:
         return [*filter(None, [self.reason]), *by_test]
 
     def __str__(self) -> str:
-        """`ranked by …`, and what is to be kept in mind about it."""
+        """Return `ranked by …`, and what is to be kept in mind about it."""
         return f"ranked by {self.name}" + (f": {'; '.join(self.notes)}" if self.notes else "")
 
 
@@ -54,11 +54,11 @@ class Ranked(Protocol):
         """Its config by dotted key."""
 
     def value(self, name: str) -> Any:
-        """A figure or another column; None where it has none."""
+        """Return a figure or another column; None where it has none."""
 
 
 def candidates(config: Mapping[str, Any]) -> list[Ranking]:
-    """Returns what a run may be ranked by, the best first.
+    """Return what a run may be ranked by, the best first.
 
     That is the validation value of what early stopping monitors; the validation loss; with folds, the same figures of
     the rows that were held out; else the training loss. Never test rows of a run without folds.
@@ -74,7 +74,7 @@ def candidates(config: Mapping[str, Any]) -> list[Ranking]:
 
 
 def choose_ranking(runs: Sequence[Ranked]) -> Ranking:
-    """Returns the first of the candidates of all `runs` that all of those that ended well have.
+    """Return the first of the candidates of all `runs` that all of those that ended well have.
 
     Runs of several kinds may have none in common but the training loss.
     """
@@ -89,7 +89,7 @@ def choose_ranking(runs: Sequence[Ranked]) -> Ranking:
 
 
 def searched_ranking(objective: str | None, config: Mapping[str, Any]) -> Ranking:
-    """Returns what the trials of a search are judged by, before any of them has run.
+    """Return what the trials of a search are judged by, before any of them has run.
 
     Args:
         objective: the figure that a person names; None: the first of the candidates that such runs will have.
@@ -103,7 +103,7 @@ def searched_ranking(objective: str | None, config: Mapping[str, Any]) -> Rankin
 
 
 def requested_ranking(name: str, runs: Sequence[Ranked]) -> Ranking:
-    """Returns the ranking by a figure or column that a person names, such as `test.accuracy` or `seconds`.
+    """Return the ranking by a figure or column that a person names, such as `test.accuracy` or `seconds`.
 
     More is better where the early stopping of the runs says so of this figure, or else where the metric is such.
     """
@@ -114,7 +114,7 @@ def requested_ranking(name: str, runs: Sequence[Ranked]) -> Ranking:
 
 
 def position(run: Ranked, ranking: Ranking) -> tuple[bool, float, str]:
-    """Returns what runs are sorted by: those that ended well first, the best first."""
+    """Return what runs are sorted by: those that ended well first, the best first."""
     value = run.value(ranking.name)
     number = _number(value)
     usable = value is not None and run.status in COUNTING
@@ -124,21 +124,21 @@ def position(run: Ranked, ranking: Ranking) -> tuple[bool, float, str]:
 
 
 def is_figure(name: str) -> bool:
-    """Returns whether a column is a figure of a split, such as `test/loss` or `test.loss`."""
+    """Return whether a column is a figure of a split, such as `test/loss` or `test.loss`."""
     return name.replace("/", ".").partition(".")[0] in SPLITS_OF_FIGURES
 
 
 def figure_name(name: str) -> str:
-    """Returns `test/loss` of `test.loss`, and `baseline/test/loss` of `baseline.test.loss`."""
+    """Return `test/loss` of `test.loss`, and `baseline/test/loss` of `baseline.test.loss`."""
     return name if "/" in name else name.replace(".", "/", 2 if name.startswith("baseline.") else 1)
 
 
 def _of_monitor(name: str, config: Mapping[str, Any]) -> Ranking:
-    """Returns the ranking by a figure; of what early stopping monitors, `early_stopping.mode` counts."""
+    """Return the ranking by a figure; of what early stopping monitors, `early_stopping.mode` counts."""
     mode = config.get("trainer.early_stopping.mode")
     if name == config.get("trainer.early_stopping.monitor") and mode in ("min", "max"):
         return Ranking(name, mode == "max")
-    return Ranking(name, higher_is_better(name.rpartition("/")[2]))
+    return Ranking(name, higher_is_better(name.rpartition("/")[2], config.get("metrics")))
 
 
 def _has_figures(run: Ranked) -> bool:

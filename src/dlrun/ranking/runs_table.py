@@ -17,6 +17,7 @@ from dlrun.ranking.ranking import Ranking, choose_ranking, figure_name, position
 from dlrun.runs.tables import number
 from dlrun.store.folder import RunFolder
 from dlrun.store.record import Record
+from dlrun.tasks.metrics import chosen_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,7 @@ class Result:
         return self.record.config
 
     def value(self, name: str) -> Any:
-        """Returns a figure (`test/loss` or `test.loss`), a choice (`model`), a config key, or `seconds`, `folder`, …;
+        """Return a figure (`test/loss` or `test.loss`), a choice (`model`), a config key, or `seconds`, `folder`, …;
         None where it has none.
         """
         if (figure := self.record.figure(figure_name(name))) is not None:
@@ -65,7 +66,7 @@ class Result:
         return own.get(name)
 
     def deviation(self, name: str) -> float | None:
-        """Returns the standard deviation of a figure over the runs that it is the mean of."""
+        """Return the standard deviation of a figure over the runs that it is the mean of."""
         return self.record.deviation_of(name)
 
 
@@ -86,11 +87,11 @@ class RunsTable:
     unreadable: list[str]
 
     def records(self) -> list[dict[str, Any]]:
-        """Returns the values of the columns, a dict a line; the deviations of averages in columns of their own."""
+        """Return the values of the columns, a dict a line; the deviations of averages in columns of their own."""
         return [self._values(result) for result in self.results]
 
     def frame(self) -> pd.DataFrame:
-        """Returns the table as a DataFrame; its `attrs["ranked_by"]` names what it is ordered by."""
+        """Return the table as a DataFrame; its `attrs["ranked_by"]` names what it is ordered by."""
         import pandas as pd
 
         frame = pd.DataFrame(self.records())
@@ -112,7 +113,7 @@ def runs_table(
     filter: str | None = None,  # noqa: A002 (the name on the command line)
     group_by: Sequence[str] | str | None = None,
 ) -> RunsTable:
-    """Returns one table of runs, ranked; the arguments are those of `dlrun compare`.
+    """Return one table of runs, ranked; the arguments are those of `dlrun compare`.
 
     Raises:
         Mistake: no such folder, no run there that has ended, or an argument that makes no sense.
@@ -137,14 +138,14 @@ def runs_table(
 
 
 def nothing_there(command: str, folders: Sequence[str | Path], unreadable: Sequence[str]) -> Mistake:
-    """Returns the mistake of a table without lines."""
+    """Return the mistake of a table without lines."""
     where = ", ".join(map(str, folders or ["outputs"]))
     cannot = f"; {len(unreadable)} cannot be read, the first: {unreadable[0]}" if unreadable else ""
     return Mistake(f"{command}: there is no run that has ended below {where}{cannot}")
 
 
 def read_results(folders: Sequence[str | Path], averaged: bool) -> tuple[list[Result], list[str]]:
-    """Returns the runs at and below folders, and a line on each folder that cannot be read.
+    """Return the runs at and below folders, and a line on each folder that cannot be read.
 
     Args:
         folders: run folders, sweeps, or folders that hold them; none: outputs/.
@@ -171,7 +172,7 @@ def read_results(folders: Sequence[str | Path], averaged: bool) -> tuple[list[Re
 
 
 def grouped(results: Sequence[Result], keys: Sequence[str]) -> list[Result]:
-    """Returns results that agree in `keys`, averaged: mean and sample standard deviation of every figure."""
+    """Return results that agree in `keys`, averaged: mean and sample standard deviation of every figure."""
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(json.dumps([result.value(key) for key in keys]), []).append(result)
@@ -179,7 +180,7 @@ def grouped(results: Sequence[Result], keys: Sequence[str]) -> list[Result]:
 
 
 def _average(results: Sequence[Result]) -> Result:
-    """Returns one result for several; those that did not finish are left out, and the status tells of them."""
+    """Return one result for several; those that did not finish are left out, and the status tells of them."""
     finished = [result for result in results if result.status == "finished"] or list(results)
     lost = sum(result.status != "finished" for result in results)
     status = f"{lost} of {len(results)} did not finish" if lost else "finished"
@@ -191,7 +192,7 @@ def _average(results: Sequence[Result]) -> Result:
 
 
 def filtered(results: Sequence[Result], conditions: str) -> list[Result]:
-    """Returns the results for which conditions such as `test.accuracy>0.9 and model=mlp` hold.
+    """Return the results for which conditions such as `test.accuracy>0.9 and model=mlp` hold.
 
     Raises:
         Mistake: none is left, or a condition makes no sense.
@@ -234,19 +235,25 @@ def require(name: str, results: Sequence[Result], argument: str) -> None:
 
 
 def columns_of(results: Sequence[Result], keys: Sequence[str], ranking: Ranking) -> list[str]:
-    """Returns what differs between runs, what they are ranked by, their main figures with the baseline, their cost."""
+    """Return what differs between runs, what they are ranked by, their main figures with the baseline, their cost."""
     telling = list(keys) or differing(results)
-    main = [f"{split}/{metric}" for split in ("test", "train_eval") for metric in METRICS_SHOWN]
-    there = [name for name in main if any(result.value(name) is not None for result in results)]
-    figures = [name for name in there if name.partition("/")[0] == there[0].partition("/")[0]]
-    shown = list(dict.fromkeys([ranking.name, *figures, f"baseline/{figures[-1]}" if figures else ranking.name]))
+    split = next((s for s in ("test", "train_eval") if _any_has(results, [f"{s}/{m}" for m in METRICS_SHOWN])), "test")
+    figures = _any_has(results, [f"{split}/{metric}" for metric in METRICS_SHOWN])
+    chosen = dict.fromkeys(name for result in results for name in chosen_names(result.config.get("metrics")))
+    own = _any_has(results, [f"{prefix}{split}/{metric}" for metric in chosen for prefix in ("", "baseline/")])
+    shown = list(dict.fromkeys([ranking.name, *figures, *(f"baseline/{name}" for name in figures[-1:]), *own]))
     counts = ["runs"] if any(result.count > 1 for result in results) else []
     statuses = ["status"] if any(result.status != "finished" for result in results) else []
     return [*telling, *counts, *statuses, *shown, "parameters", "seconds", *([] if keys else ["folder"])]
 
 
+def _any_has(results: Sequence[Result], names: Sequence[str]) -> list[str]:
+    """Returns the columns that any of the results has a value in."""
+    return [name for name in names if any(result.value(name) is not None for result in results)]
+
+
 def differing(results: Sequence[Result]) -> list[str]:
-    """Returns choices that differ, and keys that differ between runs of the same choice."""
+    """Return choices that differ, and keys that differ between runs of the same choice."""
     names = list(dict.fromkeys(name for result in results for name in result.record.choices))
     chosen = [n for n in names if len({result.record.choices.get(n) for result in results}) > 1]
     keys = [name for name in chosen if name != "launcher" and name != "sweeper"]
@@ -267,8 +274,10 @@ def differing(results: Sequence[Result]) -> list[str]:
 
 
 def cell(result: Result, column: str) -> str:
-    """Returns a value as a person reads it."""
+    """Return a value as a person reads it."""
     value, deviation = result.value(column), result.deviation(column)
+    if column == "metrics":
+        return ", ".join(chosen_names(value)) or "–"
     if deviation is not None:
         return f"{number(value)} ± {deviation:.4f}"
     if isinstance(value, float):

@@ -38,6 +38,7 @@ class Assembled:
         runtime: where it computes; entered.
         data: on the runtime's device.
         training: the learner and where its training stands: at the beginning.
+        fitter: how it is trained, settled for the rows that there are.
         layers: of the network, in the order in which rows pass them; empty for an estimator.
     """
 
@@ -45,12 +46,8 @@ class Assembled:
     runtime: Runtime
     data: Data
     training: Training
+    fitter: Fitter
     layers: list[Layer]
-
-    @property
-    def fitter(self) -> Fitter:
-        """How it is trained."""
-        return self.recipe.fitter
 
 
 def assemble(
@@ -69,16 +66,17 @@ def assemble(
     """
     with memory_explained("while loading the data", "take fewer rows, columns or words of them"):
         data = load_data(recipe, sources).to(runtime.device)
+    fitter = recipe.fitter.for_rows(len(data.train))
     with memory_explained("while building the model", "take a smaller one (model.…)"):
         if recipe.fitter.trains_networks:
-            training, layers = _network(recipe, data, runtime, objective)
+            training, layers = _network(recipe, fitter, data, runtime, objective)
         else:
             training, layers = _estimator(recipe, data), []
-    batch_size = getattr(recipe.fitter, "batch_size", len(data.train))
+    batch_size = getattr(fitter, "batch_size", len(data.train))
     work = sum(layer.work for layer in layers) * batch_size
     runtime.use_threads(choose_threads(recipe.compute.threads, work))
-    recipe.fitter.check(training, data)
-    return Assembled(recipe, runtime, data, training, layers)
+    fitter.check(training, data)
+    return Assembled(recipe, runtime, data, training, fitter, layers)
 
 
 def load_data(recipe: Recipe, sources: dict[str, Source] | None = None) -> Data:
@@ -99,7 +97,7 @@ def load_data(recipe: Recipe, sources: dict[str, Source] | None = None) -> Data:
 
 
 def _network(
-    recipe: Recipe, data: Data, runtime: Runtime, objective: str | None
+    recipe: Recipe, fitter: Fitter, data: Data, runtime: Runtime, objective: str | None
 ) -> tuple[Training, list[Layer]]:  # fmt: skip
     """Return the training of a network, initialised and on the device, and its layers, seen by passing two rows."""
     torch.manual_seed(recipe.seed)
@@ -108,7 +106,6 @@ def _network(
             f"model: {recipe.model.target.__name__} reads no tokens; use model=lstm, or data.represent=tfidf where "
             "there is one"
         )
-    fitter = recipe.fitter
     model = recipe.model.build(**arguments(data.inputs, data.task))
     initialize(model, recipe.initializer)
     if fitter.epochs and not any(parameter.requires_grad for parameter in model.parameters()):

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from dlrun.fitted import Fitted
 from dlrun.plots.draw import draw
+from dlrun.plots.finished_run import FinishedRun
 from dlrun.runs.assemble import Assembled, memory_explained
 from dlrun.runs.evaluation import Evaluation, evaluate
 from dlrun.runs.recipe import Recipe, Run
@@ -48,10 +49,10 @@ def conclude(assembled: Assembled, folder: RunFolder, console: Console, alone: b
     metrics = record.to_json()
     add_hyperparameters(folder.path, hyperparameters(metrics), dict(evaluation.numbers()))
     report(console, folder, metrics)
-    if wanted := [name for name in recipe.output.plots if alone or name != "all"]:
+    wanted = [picture for picture in recipe.output.plots if alone or picture.is_named]
+    if wanted and metrics["status"] != "diverged":
         fitted = Fitted(folder, data.task, data.inputs, data.preprocessing, training.learner, assembled.runtime)
-        if metrics["status"] != "diverged":
-            draw(console, fitted, data, evaluation.predictions, metrics, wanted)
+        draw(console, FinishedRun(fitted, data, evaluation.predictions, metrics, folder.history()), wanted)
     return Run(folder.path, metrics, 3 if metrics["status"] == "diverged" else 0)
 
 

@@ -64,11 +64,11 @@ def permutation_importance(
         left = ((targets - predicted) ** 2).sum(axis=0) / ((targets - targets.mean(axis=0)) ** 2).sum(axis=0)
         return float(1 - left.mean())
 
-    found = shuffled(
+    result = shuffled(
         AlreadyFitted(fitted), rows.raw[used], truth, scoring=score, n_repeats=shuffles, random_state=seed
     )  # fmt: skip
     table = pd.DataFrame(
-        {"column": used, "importance": found.importances_mean, "deviation": found.importances_std}
+        {"column": used, "importance": result.importances_mean, "deviation": result.importances_std}
     ).sort_values("importance", ascending=False, ignore_index=True)
     table.attrs["what"] = f"fall of {'accuracy' if task.has_classes else 'R²'}"
     return table

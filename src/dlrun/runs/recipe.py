@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from dlrun.config.build import Component, check_types, component, resolve
+from dlrun.config.compose import Composed
 from dlrun.config.schema import CrossValidation, Precision
 from dlrun.data.prepare import DataSettings, SourceSettings, read_data
 from dlrun.errors import Mistake
 from dlrun.models.arguments import SUPPLIED
 from dlrun.models.initializers import Initializer, read_initializer
+from dlrun.plots.draw import Picture, read_pictures
 from dlrun.runtime import Runtime, check_seed, choose_device, choose_threads
+from dlrun.store.record import Record
 from dlrun.tasks.chosen_metrics import read_metrics
 from dlrun.tasks.metrics import Metric
 from dlrun.training.estimator import is_estimator
@@ -28,21 +32,26 @@ from dlrun.training.trainer import Trainer
 
 
 @dataclass
-class Job:
-    """What is to be run: the composed config, the choice made in each group, and the command line behind them."""
-
-    config: DictConfig
-    choices: dict[str, str]
-    overrides: list[str]
-
-
-@dataclass
 class Run:
     """A run that has ended: its folder, what `metrics.json` holds, and the exit code of the command."""
 
     folder: Path
     metrics: dict[str, Any]
     exit_code: int
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the figures of each split with the baseline's beside them, and the folder."""
+        record = Record.read(self.metrics, str(self.folder))
+        splits = list(record.figures)
+        names = [name for name in record.figures[splits[-1]] if name != "confusion_matrix"] if splits else []
+        head = "".join(f"<th>{split}</th><th>baseline</th>" for split in splits)
+        rows = []
+        for name in names:
+            values = [record.figure(f"{of}{split}/{name}") for split in splits for of in ("", "baseline/")]
+            cells = "".join("<td>–</td>" if value is None else f"<td>{value:.4g}</td>" for value in values)
+            rows.append(f"<tr><th>{escape(name)}</th>{cells}</tr>")
+        table = f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>" if rows else ""
+        return f"{table}<p>{record.status}: {escape(str(self.folder))}</p>"
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class Output:
     """What is written and shown: the keys `output_dir`, `plots`, `quiet` and `dry_run`."""
 
     output_dir: str
-    plots: Sequence[str]
+    plots: tuple[Picture, ...]
     quiet: bool
     dry_run: bool
 
@@ -126,13 +135,13 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return OmegaConf.to_container(config, resolve=True, enum_to_str=True)  # type: ignore[return-value]
 
 
-def read_recipe(job: Job) -> Recipe:
+def read_recipe(composed: Composed) -> Recipe:
     """Resolve a composed config, and refuse whatever can be seen to be wrong before any data are read.
 
     Raises:
         Mistake: a target or a setting that does not fit, in one line at its key.
     """
-    config = plain(job.config)
+    config = plain(composed.config)
     allowed = tuple(config["allow_targets"])
     choose_threads(config["threads"], 0)
     check_seed(config["seed"])
@@ -155,11 +164,11 @@ def read_recipe(job: Job) -> Recipe:
         config["class_weight"],
         read_metrics(config["metrics"], allowed),
         Compute(config["device"], config["threads"], Precision[config["precision"]], config["deterministic"]),
-        Output(config["output_dir"], tuple(config["plots"]), config["quiet"], config["dry_run"]),
+        Output(config["output_dir"], read_pictures(config["plots"], allowed), config["quiet"], config["dry_run"]),
         config["seed"],
         config,
-        dict(job.choices),
-        tuple(job.overrides),
+        dict(composed.choices),
+        tuple(composed.overrides),
     )
     if not fitter.trains_networks:
         refuse_network_settings(recipe)

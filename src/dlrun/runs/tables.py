@@ -13,10 +13,11 @@ from dlrun.models.summary import Layer
 from dlrun.runs.assemble import Assembled
 from dlrun.runs.evaluation import reported_name
 from dlrun.store.folder import RunFolder
+from dlrun.store.record import Record
 
 
 def describe_data(name: str, data: Data) -> list[str]:
-    """Lines on rows, shapes, classes, and what was inferred."""
+    """Return lines on rows, shapes, classes, and what was inferred."""
     sizes = {split: len(rows) for split, rows in data.splits().items()}
     rows = ", ".join(f"{n:,} {split}" for split, n in sizes.items())
     shape = "×".join(map(str, data.inputs.shape))
@@ -26,7 +27,7 @@ def describe_data(name: str, data: Data) -> list[str]:
 
 
 def print_model(console: Console, name: str, layers: list[Layer], parameters: int) -> None:
-    """The layers with output shapes and parameters."""
+    """Print the layers with output shapes and parameters."""
     table = Table(title=f"model {name}: {parameters:,} parameters", title_justify="left", box=None, pad_edge=False)
     table.add_column("layer")
     table.add_column("output shape")
@@ -37,7 +38,7 @@ def print_model(console: Console, name: str, layers: list[Layer], parameters: in
 
 
 def print_results(console: Console, metrics: dict[str, Any]) -> None:
-    """Loss and metrics of each split, the baseline's beside them."""
+    """Print loss and metrics of each split, the baseline's beside them."""
     splits = [s for s in map(reported_name, ("train", "valid", "test")) if s in metrics]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
@@ -50,13 +51,13 @@ def print_results(console: Console, metrics: dict[str, Any]) -> None:
         table.add_row(name, *cells)
     console.print(table)
     own = {split: reasons for split, reasons in metrics["undefined"].items() if not split.startswith("baseline")}
-    reasons = {f"{name} ({split}): {why}" for split, found in own.items() for name, why in found.items()}
+    reasons = {f"{name} ({split}): {why}" for split, undefined in own.items() for name, why in undefined.items()}
     for reason in sorted(reasons):
         console.print(f"– {reason}", style="dim")
 
 
 def number(value: float | None) -> str:
-    """A figure for a person: four decimals, or four digits where it is very large or small; – where there is none."""
+    """Return a figure for a person: four decimals, four digits of a very large or small one; – where there is none."""
     if value is None:
         return "–"
     if abs(value) < 1e-12:  # what rounding leaves of a 0
@@ -71,6 +72,8 @@ def introduce(console: Console, assembled: Assembled) -> None:
     console.print("\n".join(describe_data(data_name, data)), markup=False)
     if assembled.layers:
         print_model(console, model_name, assembled.layers, training.learner.parameters)
+    if recipe.choices.get("solver") == "converged" and "solver=converged" not in recipe.overrides:
+        console.print("trained to the minimum by all rows at once (solver=none: by gradient descent)")
     if getattr(assembled.fitter, "early_stopping", None) and training.stopper is None:
         console.print("no validation rows: training runs for all epochs and keeps the last weights")
     if data.test is None:
@@ -94,4 +97,7 @@ def report(console: Console, folder: RunFolder, metrics: dict[str, Any]) -> None
         f"parameters {parameters}   best epoch {metrics['best_epoch']} of {metrics['epochs']}   "
         f"{metrics['fit_seconds']:.1f} s"
     )
+    if Record.read(metrics, str(folder)).still_improving:
+        more = 2 * int(metrics["epochs"])
+        console.print(f"still improving at the last epoch: more of them, trainer.epochs={more}, may help")
     console.print(str(folder), markup=False)

@@ -16,7 +16,7 @@ from dlrun.store.folder import OVERRIDES, RunFolder
 
 
 def trusted_overrides(folder: RunFolder) -> list[str]:
-    """The overrides of the run, without those that only the person at the shell may give.
+    """Return the overrides of the run, without those that only the person at the shell may give.
 
     Raises:
         Mistake: overrides.yaml is no list of overrides, or wants to change Hydra itself or what is downloaded.
@@ -26,7 +26,7 @@ def trusted_overrides(folder: RunFolder) -> list[str]:
 
 
 def _may_come_from_a_folder(text: str, where: Path) -> bool:
-    """Whether an override is kept; False for what is the business of the person at the shell.
+    """Return whether an override is kept; False for what is the business of the person at the shell.
 
     Raises:
         Mistake: it is none, or wants to change what only that person may change.
@@ -54,7 +54,7 @@ def _may_come_from_a_folder(text: str, where: Path) -> bool:
 
 
 def _chooses(override: Override) -> bool:
-    """Whether `data=…` names data sets, one or, in a sweep, several."""
+    """Return whether `data=…` names data sets, one or, in a sweep, several."""
     value = override.value()
     named = list(override.sweep_string_iterator()) if override.is_sweep_override() else [value]
     return all(isinstance(name, str) for name in named) and not isinstance(value, dict)

@@ -35,11 +35,11 @@ class Directory:
         self.path = path
 
     def has(self, name: str) -> bool:
-        """Returns whether there is anything called `name`; what is no regular file is refused when it is read."""
+        """Return whether there is anything called `name`; what is no regular file is refused when it is read."""
         return os.path.lexists(self.path / name)
 
     def read_bytes(self, name: str) -> bytes:
-        """Returns the content of a file.
+        """Return the content of a file.
 
         Raises:
             Mistake: it is not there, cannot be read, or is a link, a pipe or the like.
@@ -52,7 +52,7 @@ class Directory:
             raise Mistake(f"{target}: cannot be read ({error.strerror})") from error
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """Returns a JSON object.
+        """Return a JSON object.
 
         Raises:
             Mistake: it cannot be read, or is no JSON object (NaN and infinity are no JSON).
@@ -69,7 +69,7 @@ class Directory:
         return value
 
     def read_yaml(self, name: str) -> object:
-        """Returns a YAML file as plain values.
+        """Return a YAML file as plain values.
 
         Raises:
             Mistake: it cannot be read, or is no YAML.
@@ -80,7 +80,7 @@ class Directory:
             raise Mistake(f"{self.path / name}: is damaged ({one_line(error)})") from error
 
     def read_table(self, name: str, **options: Any) -> pd.DataFrame:
-        """Returns a CSV file as a table; `options` are those of pandas.read_csv.
+        """Return a CSV file as a table; `options` are those of pandas.read_csv.
 
         Raises:
             Mistake: it cannot be read, or is no table.
@@ -150,7 +150,7 @@ class Directory:
             part.unlink(missing_ok=True)
 
     def _inside(self, name: str) -> Path:
-        """Returns the path of a file of this directory.
+        """Return the path of a file of this directory.
 
         Args:
             name: may lie in a folder of it: `plots/roc.png`.
@@ -170,7 +170,7 @@ class Directory:
 
 
 def _open_regular(path: Path, flags: int) -> int:
-    """Returns the descriptor of a regular file, opened without following a link or waiting for a pipe.
+    """Return the descriptor of a regular file, opened without following a link or waiting for a pipe.
 
     Raises:
         OSError: it is none, or cannot be opened.

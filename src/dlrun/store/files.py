@@ -24,7 +24,7 @@ def write_whole(target: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A path beside `target`, and no other process's, to write to: it takes the place of `target` if all goes well."""
+    """Yield a path beside `target`, no other process's, to write to: it replaces `target` if all goes well."""
     part = target.with_name(f".{target.name}.{secrets.token_hex(3)}.part")
     try:
         yield part
@@ -54,7 +54,7 @@ class writing:  # noqa: N801 (reads as a statement: with writing(folder))
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, object]]:
-    """Returns (dotted key, value) of a nested dict."""
+    """Return (dotted key, value) of a nested dict."""
     for key, value in config.items():
         if isinstance(value, dict) and value:
             yield from flatten(value, f"{prefix}{key}.")
@@ -63,7 +63,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, 
 
 
 def finite(value: object) -> object:
-    """Returns `value` with its infinite and undefined floats as text."""
+    """Return `value` with its infinite and undefined floats as text."""
     if isinstance(value, dict):
         return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -31,7 +31,7 @@ def new_sweep(output_dir: str) -> RunFolder:
 
 
 def own_folder(path: str) -> RunFolder:
-    """Returns the folder at `path`, made if it is not there, for runs that a person gives a place of their own.
+    """Return the folder at `path`, made if it is not there, for runs that a person gives a place of their own.
 
     Raises:
         Mistake: it cannot be made, or holds something else than several runs.
@@ -45,7 +45,7 @@ def own_folder(path: str) -> RunFolder:
 
 
 def open_run(path: str) -> RunFolder:
-    """Returns the run folder at `path`; `latest` is the one below outputs/ that was written last.
+    """Return the run folder at `path`; `latest` is the one below outputs/ that was written last.
 
     Raises:
         Mistake: there is none, or it was made by another dlrun.
@@ -66,7 +66,7 @@ def open_run(path: str) -> RunFolder:
 
 
 def latest(outputs: Path) -> RunFolder:
-    """Returns the run below `outputs` that was written last, whatever its folder is called; of a sweep, or a run in
+    """Return the run below `outputs` that was written last, whatever its folder is called; of a sweep, or a run in
     parts, the folder of the whole.
 
     Raises:
@@ -80,7 +80,7 @@ def latest(outputs: Path) -> RunFolder:
 
 
 def _written(folder: RunFolder) -> float:
-    """Returns when anything of a run, or of its parts, was written last."""
+    """Return when anything of a run, or of its parts, was written last."""
     return max((inner.written() for inner in folder.runs_below()), default=0.0)
 
 

@@ -62,7 +62,7 @@ class RunFolder(Directory):
         self.write_record(Record(status="running", config=dict(flatten(config))))
 
     def config(self) -> dict[str, Any]:
-        """Returns the config, nested, as plain values in which nothing has been interpolated."""
+        """Return the config, nested, as plain values in which nothing has been interpolated."""
         value = self.read_yaml(CONFIG)
         if not isinstance(value, dict):
             raise Mistake(f"{self.path / CONFIG}: is damaged (no config)")
@@ -73,14 +73,14 @@ class RunFolder(Directory):
         self.write_yaml(CONFIG, dict(config))
 
     def overrides(self) -> list[str]:
-        """Returns the overrides as they stand; see `command_line.trusted_overrides` for those that may be used."""
+        """Return the overrides as they stand; see `command_line.trusted_overrides` for those that may be used."""
         value = self.read_yaml(OVERRIDES)
         if not isinstance(value, list) or not all(isinstance(override, str) for override in value):
             raise Mistake(f"{self.path / OVERRIDES}: is damaged (no list of overrides)")
         return value
 
     def environment(self) -> dict[str, Any]:
-        """Returns versions, machine, device, threads and the checksum of the data, as they were when the run began."""
+        """Return versions, machine, device, threads and the checksum of the data, as they were when the run began."""
         return self.read_json(ENVIRONMENT)
 
     # what came of it
@@ -91,7 +91,7 @@ class RunFolder(Directory):
         return self.has(RECORD)
 
     def record(self) -> Record:
-        """Returns the record: status and figures."""
+        """Return the record: status and figures."""
         return Record.read(self.read_json(RECORD), str(self.path / RECORD))
 
     def write_record(self, record: Record) -> None:
@@ -99,7 +99,7 @@ class RunFolder(Directory):
         self.write_json(RECORD, record.to_json())
 
     def written(self) -> float:
-        """Returns when (seconds since 1970) its record or its history was written last."""
+        """Return when (seconds since 1970) its record or its history was written last."""
         files = [self.path / name for name in (RECORD, HISTORY) if self.has(name)]
         return max((file.lstat().st_mtime for file in files), default=0.0)
 
@@ -114,7 +114,7 @@ class RunFolder(Directory):
             self.keep_rows(name, epochs)
 
     def history(self) -> pd.DataFrame:
-        """Returns what was logged, a row an epoch; no row where nothing was trained by epochs."""
+        """Return what was logged, a row an epoch; no row where nothing was trained by epochs."""
         import pandas as pd
 
         return self.read_table(HISTORY) if self.has(HISTORY) else pd.DataFrame({"epoch": []})
@@ -124,7 +124,7 @@ class RunFolder(Directory):
         self.write_table(HISTORY, history)
 
     def predictions(self) -> pd.DataFrame:
-        """Returns truth and prediction of every row, as text."""
+        """Return truth and prediction of every row, as text."""
         return self.read_table(PREDICTIONS, dtype=str, keep_default_na=False)
 
     def write_predictions(self, content: bytes) -> None:
@@ -132,11 +132,11 @@ class RunFolder(Directory):
         self.write_bytes(PREDICTIONS, content)
 
     def damaged_predictions(self, reason: object) -> Mistake:
-        """Returns the mistake of predictions that are none of such a run."""
+        """Return the mistake of predictions that are none of such a run."""
         return Mistake(f"{self.path / PREDICTIONS}: is damaged ({one_line(reason)})")
 
     def digests(self) -> dict[str, str | None]:
-        """Returns the SHA-256 of each file whose bits a repeated run has too, by name; None for those not there."""
+        """Return the SHA-256 of each file whose bits a repeated run has too, by name; None for those not there."""
         return {
             name: hashlib.sha256(self.read_bytes(name)).hexdigest() if self.has(name) else None for name in SAME_BITS
         }
@@ -149,11 +149,11 @@ class RunFolder(Directory):
         return self.has(PREPROCESSING)
 
     def trained_below(self) -> list[Path]:
-        """Returns the folders, here and below, that hold a model."""
+        """Return the folders, here and below, that hold a model."""
         return sorted(file.parent for file in self.path.rglob(PREPROCESSING))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Returns the weights of the network by name, on the CPU."""
+        """Return the weights of the network by name, on the CPU."""
         import safetensors.torch  # not where no network is loaded
         from safetensors import SafetensorError
 
@@ -163,11 +163,11 @@ class RunFolder(Directory):
             raise self.foreign_weights(error) from error
 
     def foreign_weights(self, reason: object) -> Mistake:
-        """Returns the mistake of weights that do not fit the network of the config."""
+        """Return the mistake of weights that do not fit the network of the config."""
         return Mistake(f"{self.path / NETWORK}: are not this model's weights ({one_line(reason)})")
 
     def estimator(self, kind: type) -> Any:
-        """Returns the fitted estimator, of class `kind`."""
+        """Return the fitted estimator, of class `kind`."""
         from dlrun.store import skops_objects
 
         estimator = skops_objects.loads(self.read_bytes(ESTIMATOR), str(self.path / ESTIMATOR))
@@ -180,11 +180,11 @@ class RunFolder(Directory):
         self.write_bytes({"safetensors": NETWORK, "skops": ESTIMATOR}[form], content)
 
     def preprocessing(self) -> dict[str, Any]:
-        """Returns what describes the data (`spec`) and their preprocessing (`inputs`)."""
+        """Return what describes the data (`spec`) and their preprocessing (`inputs`)."""
         return self.read_json(PREPROCESSING)
 
     def fitted_preprocessing(self) -> Any:
-        """Returns the scikit-learn object that was fitted to the training rows, or None."""
+        """Return the scikit-learn object that was fitted to the training rows, or None."""
         from dlrun.store import skops_objects
 
         if not self.has(FITTED_PREPROCESSING):
@@ -198,11 +198,11 @@ class RunFolder(Directory):
             self.write_bytes(FITTED_PREPROCESSING, fitted)
 
     def damaged_preprocessing(self, reason: object) -> Mistake:
-        """Returns the mistake of a preprocessing that cannot be restored."""
+        """Return the mistake of a preprocessing that cannot be restored."""
         return Mistake(f"{self.path / PREPROCESSING}: is damaged ({one_line(reason)})")
 
     def checkpoint(self) -> bytes | None:
-        """Returns the last checkpoint, or None where there is none."""
+        """Return the last checkpoint, or None where there is none."""
         return self.read_bytes(CHECKPOINT) if self.has(CHECKPOINT) else None
 
     def write_checkpoint(self, content: bytes) -> None:
@@ -216,11 +216,11 @@ class RunFolder(Directory):
         self.write_bytes(f"{PLOTS}/{name}.png", png)
 
     def pictures(self) -> list[str]:
-        """Returns the names of its pictures, in the order of the alphabet."""
+        """Return the names of its pictures, in the order of the alphabet."""
         return sorted(file.stem for file in self._inside(PLOTS).glob("*.png"))
 
     def picture(self, name: str) -> bytes:
-        """Returns a picture, as PNG."""
+        """Return a picture, as PNG."""
         return self.read_bytes(f"{PLOTS}/{name}.png")
 
     @property
@@ -243,7 +243,7 @@ class RunFolder(Directory):
         self.write_rows(JOBS, rows)
 
     def learning_curve(self) -> pd.DataFrame | None:
-        """Returns the figures by number of training rows, or None where there are none."""
+        """Return the figures by number of training rows, or None where there are none."""
         return self.read_table(LEARNING_CURVE) if self.has(LEARNING_CURVE) else None
 
     def write_learning_curve(self, rows: Sequence[Mapping[str, object]]) -> None:
@@ -251,7 +251,7 @@ class RunFolder(Directory):
         self.write_rows(LEARNING_CURVE, rows)
 
     def runs_below(self) -> list[RunFolder]:
-        """Returns the folders, here and below, that have a record, in the order of their paths."""
+        """Return the folders, here and below, that have a record, in the order of their paths."""
         return [RunFolder(file.parent) for file in sorted(self.path.rglob(RECORD))]
 
     # the folder itself

@@ -57,7 +57,7 @@ class Record:
 
     @classmethod
     def read(cls, content: Mapping[str, Any], where: str) -> Record:
-        """Returns the record that `content`, the object of a metrics.json, holds.
+        """Return the record that `content`, the object of a metrics.json, holds.
 
         Raises:
             Mistake: a field is missing or of another type; names the file, `where`, and the field.
@@ -72,7 +72,7 @@ class Record:
             raise Mistake(f"{where}: is damaged ({damage})") from damage
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the object of metrics.json; what is empty or not known is left out."""
+        """Return the object of metrics.json; what is empty or not known is left out."""
         judged = {"baseline": self.baseline, "undefined": self.undefined} if self.figures else {}
         rest = {name: getattr(self, name) for name in _CHECKS if name not in ("baseline", "undefined")}
         filled = {name: value for name, value in rest.items() if value not in (None, {})}
@@ -80,16 +80,23 @@ class Record:
         return {"status": self.status, "kind": self.kind, **self.figures, **judged, **parameters, **filled}
 
     def figure(self, name: str) -> float | None:
-        """Returns a figure by `<split>/<metric>` or `baseline/<split>/<metric>`; None where there is no such number."""
+        """Return a figure by `<split>/<metric>` or `baseline/<split>/<metric>`; None where there is no such number."""
         split, _, metric = name.removeprefix("baseline/").partition("/")
         figures = self.baseline if name.startswith("baseline/") else self.figures
         value = figures.get(split, {}).get(metric)
         return value if _is_number(value) else None
 
     def deviation_of(self, name: str) -> float | None:
-        """Returns the standard deviation of a figure over the parts; None where there is none."""
+        """Return the standard deviation of a figure over the parts; None where there is none."""
         split, _, metric = name.partition("/")
         return self.deviation.get(split, {}).get(metric)
+
+    @property
+    def still_improving(self) -> bool:
+        """Whether a run that stops early had its best epoch at the end of all that it was given."""
+        monitors = str(self.config.get("trainer.early_stopping.monitor") or "").startswith("valid/")
+        ended = self.status == "finished" and self.kind == "run"
+        return ended and monitors and (self.epochs or 0) > 1 and self.best_epoch == self.epochs
 
     @property
     def names(self) -> list[str]:
@@ -108,7 +115,7 @@ def _require(holds: bool, name: str, value: object, wanted: str) -> None:
 
 
 def _is_number(value: object) -> bool:
-    """Returns whether a value is a finite number that fits a float."""
+    """Return whether a value is a finite number that fits a float."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) < 1e308 and math.isfinite(value)
@@ -123,7 +130,7 @@ def _choice(value: object, name: str, choices: tuple[str, ...]) -> Any:
 
 
 def _table(value: object, name: str, check: Callable[[object, str], Any]) -> dict[str, Any]:
-    """Returns an object of which `check` accepts every value."""
+    """Return an object of which `check` accepts every value."""
     if not isinstance(value, dict):
         _require(False, name, value, "a table")
     assert isinstance(value, dict)
@@ -131,7 +138,7 @@ def _table(value: object, name: str, check: Callable[[object, str], Any]) -> dic
 
 
 def _figures(value: object, name: str) -> dict[str, Any]:
-    """Returns the figures of a split."""
+    """Return the figures of a split."""
     return _table(value, name, _figure)
 
 
@@ -149,7 +156,7 @@ def _counts(value: object, name: str) -> list[list[int]]:
 
 
 def _splits(value: object, name: str) -> dict[str, Any]:
-    """Returns figures by split."""
+    """Return figures by split."""
     return _table(value, name, _figures)
 
 

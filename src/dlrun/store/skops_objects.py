@@ -22,7 +22,7 @@ TRUSTED = (
 
 
 def loads(content: bytes, where: str) -> Any:
-    """The object in `content`, as skops wrote it; nothing in it has been run before its types have been looked at.
+    """Return the object in `content`, as skops wrote it; nothing in it is run before its types have been looked at.
 
     Raises:
         Mistake: it is damaged, or holds a type that is not trusted; names the file, `where`.

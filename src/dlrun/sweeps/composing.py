@@ -9,7 +9,7 @@ from dlrun.config.compose import Composer
 
 
 def composer_for(config_dir: str | Path | None, anew: bool = False) -> Composer:
-    """Returns the Composer of this process for the user's folder `config_dir` (None: our own groups alone).
+    """Return the Composer of this process for the user's folder `config_dir` (None: our own groups alone).
 
     It is made anew where a file of that folder, or the current folder, has changed, and on request (`anew`).
     """
@@ -24,7 +24,7 @@ def _composer(config_dir: str | None, _cwd: str, _state: tuple) -> Composer:
 
 
 def _state_of(config_dir: str | Path | None) -> tuple:
-    """Returns name, size and date of every file in `config_dir`: another tuple where one has changed."""
+    """Return name, size and date of every file in `config_dir`: another tuple where one has changed."""
     files = sorted(Path(config_dir).rglob("*.yaml")) if config_dir is not None else []
     stats = [(str(file), file.stat()) for file in files if file.is_file()]
     return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)

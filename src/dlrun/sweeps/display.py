@@ -41,7 +41,7 @@ class Lines:
         self.tally = Tally(total)
 
     def on_start(self, label: str) -> None:
-        """Nothing to show."""
+        """Show nothing."""
 
     def on_outcome(self, label: str, outcome: Outcome, ranking: Ranking, again: bool) -> None:
         """Print what became of a run."""
@@ -52,7 +52,7 @@ class Lines:
         print("  ".join(filter(None, shown)), flush=True)
 
     def close(self) -> None:
-        """Nothing to end."""
+        """End nothing."""
 
 
 class Bar:
@@ -69,7 +69,7 @@ class Bar:
         self.bar.start()
 
     def on_start(self, label: str) -> None:
-        """One more is running."""
+        """Count one more that is running."""
         self.tally.started += 1
         self.bar.update(self.task, description=str(self.tally))
 
@@ -92,17 +92,17 @@ class Silence:
     """Nothing, for quiet=true."""
 
     def on_start(self, label: str) -> None:
-        """Nothing."""
+        """Show nothing."""
 
     def on_outcome(self, label: str, outcome: Outcome, ranking: Ranking, again: bool) -> None:
-        """Nothing."""
+        """Show nothing."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Show nothing."""
 
 
 def choose_display(quiet: bool, total: int) -> Lines | Bar | Silence:
-    """What suits the place where the output goes."""
+    """Return the display that suits the place where the output goes."""
     if quiet:
         return Silence()
     return Bar(total) if sys.stdout.isatty() else Lines(total)

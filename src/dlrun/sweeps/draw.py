@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from dlrun.plots import classes, sweeps, training
 from dlrun.plots.draw import as_png
 from dlrun.store.folder import RunFolder
 
@@ -19,43 +20,39 @@ LARGEST_MAP = 40  # values along an axis
 
 
 def draw_setting(folder: RunFolder, record: Record, class_names: list[str]) -> None:
-    """The pictures of the parts of one setting, from the files in its folder."""
-    from dlrun.plots import classes, sweeps, training
-
+    """Draw the pictures of the parts of one setting, from the files in its folder."""
     history = folder.history()
-    for metric in ("loss", "accuracy", "r2"):
-        if f"train/{metric}" in history:
-            _save(folder, f"{metric}_by_epoch", training.curves(history, metric))
+    for metric in training.logged(history):
+        _save(folder, f"{metric}_by_epoch", training.draw_curves(history, metric))
     if (table := folder.learning_curve()) is not None:
-        for metric in ("loss", "accuracy", "r2"):
+        for metric in training.METRICS:
             if f"train_eval/{metric}" in table:
                 baseline = record.figure(f"baseline/test/{metric}")
-                _save(folder, f"{metric}_by_rows", sweeps.learning_curve(table, metric, baseline))
+                _save(folder, f"{metric}_by_rows", sweeps.draw_learning_curve(table, metric, baseline))
     counts = record.out_of_fold.get("confusion_matrix")
     if counts:
-        _save(folder, "confusion_matrix", classes.confusion_matrix(counts, class_names, "out-of-fold predictions"))
+        _save(folder, "confusion_matrix", classes.draw_confusion(counts, class_names, "out-of-fold predictions"))
 
 
 def draw_sweep(folder: RunFolder, settings: list[Setting], name: str) -> None:
-    """The figure `name` against the one swept number, or for every pair of two swept values; else nothing."""
-    from dlrun.plots import sweeps
-
+    """Draw the figure `name` against the one swept number, or for every pair of two swept values; else nothing."""
     usable = [setting for setting in settings if setting.figure(name)[0] is not None]
     keys = list(dict.fromkeys(key for setting in usable for key in setting.varied))
     if not all(setting.varied.keys() == set(keys) for setting in usable):
         return  # settings of a list may set different keys: there is no axis that all of them lie on
     if len(keys) == 1 and len(usable) > 1:
-        values = [_number(setting.varied[keys[0]]) for setting in usable]
-        if None not in values:
+        numbers = [_number(setting.varied[keys[0]]) for setting in usable]
+        values = [number for number in numbers if number is not None]
+        if len(values) == len(usable):
             means, deviations = zip(*(setting.figure(name) for setting in usable), strict=True)
             spread = [deviation or 0.0 for deviation in deviations]
-            _save(folder, "sweep", sweeps.swept_line(values, list(means), spread, keys[0], name))
+            _save(folder, "sweep", sweeps.draw_swept_line(values, list(means), spread, keys[0], name))
     elif len(keys) == 2:
         frame = pd.DataFrame([{**setting.varied, name: setting.figure(name)[0]} for setting in usable])
         table = frame.pivot_table(index=keys[0], columns=keys[1], values=name)
         table = table.sort_index(key=_sorting).sort_index(axis=1, key=_sorting)
         if max(table.shape) <= LARGEST_MAP and min(table.shape) > 1:
-            _save(folder, "sweep", sweeps.swept_map(table, name))
+            _save(folder, "sweep", sweeps.draw_swept_map(table, name))
 
 
 def _save(folder: RunFolder, name: str, figure: Figure) -> None:

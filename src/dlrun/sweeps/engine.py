@@ -12,21 +12,22 @@ from pathlib import Path
 
 from rich.console import Console
 
+from dlrun.config.compose import Composed
 from dlrun.config.schema import key_of
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.ranking.ranking import Ranking, choose_ranking
-from dlrun.runs.recipe import Job as RunJob
 from dlrun.runs.recipe import plain, read_recipe
 from dlrun.runtime import describe
 from dlrun.store.files import finite, flatten
 from dlrun.store.folder import RunFolder
-from dlrun.store.record import SPLITS, Record
+from dlrun.store.record import SPLITS, Kind, Record
 from dlrun.sweeps.display import choose_display
 from dlrun.sweeps.draw import draw_sweep
 from dlrun.sweeps.launchers.base import Job, Launcher, Outcome
 from dlrun.sweeps.plan import Part
 from dlrun.sweeps.results import Setting, report, row_of
 from dlrun.sweeps.searchers.base import Searcher
+from dlrun.tasks.metrics import chosen_names
 
 
 class Sweep:
@@ -34,7 +35,7 @@ class Sweep:
 
     Args:
         folder: of the whole.
-        first: the job whose device and display count.
+        first: the composed config whose device and display count.
         overrides: the command line.
         several: whether the whole is a sweep, or one run in several parts.
         launcher: what runs the jobs.
@@ -44,7 +45,7 @@ class Sweep:
     def __init__(
         self,
         folder: RunFolder,
-        first: RunJob,
+        first: Composed,
         overrides: list[str],
         several: bool,
         launcher: Launcher,
@@ -59,7 +60,7 @@ class Sweep:
         self.before = Before(folder)
         self.taken = set(self.before.configs)
         self.goes_on = bool(self.taken)
-        self.ranking: Ranking | None = None
+        self.ranking = Ranking("")  # not known before the first figures, or the searcher, name it
         self.searcher: Searcher | None = None
         self.open: dict[str, list[str]] = {}  # of each trial, its parts
         record = describe(read_recipe(first).runtime())
@@ -96,7 +97,7 @@ class Sweep:
         return self._finish()
 
     def exit_code(self) -> int:
-        """1 if any part crashed, else 2 if the user's mistake kept any from running, else 3 if any diverged, else 0."""
+        """Return 1 if any part crashed, else 2 if a mistake kept any from running, else 3 if any diverged, else 0."""
         codes = {outcome.exit_code for outcome in self.outcomes.values()}
         return next((code for code in (1, 2, 3) if code in codes), 0)
 
@@ -105,7 +106,7 @@ class Sweep:
         self._take(Outcome(path, failure=str(mistake), exit_code=2))
 
     def _jobs(self, parts: Iterable[Part]) -> Iterator[Job]:
-        """Yields what has to be run; what has been run already is taken as it is."""
+        """Yield what has to be run; what has been run already is taken as it is."""
         for part in parts:
             self.parts[part.path] = part
             before = self.before.folder_of(part)
@@ -121,16 +122,16 @@ class Sweep:
             job = Job(
                 part.path,
                 self.folder.path / self.folders[part.path],
-                tuple(part.job.overrides),
+                tuple(part.composed.overrides),
                 self.config_dir,
-                tuple(part.job.config.allow_targets),
+                tuple(part.composed.config.allow_targets),
                 resume=before is not None,
                 pruning=self._pruning(part),
             )
-            yield job.knowing(part.job)
+            yield job.knowing(part.composed)
 
     def _outcome_before(self, part: Part, folder: str) -> Outcome | None:
-        """Returns what became of a part in `folder`, where it has come to its end."""
+        """Return what became of a part in `folder`, where it has come to its end."""
         record = RunFolder(self.folder.path / folder).record()
         if record.status not in ("finished", "diverged", "pruned"):
             return None
@@ -138,14 +139,14 @@ class Sweep:
         return Outcome(part.path, metrics, 3 if record.status == "diverged" else 0)
 
     def _pruning(self, part: Part) -> Mapping[str, object] | None:
-        """Returns what may stop the part early: only a trial in one part is."""
+        """Return what may stop the part early: only a trial in one part is."""
         trial = part.path.split("/")[0]
         if self.searcher is None or len(self.open[trial]) > 1:
             return None
         return self.searcher.pruning(self.folder.path.resolve(), int(trial), self.ranking.name)
 
     def _free_folder(self, path: str) -> str:
-        """Returns the folder of a new part: its own, or where other settings lie there, the next free number.
+        """Return the folder of a new part: its own, or where other settings lie there, the next free number.
 
         Raises:
             Mistake: a part that has no number, and a run of other settings in its folder.
@@ -166,20 +167,20 @@ class Sweep:
         """Keep and show an outcome."""
         self.outcomes[outcome.path] = outcome
         part = self.parts.get(outcome.path)
-        if self.ranking is None and part is not None and outcome.metrics:
+        if not self.ranking.name and part is not None and outcome.metrics:
             self.ranking = choose_ranking([Setting("", {}, part.whole, [(part, outcome, self.folder)])])
         if part is not None:
-            self.folder.append_job(row_of(part, outcome))
+            self.folder.append_job(row_of(part, outcome, chosen_names(self.first.config.metrics)))
         if outcome.crash:
             print(outcome.crash, file=sys.stderr)
         if outcome.failure:
             print(f"dlrun: job {outcome.path}: {outcome.failure}", file=sys.stderr)
-        self.display.on_outcome(part.label if part else outcome.path, outcome, self.ranking or Ranking(""), again)
+        self.display.on_outcome(part.label if part else outcome.path, outcome, self.ranking, again)
         if self.searcher is not None and outcome.exit_code not in (130, 143):
-            self._tell(outcome.path.split("/")[0])
+            self._tell(self.searcher, outcome.path.split("/")[0])
 
-    def _tell(self, trial: str) -> None:
-        """Tell the searcher what a trial was worth, once all of its parts have ended."""
+    def _tell(self, searcher: Searcher, trial: str) -> None:
+        """Tell `searcher` what a trial was worth, once all of its parts have ended."""
         ended = [self.outcomes[path] for path in self.open.get(trial, [trial]) if path in self.outcomes]
         if len(ended) < len(self.open.get(trial, [trial])):
             return
@@ -187,10 +188,11 @@ class Sweep:
         if figures and self.ranking.name not in figures:
             near = did_you_mean(self.ranking.name, figures)
             raise Mistake(f"sweeper.objective: these runs have no figure '{self.ranking.name}'{near}")
-        values = [outcome.value(self.ranking.name) for outcome in ended if outcome.counts]
+        figures_that_count = [outcome.value(self.ranking.name) for outcome in ended if outcome.counts]
+        values = [value for value in figures_that_count if value is not None]
         hopeless = any(outcome.status in ("pruned", "diverged") for outcome in ended)
-        complete = len(values) == len(ended) and None not in values
-        self.searcher.tell(int(trial), sum(values) / len(values) if complete else None, hopeless)
+        complete = len(values) == len(ended)
+        searcher.tell(int(trial), sum(values) / len(values) if complete else None, hopeless)
 
     def _finish(self) -> int:
         """Take the parts of each setting together, and show which setting is best."""
@@ -221,18 +223,19 @@ class Sweep:
 
     def _write_table(self) -> None:
         """Write the table of jobs anew, in the order of the parts."""
-        rows = [row_of(part, self.outcomes[path]) for path, part in self.parts.items() if path in self.outcomes]
+        chosen, outcomes = chosen_names(self.first.config.metrics), self.outcomes
+        rows = [row_of(part, outcomes[path], chosen) for path, part in self.parts.items() if path in outcomes]
         self.folder.write_jobs(rows)
 
     def _folder_of(self, setting: Setting) -> str:
-        """Returns the folder of a setting: that of its parts, less what they add to it."""
+        """Return the folder of a setting: that of its parts, less what they add to it."""
         part = setting.parts[0][0].path
         folder = self.folders[part]
         return folder[: len(folder) - len(part) + len(setting.path)] if setting.path else ""
 
     def _write_status(self, status: str) -> None:
         config = dict(flatten(plain(self.first.config)))
-        kind = "sweep" if self.several else "parts"
+        kind: Kind = "sweep" if self.several else "parts"
         self.folder.write_record(Record(status, kind, config=config, choices=self.first.choices))
 
 
@@ -249,31 +252,31 @@ class Before:
         self._folders: dict[frozenset[str], dict[str, str]] = {}  # by the keys that count, then by identity
 
     def folder_of(self, part: Part) -> str | None:
-        """Returns the folder of the run that has the config of `part`, in all that may not differ; None: there is none.
+        """Return the folder of the run that has the config of `part`, in all that may not differ; None: there is none.
 
         What is varied tells runs apart, even where it may differ else.
         """
         counting = frozenset(key for key in part.varied if key_of(key).changes != "bits")
         if counting not in self._folders:
             self._folders[counting] = {_identity(config, counting): at for at, config in self.configs.items()}
-        return self._folders[counting].get(_identity(dict(flatten(plain(part.job.config))), counting))
+        return self._folders[counting].get(_identity(dict(flatten(plain(part.composed.config))), counting))
 
 
 def _identity(config: dict, counting: frozenset[str]) -> str:
-    """Returns what tells the config of one run from another's, as text."""
+    """Return what tells the config of one run from another's, as text."""
     telling = {key: value for key, value in config.items() if key_of(key).changes == "bits" or key in counting}
     return json.dumps(finite(telling), sort_keys=True)
 
 
 def _figures(metrics: dict) -> list[str]:
-    """Returns the names of all figures that trials can be ranked by, undefined ones too."""
+    """Return the names of all figures that trials can be ranked by, undefined ones too."""
     by_split = [f"{split}/{name}" for split in SPLITS for name in metrics.get(split, {})]
     return by_split + [name for name in ("parameters", "fit_seconds", "epochs", "best_epoch") if name in metrics]
 
 
 @contextmanager
 def _terminable():
-    """SIGTERM between two runs stops like ^C, with its own exit code."""
+    """Let SIGTERM between two runs stop them like ^C, with its own exit code."""
 
     def stop(_number, _frame):
         raise KeyboardInterrupt(143)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,21 +12,23 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from dlrun.config.compose import Composed
 from dlrun.config.schema import key_of
 from dlrun.ranking.averages import average
 from dlrun.ranking.ranking import Ranking, position
 from dlrun.runs.load import task_of
-from dlrun.runs.recipe import Job, plain
+from dlrun.runs.recipe import plain
 from dlrun.runs.tables import number
 from dlrun.store.files import flatten
 from dlrun.store.folder import RunFolder
-from dlrun.store.record import Record
+from dlrun.store.record import SPLITS, Record
 from dlrun.sweeps.draw import draw_setting
 from dlrun.sweeps.launchers.base import Outcome
 from dlrun.sweeps.plan import Part, short
 from dlrun.sweeps.summary import average_history, out_of_fold, test_predictions
+from dlrun.tasks.metrics import chosen_names
 
-FIGURES = [f"{split}/{metric}" for split in ("train_eval", "valid", "test") for metric in ("loss", "accuracy", "r2")]
+METRICS = ("loss", "accuracy", "r2")  # those that a table has room for
 
 
 @dataclass
@@ -36,13 +38,13 @@ class Setting:
     Attributes:
         path: its folder below that of the whole; empty where that is the same.
         varied: what tells it from other settings.
-        whole: the job before it was divided into parts.
+        whole: what was composed, before it was divided into parts.
         parts: each with its outcome and folder.
     """
 
     path: str
     varied: dict[str, str]
-    whole: Job
+    whole: Composed
     parts: list[tuple[Part, Outcome, RunFolder]] = field(default_factory=list)
 
     @cached_property
@@ -57,7 +59,7 @@ class Setting:
 
     @property
     def status(self) -> str:
-        """That of its worst part."""
+        """The status of its worst part."""
         statuses = {outcome.status for _, outcome, _ in self.parts}
         worst_first = ("failed", "interrupted", "running", "diverged", "pruned")
         return next((status for status in worst_first if status in statuses), "finished")
@@ -68,21 +70,21 @@ class Setting:
         return [outcome.record for _, outcome, _ in self.parts if outcome.counts]
 
     def mean(self) -> Record | None:
-        """Returns the average of the parts on most rows; None where no part counts."""
+        """Return the average of the parts on most rows; None where no part counts."""
         curve = self.curve()
         return curve[-1][1] if curve else average(self.ended) if self.ended else None
 
     def value(self, name: str) -> float | None:
-        """Returns the mean of a figure `<split>/<metric>` over the parts on most rows."""
+        """Return the mean of a figure `<split>/<metric>` over the parts on most rows."""
         return self.figure(name)[0]
 
     def figure(self, name: str) -> tuple[float | None, float | None]:
-        """Returns mean and deviation of a figure `<split>/<metric>` over the parts on most rows."""
+        """Return mean and deviation of a figure `<split>/<metric>` over the parts on most rows."""
         mean = self.mean()
         return (None, None) if mean is None else (mean.figure(name), mean.deviation_of(name))
 
     def curve(self) -> list[tuple[int, Record]]:
-        """Returns (training rows, average) of its learning curve, by rows; empty where it has none."""
+        """Return (training rows, average) of its learning curve, by rows; empty where it has none."""
         by_rows: dict[str, list[Record]] = {}
         for part, outcome, _ in self.parts:
             if "rows" in part.within and outcome.counts:
@@ -113,15 +115,20 @@ class Setting:
             draw_setting(folder, record, list(task_of(next(iter(finished.values()))).class_names))
 
 
-def row_of(part: Part, outcome: Outcome) -> dict[str, object]:
-    """A row of sweep.csv."""
-    figures = {name: outcome.value(name) for name in FIGURES}
+def row_of(part: Part, outcome: Outcome, chosen: Sequence[str] = ()) -> dict[str, object]:
+    """Returns a row of sweep.csv.
+
+    Args:
+        chosen: names of the metrics of `metrics=[…]`.
+    """
+    names = [f"{split}/{metric}" for split in SPLITS for metric in (*METRICS, *chosen)]
+    figures = {name: outcome.value(name) for name in names}
     fit = {name: outcome.metrics.get(name) for name in ("best_epoch", "epochs", "parameters", "fit_seconds")}
     return {"job": part.path, "status": outcome.status, **part.varied, **part.within, **figures, **fit}
 
 
 def report(console: Console, settings: list[Setting], ranking: Ranking) -> None:
-    """The averaged figures of one setting, or all settings, the best first."""
+    """Print the averaged figures of one setting, or all settings, the best first."""
     if len(settings) == 1 and settings[0].has_parts:
         _print_averages(console, settings[0])
         return
@@ -144,12 +151,14 @@ def report(console: Console, settings: list[Setting], ranking: Ranking) -> None:
 
 
 def _task_figures(settings: list[Setting]) -> list[str]:
-    """Accuracy or R² of the test rows, whichever the runs have."""
-    return [name for name in ("test/accuracy", "test/r2") if any(s.figure(name)[0] is not None for s in settings)]
+    """Returns accuracy or R² of the test rows, whichever the runs have, and the metrics that they were asked for."""
+    chosen = [name for setting in settings for name in chosen_names(setting.config.get("metrics"))]
+    names = [f"test/{metric}" for metric in dict.fromkeys(("accuracy", "r2", *chosen))]
+    return [name for name in names if any(setting.figure(name)[0] is not None for setting in settings)]
 
 
 def _print_averages(console: Console, setting: Setting) -> None:
-    """Every figure of the parts, mean ± standard deviation; of a learning curve the main ones, by rows."""
+    """Print every figure of the parts, mean ± standard deviation; of a learning curve the main ones, by rows."""
     if not setting.ended:
         return
     if setting.curve():
@@ -157,9 +166,10 @@ def _print_averages(console: Console, setting: Setting) -> None:
         return
     mean = average(setting.ended)
     splits = list(mean.figures)
-    lost = len(setting.parts) - mean.parts
+    count = len(setting.ended)
+    lost = len(setting.parts) - count
     lacking = f" ({lost} more did not finish)" if lost else ""
-    table = _table(f"mean ± standard deviation over {mean.parts} run{'s' * (mean.parts != 1)}{lacking}")
+    table = _table(f"mean ± standard deviation over {count} run{'s' * (count != 1)}{lacking}")
     for column in ("", *splits):
         table.add_column(column, no_wrap=True, justify="right" if column else "left")
     table.add_column("baseline", justify="right", style="dim")
@@ -170,11 +180,11 @@ def _print_averages(console: Console, setting: Setting) -> None:
 
 
 def _print_curve(console: Console, curve: list[tuple[int, Record]]) -> None:
-    for metric in ("loss", "accuracy", "r2"):
-        splits = [s for s in ("train_eval", "valid", "test") if curve[0][1].figure(f"{s}/{metric}") is not None]
+    for metric in METRICS:
+        splits = [s for s in SPLITS if curve[0][1].figure(f"{s}/{metric}") is not None]
         if not splits:
             continue
-        several = curve[0][1].parts > 1
+        several = (curve[0][1].parts or 1) > 1
         table = _table(f"learning curve: {metric}" + (", mean ± standard deviation" if several else ""))
         for column in ("training rows", *splits):
             table.add_column(column, no_wrap=True, justify="right")

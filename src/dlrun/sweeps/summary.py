@@ -11,7 +11,7 @@ from dlrun.store.folder import RunFolder
 
 
 def average_history(folders: Iterable[RunFolder]) -> pd.DataFrame:
-    """By epoch: how many of the runs trained it, and mean and deviation of everything that they logged."""
+    """Return, by epoch, how many of the runs trained it, and mean and deviation of everything that they logged."""
     frames = [history for history in (folder.history() for folder in folders) if len(history)]
     if not frames:
         return pd.DataFrame()
@@ -24,7 +24,7 @@ def average_history(folders: Iterable[RunFolder]) -> pd.DataFrame:
 
 
 def test_predictions(folders: dict[str, RunFolder]) -> pd.DataFrame:
-    """The test rows of all parts, with the name of each part; text as it stands in the files."""
+    """Return the test rows of all parts, with the name of each part; text as it stands in the files."""
     frames = [
         read_predictions(folder, task_of(folder), "test")[0].assign(part=part) for part, folder in folders.items()
     ]
@@ -32,7 +32,7 @@ def test_predictions(folders: dict[str, RunFolder]) -> pd.DataFrame:
 
 
 def out_of_fold(folder: RunFolder, predictions: pd.DataFrame) -> dict[str, object]:
-    """The figures of the test rows of all folds taken together.
+    """Return the figures of the test rows of all folds taken together.
 
     Args:
         folder: of any of the folds.

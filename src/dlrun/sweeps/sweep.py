@@ -12,13 +12,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 
 from dlrun import runtime as environment
-from dlrun.config.compose import Composer, hydra
+from dlrun.config.compose import Composed, Composer, hydra
 from dlrun.config.explain import explained
 from dlrun.config.grammar import quote_literal
 from dlrun.config.groups import config_folder
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.ranking.ranking import searched_ranking
-from dlrun.runs.recipe import Job as RunJob
 from dlrun.runs.recipe import Run, plain, read_recipe
 from dlrun.runs.run import run
 from dlrun.store.files import flatten
@@ -62,12 +61,12 @@ def sweep(overrides: list[str], config_dir: str | None, folder: RunFolder | None
     if searcher is not None:
         return _search(composer, fixed, searcher, space, overrides, folder, config_dir)
     combinations, varied = expand(overrides, config_dir)
-    ahead = _first_jobs(composer, combinations, any("glob(" in override for override in overrides))
+    ahead = _first_configs(composer, combinations, any("glob(" in override for override in overrides))
     launcher = _launcher_for(ahead[0])
     _print_notes(composer, ahead)
     if ahead[0].config.dry_run:
         for combination in combinations:
-            run(read_recipe(RunJob(*composer.compose(combination), combination)))
+            run(read_recipe(composer.compose(combination)))
         return 0
     root = folder or _root_of(ahead[0], several=True)
     engine = Sweep(root, ahead[0], overrides, True, launcher, config_dir)
@@ -75,8 +74,8 @@ def sweep(overrides: list[str], config_dir: str | None, folder: RunFolder | None
     return engine.run(_plan(engine, composer, combinations, varied), total)
 
 
-def _first_jobs(composer: Composer, combinations: list[list[str]], globbed: bool) -> list[RunJob]:
-    """The first jobs, composed and checked.
+def _first_configs(composer: Composer, combinations: list[list[str]], globbed: bool) -> list[Composed]:
+    """Return the configs of the first jobs, checked.
 
     Args:
         globbed: whether a glob stands for them, which names no one of them: a mistake is its own job's then, unless
@@ -85,22 +84,22 @@ def _first_jobs(composer: Composer, combinations: list[list[str]], globbed: bool
     Raises:
         Mistake: in one of them.
     """
-    jobs, mistakes = [], []
+    first, mistakes = [], []
     for combination in combinations[:CHECKED_AHEAD]:
         try:
-            job = RunJob(*composer.compose(combination), combination)
-            _check(job)
-            jobs.append(job)
+            composed = composer.compose(combination)
+            _check(composed)
+            first.append(composed)
         except Mistake as mistake:
             if not globbed:
                 raise
             mistakes.append(mistake)
-    if not jobs:
+    if not first:
         raise mistakes[0]
-    return jobs
+    return first
 
 
-def run_parts(job: RunJob, config_dir: str | None, folder: RunFolder | None = None) -> Run | None:
+def run_parts(composed: Composed, config_dir: str | None, folder: RunFolder | None = None) -> Run | None:
     """Run the parts of one job: the settings of its sweep, its learning curve, folds and repeats.
 
     Returns:
@@ -110,21 +109,21 @@ def run_parts(job: RunJob, config_dir: str | None, folder: RunFolder | None = No
         Mistake: anything in the config that cannot be.
     """
     composer = composer_for(config_dir, anew=True)
-    _check(job)
-    launcher = _launcher_for(job)
-    _print_notes(composer, [job])
-    job, _, _ = obeyed(composer, job)
-    if not has_parts(job.config):
-        return run(read_recipe(job), folder)
-    parts = list(parts_of(composer, job))
+    _check(composed)
+    launcher = _launcher_for(composed)
+    _print_notes(composer, [composed])
+    composed, _, _ = obeyed(composer, composed)
+    if not has_parts(composed.config):
+        return run(read_recipe(composed), folder)
+    parts = list(parts_of(composer, composed))
     for part in parts:
-        _check(part.job)
-    if job.config.dry_run:
+        _check(part.composed)
+    if composed.config.dry_run:
         for part in parts:
-            run(read_recipe(part.job))
+            run(read_recipe(part.composed))
         return None
-    root = folder or _root_of(job, several=False)
-    engine = Sweep(root, job, job.overrides, False, launcher, config_dir)
+    root = folder or _root_of(composed, several=False)
+    engine = Sweep(root, composed, composed.overrides, False, launcher, config_dir)
     exit_code = engine.run(iter(parts), len(parts))
     metrics = engine.folder.record().to_json() if engine.folder.has_record else {}
     return Run(engine.folder.path, metrics, exit_code)
@@ -138,7 +137,7 @@ def run_whole(overrides: list[str], several: bool, config_dir: str | None, folde
     """
     if several:
         return sweep(overrides, config_dir, folder)
-    ended = run_parts(RunJob(*composer_for(config_dir).compose(overrides), overrides), config_dir, folder)
+    ended = run_parts(composer_for(config_dir).compose(overrides), config_dir, folder)
     return ended.exit_code if ended else 0
 
 
@@ -152,9 +151,9 @@ def _search(
     config_dir: str | None,
 ) -> int:
     """Run the trials that a searcher proposes; see `sweep`."""
-    asked = composer.compose(fixed)[0]
+    asked = composer.compose(fixed).config
     own = [o for o in fixed if o.partition("=")[0].partition(".")[0] != "sweeper"] + ["sweeper=grid"]
-    first = RunJob(*composer.compose(own), own)
+    first = composer.compose(own)
     _check(first)
     _check_example(composer, own, space)
     launcher = _launcher_for(first)
@@ -174,13 +173,13 @@ def _check_example(composer: Composer, own: list[str], space: dict[str, Domain])
         Mistake: it cannot be; where whole numbers could, the line says how they are searched.
     """
     try:
-        example = _trial_job(composer, own, example_of(space))
+        example = _composed_trial(composer, own, example_of(space))
         _check(example)
         _print_notes(composer, [example])
     except Mistake as mistake:
         for key, domain in whole_intervals(space).items():
             try:
-                _check(_trial_job(composer, own, example_of({**space, key: domain})))
+                _check(_composed_trial(composer, own, example_of({**space, key: domain})))
             except Mistake:
                 continue
             low, high = int(domain.low), int(domain.high)
@@ -189,30 +188,30 @@ def _check_example(composer: Composer, own: list[str], space: dict[str, Domain])
         raise
 
 
-def _trial_job(composer: Composer, own: list[str], values: dict[str, str]) -> RunJob:
+def _composed_trial(composer: Composer, own: list[str], values: dict[str, str]) -> Composed:
     overrides = [*own, *(f"{key}={value}" for key, value in values.items())]
-    return RunJob(*composer.compose(overrides), overrides)
+    return composer.compose(overrides)
 
 
-def _check(job: RunJob) -> None:
+def _check(composed: Composed) -> None:
     """Refuse what can be seen to be wrong before anything is run or written."""
-    check_plan(job.config)
-    read_recipe(job)
+    check_plan(composed.config)
+    read_recipe(composed)
 
 
-def _launcher_for(job: RunJob) -> Launcher:
-    return launcher_of(job.config, gpus_of(environment.choose_device(job.config.device)))
+def _launcher_for(composed: Composed) -> Launcher:
+    return launcher_of(composed.config, gpus_of(environment.choose_device(composed.config.device)))
 
 
-def _print_notes(composer: Composer, jobs: list[RunJob]) -> None:
-    """Print once what is taken otherwise in these jobs than it is written."""
-    if not jobs[0].config.quiet:
-        for line in dict.fromkeys(line for job in jobs for line in notes_on(composer, job)):
+def _print_notes(composer: Composer, several: list[Composed]) -> None:
+    """Print once what is taken otherwise in these configs than it is written."""
+    if not several[0].config.quiet:
+        for line in dict.fromkeys(line for composed in several for line in notes_on(composer, composed)):
             print(line, flush=True)
 
 
 def expand(overrides: list[str], config_dir: str | None) -> tuple[list[list[str]], list[str]]:
-    """The override lists of all jobs, and the keys that differ between them, in the order of the command line."""
+    """Return the overrides of each job, and the keys that differ between jobs, in the order of the command line."""
     with hydra(config_dir):
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         parsed = parser.parse_overrides([quote_literal(override) for override in overrides])
@@ -225,16 +224,16 @@ def expand(overrides: list[str], config_dir: str | None) -> tuple[list[list[str]
 
 
 def _search_of(overrides: list[str], composer: Composer) -> tuple[list[str], Searcher | None, dict[str, Domain]]:
-    """What is fixed, the searcher, if it is not the grid, and what it searches.
+    """Return what is fixed, the searcher, if it is not the grid, and what it searches.
 
     Raises:
         Mistake: the searcher's settings do not fit, or there is nothing to search.
     """
     with explained():
         parsed = OverridesParser.create().parse_overrides([quote_literal(override) for override in overrides])
-    fixed = [override.input_line for override in parsed if not override.is_sweep_override()]
+    fixed = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
     try:
-        config = composer.compose(fixed)[0]
+        config = composer.compose(fixed).config
     except Mistake:
         if any(override.startswith("sweeper") for override in fixed):
             raise
@@ -249,7 +248,7 @@ def _search_of(overrides: list[str], composer: Composer) -> tuple[list[str], Sea
 def _trials(
     engine: Sweep, composer: Composer, searcher: Searcher, space: dict[str, Domain], own: list[str]
 ) -> Iterator[Part]:
-    """Yields the parts of the trials that a searcher proposes, each composed when its turn comes.
+    """Yield the parts of the trials that a searcher proposes, each composed when its turn comes.
 
     Raises:
         Mistake: a trial that sets something else than what is searched.
@@ -258,7 +257,7 @@ def _trials(
         values = {key: as_text(value) for key, value in proposed.items()}
         check_trial(number, values, space)
         try:
-            parts = list(parts_of(composer, _trial_job(composer, own, values), str(number), values))
+            parts = list(parts_of(composer, _composed_trial(composer, own, values), str(number), values))
         except Mistake as mistake:
             engine.fail(str(number), mistake)
             continue
@@ -267,7 +266,7 @@ def _trials(
 
 
 def _expand_glob(override: Override, parser: OverridesParser, config_dir: str | None) -> Override:
-    """`experiment=glob(ztdl/*)` as the choices that it stands for, those in sub-folders too.
+    """Return `experiment=glob(ztdl/*)` as the choices that it stands for, those in sub-folders too.
 
     Raises:
         Mistake: it stands for none.
@@ -289,20 +288,20 @@ def _expand_glob(override: Override, parser: OverridesParser, config_dir: str | 
 
 
 def _plan(engine: Sweep, composer: Composer, combinations: list[list[str]], varied: list[str]) -> Iterator[Part]:
-    """The parts of all jobs, each composed when its turn comes."""
+    """Yield the parts of all jobs, each composed when its turn comes."""
     for number, combination in enumerate(combinations):
         settings = {key: value for key, _, value in (o.partition("=") for o in combination) if key in varied}
         try:
-            yield from parts_of(composer, RunJob(*composer.compose(combination), combination), str(number), settings)
+            yield from parts_of(composer, composer.compose(combination), str(number), settings)
         except Mistake as mistake:
             engine.fail(str(number), mistake)
 
 
-def _root_of(job: RunJob, several: bool) -> RunFolder:
-    """The folder of the whole: `sweep_dir`, or a new one."""
-    config = job.config
+def _root_of(composed: Composed, several: bool) -> RunFolder:
+    """Return the folder of the whole: `sweep_dir`, or a new one."""
+    config = composed.config
     if config.sweep_dir is not None:
         return own_folder(config.sweep_dir)
     if several:
         return new_sweep(config.output_dir)
-    return new_run(config.output_dir, job.choices["data"], job.choices["model"])
+    return new_run(config.output_dir, composed.choices["data"], composed.choices["model"])

@@ -8,11 +8,10 @@ from typing import Any
 
 from dlrun.config.build import component
 from dlrun.errors import Mistake, blame, choose, did_you_mean
-from dlrun.tasks.metrics import Metric, not_finite
+from dlrun.tasks.metrics import LOWER_ENDINGS, Metric, metric_name, not_finite
 from dlrun.tasks.predictions import Predictions
 
 ENDINGS = ("_score", "_error", "_loss", "_coef", "_coefficient")  # of the figures among sklearn.metrics' functions
-LOWER_ENDINGS = ("_error", "_loss")
 OF_PROBABILITIES = (  # functions of sklearn.metrics that are wrong on predicted classes
     "roc_auc_score", "average_precision_score", "log_loss", "brier_score_loss", "hinge_loss", "dcg_score", "ndcg_score",
     "d2_log_loss_score", "d2_brier_score", "top_k_accuracy_score", "coverage_error", "label_ranking_loss",
@@ -39,8 +38,8 @@ def read_metrics(entries: object, allowed: tuple[str, ...]) -> tuple[Metric, ...
 
 def _read(entry: object, allowed: tuple[str, ...]) -> Metric:
     if isinstance(entry, Mapping):
-        settings = dict(entry)
-        name = settings.pop("name", None) or str(settings.get("_target_", "")).rpartition(".")[2]
+        settings, name = dict(entry), metric_name(entry)
+        settings.pop("name", None)
         higher = settings.pop("higher_is_better", True)
         of = settings.pop("of", "prediction")
         choose(of, dict.fromkeys(("prediction", "probability")), f"metrics.{name}.of")
@@ -55,7 +54,10 @@ def _read(entry: object, allowed: tuple[str, ...]) -> Metric:
     if name in OF_PROBABILITIES:
         raise Mistake(f"metrics: {name} judges probabilities; what dlrun has of that kind is in the table already")
     if name not in names:
-        raise Mistake(f"metrics: there is no '{name}' in sklearn.metrics{did_you_mean(name, names)}")
+        raise Mistake(
+            f"metrics: there is no '{name}' in sklearn.metrics{did_you_mean(name, names)} (nor in the group metric: "
+            "dlrun list metric; one of your own is metric/… in the folder of --config-dir)"
+        )
     function = getattr(metrics, name)
     return Metric(name, _computed(name, function, "prediction"), not name.endswith(LOWER_ENDINGS), not_finite)
 

@@ -6,16 +6,17 @@ One that is undefined is None with a reason, never 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dlrun.tasks.predictions import Predictions
 
 LOWER_IS_BETTER = frozenset(("loss", "mse", "rmse", "mae", "log_loss", "lr"))  # of what every run logs
+LOWER_ENDINGS = ("_error", "_loss")  # of the functions of sklearn.metrics that are better when lower
 
 
 def always_defined(_predictions: Predictions) -> str:
-    """No reason why a metric would be undefined."""
+    """Return no reason why a metric would be undefined."""
     return ""
 
 
@@ -53,7 +54,7 @@ class Figures:
 
 
 def figures_of(metrics: Iterable[Metric], predictions: Predictions) -> Figures:
-    """Every metric of some predictions, in the order given."""
+    """Return every metric of some predictions, in the order given."""
     figures = Figures()
     for metric in metrics:
         reason = metric.undefined(predictions)
@@ -62,10 +63,38 @@ def figures_of(metrics: Iterable[Metric], predictions: Predictions) -> Figures:
 
 
 def not_finite(predictions: Predictions) -> str:
-    """Why nothing can be said of predictions that are infinite or undefined."""
+    """Return why predictions that are infinite or undefined have no figures."""
     return "" if predictions.finite else "the predictions are not finite"
 
 
-def higher_is_better(metric: str) -> bool:
-    """Whether more of a metric that every run logs is better; a metric of one's own says so itself."""
-    return metric not in LOWER_IS_BETTER
+def higher_is_better(metric: str, chosen: object = ()) -> bool:
+    """Return whether more of a metric is better.
+
+    Args:
+        metric: its name.
+        chosen: what the config key `metrics` of the run lists: an entry of the metric's name says so itself, and the
+            names of scikit-learn's functions do by their ending.
+    """
+    entries = {metric_name(entry): entry for entry in _list_of(chosen)}
+    if metric not in entries:
+        return metric not in LOWER_IS_BETTER
+    entry = entries[metric]
+    if isinstance(entry, Mapping):
+        return entry.get("higher_is_better", True) is not False
+    return not metric.endswith(LOWER_ENDINGS)
+
+
+def chosen_names(chosen: object) -> list[str]:
+    """Return the names of the metrics that the config key `metrics` of a run lists."""
+    return list(dict.fromkeys(map(metric_name, _list_of(chosen))))
+
+
+def metric_name(entry: object) -> str:
+    """Return what the metric that an entry of `metrics` describes is called: its name, or that of its function."""
+    if isinstance(entry, Mapping):
+        return str(entry.get("name") or str(entry.get("_target_", "")).rpartition(".")[2])
+    return str(entry)
+
+
+def _list_of(chosen: object) -> Sequence[object]:
+    return chosen if isinstance(chosen, Sequence) and not isinstance(chosen, str) else ()

@@ -43,7 +43,7 @@ class Predictions:
         return dict(zip(names, values, strict=True))
 
     def of_label(self, label: int) -> Predictions:
-        """One of several labels as a question of two classes."""
+        """Return one of several labels as a question of two classes."""
         if self.probability is None:
             raise ValueError("quantities have no labels")
         positive = self.probability[:, label]

@@ -42,7 +42,7 @@ class Regression(Task):
 
     @property
     def quick_metric(self) -> str:
-        """R² is logged for every epoch."""
+        """The figure that is logged for every epoch: r2."""
         return "r2"
 
     def fit(self, values: np.ndarray, scale_target: bool) -> Regression:

@@ -16,7 +16,7 @@ class EarlyStopping:
         monitor: any logged value, such as valid/loss, valid/accuracy or train/loss.
         mode: whether less or more is better: min, max, or auto (by the metric's nature).
         patience: epochs in a row without an improvement after which training stops, as in Keras; 0 and 1 both stop at
-            the first of them.
+            the first of them. `auto`: as many as make 6,000 steps, but 5 at least and 15 at most.
         min_delta: an improvement counts if it is larger than this.
         restore_best: whether the weights of the best epoch are evaluated and saved, or those of the last.
 
@@ -26,13 +26,15 @@ class EarlyStopping:
 
     monitor: str = "valid/loss"
     mode: str = "auto"
-    patience: int = 5
+    patience: int | str = "auto"
     min_delta: float = 0.0
     restore_best: bool = True
 
     def __post_init__(self) -> None:
         key = "trainer.early_stopping"
-        if self.patience < 0:
+        if isinstance(self.patience, str) and self.patience != "auto":
+            raise Mistake(f"{key}.patience is {self.patience}: it must be a whole number, or auto")
+        if not isinstance(self.patience, str) and self.patience < 0:
             raise Mistake(f"{key}.patience is {self.patience}: it must be at least 0")
         if not self.min_delta >= 0:
             raise Mistake(f"{key}.min_delta is {self.min_delta}: it must be at least 0")
@@ -71,7 +73,7 @@ class Stopper:
     @property
     def stops(self) -> bool:
         """Whether patience is exhausted."""
-        return self.waited > 0 and self.waited >= self.settings.patience
+        return self.waited > 0 and self.waited >= int(self.settings.patience)
 
     def state(self) -> dict[str, float]:
         """Return the counters, for a checkpoint."""

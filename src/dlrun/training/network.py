@@ -58,7 +58,7 @@ class Network:
 
     @property
     def parameters(self) -> int:
-        """Trainable parameters."""
+        """The number of trainable parameters."""
         return count_parameters(self.model)
 
     @property

@@ -52,33 +52,33 @@ class Penalty:
             raise Mistake("penalty.proximal: needs penalty.l1 above 0")
 
     def weights(self, model: nn.Module) -> list[nn.Parameter]:
-        """The weights of `model` that are penalised.
+        """Return the weights of `model` that are penalised.
 
         Raises:
             Mistake: a layer that the model does not have.
         """
         trained = ((name, kind, p) for name, kind, p in parameters_by_kind(model) if p.requires_grad)
-        found = [(name, kind, p) for name, kind, p in trained if kind not in ("biases", "embeddings")]
-        groups = {"all": [p for *_, p in found], "output": [p for _, kind, p in found if kind == "output"]}
-        groups["hidden"] = [p for _, kind, p in found if kind != "output"]
-        groups |= {name.rpartition(".")[0]: [p] for name, _, p in found}
+        weights = [(name, kind, p) for name, kind, p in trained if kind not in ("biases", "embeddings")]
+        groups = {"all": [p for *_, p in weights], "output": [p for _, kind, p in weights if kind == "output"]}
+        groups["hidden"] = [p for _, kind, p in weights if kind != "output"]
+        groups |= {name.rpartition(".")[0]: [p] for name, _, p in weights}
         for layer in self.layers:
             if layer not in groups:
                 raise Mistake(f"penalty.layers: the model has no layer '{layer}'{did_you_mean(layer, groups)}")
         return list({id(p): p for layer in self.layers for p in groups[layer]}.values())
 
     def terms(self, model: nn.Module) -> list[tuple[nn.Parameter, float, float]]:
-        """(parameter, l1, l2) of each penalty that is added to the loss.
+        """Return (parameter, l1, l2) of each penalty that is added to the loss.
 
         Raises:
             Mistake: a layer or parameter that the model does not have.
         """
         l1 = 0.0 if self.proximal else self.l1
-        found = [(w, l1, self.l2) for w in self.weights(model)] if l1 or self.l2 else []
+        terms = [(w, l1, self.l2) for w in self.weights(model)] if l1 or self.l2 else []
         for pattern, own in (self.named or {}).items():
             for name in parameters_matching(model, pattern, "penalty.named"):
-                found.append((model.get_parameter(name), own.get("l1", 0.0), own.get("l2", 0.0)))
-        return found
+                terms.append((model.get_parameter(name), own.get("l1", 0.0), own.get("l2", 0.0)))
+        return terms
 
 
 class Regularizer:
@@ -90,7 +90,7 @@ class Regularizer:
         self.terms = penalty.terms(model)
 
     def term(self) -> Tensor | float:
-        """What is added to the loss of a batch."""
+        """Return what is added to the loss of a batch."""
         total: Tensor | float = 0.0
         for weight, l1, l2 in self.terms:
             total = total + l1 * weight.abs().sum() if l1 else total
@@ -110,7 +110,7 @@ class Regularizer:
 
 
 def build_regularizer(penalty: Penalty, model: nn.Module) -> Regularizer | None:
-    """The penalty at work on `model`, or None where there is nothing to do."""
+    """Return the penalty at work on `model`, or None where there is nothing to do."""
     if penalty.l1 or penalty.l2 or penalty.named or penalty.max_norm is not None:
         return Regularizer(penalty, model)
     return None

@@ -19,7 +19,7 @@ class EpochLines:
         self.before = before
 
     def on_step(self, progress: Progress) -> None:
-        """Nothing to show."""
+        """Show nothing."""
 
     def on_epoch(self, progress: Progress, row: dict[str, float]) -> None:
         """Print the epoch's values and seconds."""
@@ -27,7 +27,7 @@ class EpochLines:
         print(f"epoch {progress.epoch}/{self.epochs}  {_values(row)}  {seconds:.2g} s", flush=True)
 
     def close(self) -> None:
-        """Nothing to end."""
+        """End nothing."""
 
 
 class ProgressBar:
@@ -79,20 +79,20 @@ class Silence:
     """Nothing, for quiet=true."""
 
     def on_step(self, progress: Progress) -> None:
-        """Nothing."""
+        """Show nothing."""
 
     def on_epoch(self, progress: Progress, row: dict[str, float]) -> None:
-        """Nothing."""
+        """Show nothing."""
 
     def close(self) -> None:
-        """Nothing."""
+        """Show nothing."""
 
 
 Display = EpochLines | ProgressBar | Silence
 
 
 def choose_display(quiet: bool, epochs: int, steps: int, start: Progress) -> Display:
-    """What suits the place where the output goes, for so many epochs of so many steps, begun at `start`."""
+    """Return the display that suits where the output goes, of so many epochs of so many steps, begun at `start`."""
     if quiet:
         return Silence()
     return ProgressBar(epochs, steps, start.step) if sys.stdout.isatty() else EpochLines(epochs, start.seconds)

@@ -26,7 +26,7 @@ class Pruning(Protocol):
     objective: str
 
     def hopeless(self, epoch: int, logged: Mapping[str, float]) -> bool:
-        """Whether to stop after this epoch, of which these values were logged."""
+        """Return whether to stop after this epoch, of which these values were logged."""
 
 
 class Recorder:
@@ -71,7 +71,7 @@ class Recorder:
             self.board.close()
 
     def on_step(self, training: Training) -> str | None:
-        """After every step: the status to stop with, if any."""
+        """Take note of a step, and return the status to stop with, if any."""
         self.display.on_step(training.progress)
         if self.timetable and self.timetable.due(training.progress):
             self.save(training)
@@ -80,7 +80,7 @@ class Recorder:
         return None
 
     def on_epoch(self, training: Training, logged: Mapping[str, float]) -> str | None:
-        """After every epoch: write its values. The status to stop with, if any."""
+        """Write the values of an epoch, and return the status to stop with, if any."""
         progress, judged = training.progress, logged
         logged = {name: value for name, value in judged.items() if name != training.unlogged}
         seconds, self.seconds_before = progress.seconds - self.seconds_before, progress.seconds

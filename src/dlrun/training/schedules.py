@@ -32,7 +32,7 @@ class InverseTimeDecay(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float | Tensor]:
-        """The learning rate of each parameter group at time `last_epoch`."""
+        """Return the learning rate of each parameter group at time `last_epoch`."""
         return [base / (1 + self.rate * self.last_epoch / self.steps) for base in self.base_lrs]
 
 

@@ -15,6 +15,7 @@ from dlrun.errors import Mistake
 from dlrun.models.linear import Linear
 from dlrun.runtime import Runtime
 from dlrun.training.network import Network
+from dlrun.training.penalties import Penalty, Regularizer
 from dlrun.training.state import Progress, Training, Watch, validation_figures
 
 Solve = Callable[[Network, Tensor, Tensor], None]
@@ -54,6 +55,10 @@ class ClosedForm:
     epochs: ClassVar[int] = 1
     max_minutes: ClassVar[None] = None
     checkpoint_every: ClassVar[None] = None
+
+    def for_rows(self, rows: int) -> ClosedForm:
+        """Return the same."""
+        return self
 
     def steps(self, rows: int) -> int:
         """Return 1: all rows are one step."""
@@ -97,6 +102,57 @@ def least_squares(learner: Network, inputs: Tensor, targets: Tensor) -> None:
 
 
 @dataclass
+class Converged:
+    """A linear model trained to the minimum of its loss, whatever the task.
+
+    A quantity: by least squares. Classes: by L-BFGS; without a penalty of its own, with the L2 penalty that
+    scikit-learn's LogisticRegression has by default, C = 1, which is Σw² / (2 · rows): without any, the weights of
+    classes that a plane divides would grow without end.
+
+    Args:
+        max_iterations: of L-BFGS.
+        tolerance: the largest gradient that counts as vanished.
+    """
+
+    trains_networks: ClassVar[bool] = True
+    epochs: ClassVar[int] = 1
+    max_minutes: ClassVar[None] = None
+    checkpoint_every: ClassVar[None] = None
+
+    max_iterations: int = 5000
+    tolerance: float = 1e-6
+
+    def for_rows(self, rows: int) -> Converged:
+        """Return the same."""
+        return self
+
+    def steps(self, rows: int) -> int:
+        """Return 1: all rows are one step."""
+        return 1
+
+    def check(self, training: Training, data: Data) -> None:
+        """Refuse a penalty other than l2, and give classes the default one.
+
+        Raises:
+            Mistake: a penalty that has no gradient everywhere.
+        """
+        learner = training.learner
+        if learner.regularizer is None and data.task.has_classes:
+            learner.regularizer = Regularizer(Penalty(l2=1 / (2 * len(data.train))), learner.model)
+        self._fitter(learner).check(training, data)
+
+    def fit(self, training: Training, data: Data, runtime: Runtime, watch: Watch) -> Progress:
+        """Set the weights of the linear model in place."""
+        return self._fitter(training.learner).fit(training, data, runtime, watch)
+
+    def _fitter(self, learner: Network) -> ClosedForm | LBFGS:
+        free = all(parameter.requires_grad for parameter in learner.model.parameters())
+        if isinstance(learner.model, Linear) and isinstance(learner.loss, nn.MSELoss) and free:
+            return ClosedForm()
+        return LBFGS(self.max_iterations, self.tolerance)
+
+
+@dataclass
 class LBFGS:
     """All rows at once by L-BFGS with strong Wolfe conditions (PyTorch's), until the gradient vanishes.
 
@@ -112,6 +168,10 @@ class LBFGS:
 
     max_iterations: int = 5000
     tolerance: float = 1e-9
+
+    def for_rows(self, rows: int) -> LBFGS:
+        """Return the same."""
+        return self
 
     def steps(self, rows: int) -> int:
         """Return 1: all rows are one step."""

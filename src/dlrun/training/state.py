@@ -159,7 +159,7 @@ class Fitter(Protocol):
 
     @property
     def epochs(self) -> int:
-        """The most epochs."""
+        """The most epochs; a whole number once it has been settled by `for_rows`."""
 
     @property
     def trains_networks(self) -> bool:
@@ -172,6 +172,9 @@ class Fitter(Protocol):
     @property
     def checkpoint_every(self) -> Every | None:
         """How often a checkpoint is saved; None for what cannot be resumed."""
+
+    def for_rows(self, rows: int) -> Fitter:
+        """Return the same fitter with everything settled that depends on the number of training rows."""
 
     def steps(self, rows: int) -> int:
         """Return the optimizer steps of an epoch over so many training rows."""

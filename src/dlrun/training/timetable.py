@@ -38,7 +38,7 @@ class Timetable:
         self.saved_at = time.monotonic()
 
     def due(self, progress: Progress) -> bool:
-        """Whether to save now, after a step or (batch 0) after an epoch."""
+        """Return whether to save now, after a step or (batch 0) after an epoch."""
         every, after_epoch = self.every, progress.batch == 0
         if every.steps and not after_epoch and progress.step % every.steps == 0:
             return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -18,13 +18,16 @@ from dlrun.training.early_stopping import EarlyStopping
 from dlrun.training.state import GradientLearner, Progress, Training, Watch, validation_figures
 from dlrun.training.timetable import Every
 
+STEPS, EPOCHS = 80_000, (30, 400)  # of a training whose epochs are auto: its steps, and the fewest and most epochs
+PATIENCE_STEPS, PATIENCE = 6_000, (5, 15)  # the same of the patience of early stopping
+
 
 @dataclass
 class Trainer:
     """Trains a network by gradient descent.
 
     Args:
-        epochs: the most epochs; 0 trains nothing.
+        epochs: the most epochs; 0 trains nothing. `auto`: as many as make 80,000 steps, 30 at least and 400 at most.
         batch_size: rows in a batch; the last, smaller batch of an epoch is kept unless `drop_last`.
         shuffle: whether each epoch has its own order of rows, a pure function of seed and epoch; `once`: one random
             order for all epochs.
@@ -44,7 +47,7 @@ class Trainer:
 
     trains_networks: ClassVar[bool] = True
 
-    epochs: int = 30
+    epochs: int | str = "auto"
     batch_size: int = 32
     shuffle: bool | str = True
     drop_last: bool = False
@@ -57,10 +60,12 @@ class Trainer:
     checkpoint_every: Every = field(default_factory=Every)
 
     def __post_init__(self) -> None:
+        if isinstance(self.epochs, str) and self.epochs != "auto":
+            raise Mistake(f"trainer.epochs is {self.epochs}: it must be a whole number, or auto")
         least = {"epochs": 0, "batch_size": 1, "steps_per_epoch": 1, "accumulate": 1}
         for name, smallest in least.items():
             value = getattr(self, name)
-            if value is not None and value < smallest:
+            if value is not None and value != "auto" and value < smallest:
                 raise Mistake(f"trainer.{name} is {value}: it must be at least {smallest}")
         for name in ("grad_clip", "max_minutes"):
             value = getattr(self, name)
@@ -79,6 +84,18 @@ class Trainer:
         """How the rows of an epoch are cut into batches."""
         return Batching(self.batch_size, self.shuffle, self.drop_last, self.steps_per_epoch, self.accumulate)
 
+    def for_rows(self, rows: int) -> Trainer:
+        """Return the same trainer with `auto` settled: epochs and patience by the steps that an epoch has.
+
+        Small tables need many epochs until their weights have moved anywhere, large data sets few.
+        """
+        steps = max(1, self.steps(rows))
+        stopping = self.early_stopping
+        if stopping is not None and stopping.patience == "auto":
+            stopping = replace(stopping, patience=_between(PATIENCE, math.ceil(PATIENCE_STEPS / steps)))
+        epochs = _between(EPOCHS, math.ceil(STEPS / steps)) if self.epochs == "auto" else self.epochs
+        return replace(self, epochs=epochs, early_stopping=stopping)
+
     def steps(self, rows: int) -> int:
         """Return the optimizer steps of an epoch over so many training rows."""
         return self.batching.steps(rows)
@@ -91,10 +108,11 @@ class Trainer:
         """
         learner: GradientLearner = training.learner
         progress, running, batching = training.progress, training.running, self.batching
+        epochs = int(self.epochs)
         count, seed = batching.count(len(data.train)), runtime.seed or 0
         before, started = progress.seconds, time.perf_counter()
 
-        while progress.status == "running" and progress.epochs < self.epochs:
+        while progress.status == "running" and progress.epochs < epochs:
             if progress.batch == 0:  # else this is a resume, and the generators stand where they stood
                 progress.epoch = progress.epochs + 1
                 seed_torch(mixed_seed(seed, progress.epoch))
@@ -177,3 +195,7 @@ class Trainer:
             raise Mistake(
                 "trainer.stateful: the rows are not in order; take data.split.test.by=last and data.split.valid.by=last"
             )
+
+
+def _between(limits: tuple[int, int], value: int) -> int:
+    return max(limits[0], min(limits[1], value))

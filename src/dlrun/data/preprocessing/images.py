@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 from dlrun.data.preprocessing.base import Preprocessing
 from dlrun.data.reading.arrays import load_array
-from dlrun.data.reading.image_files import ImageFiles, decode
+from dlrun.data.reading.image_files import ImageFiles, Rules, decode, examine, why_unreadable
+from dlrun.data.reading.image_folders import find_images
 from dlrun.data.rows import FileRows
 from dlrun.data.schema import ImageSchema, InputSchema
 from dlrun.data.transforms import Pixels
@@ -23,7 +25,6 @@ from dlrun.errors import Mistake, choose
 
 IMAGES_AT_ONCE = 1000
 VALUES_AT_ONCE = 2**22  # pixels that are summed at once
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 
 
 class ImagePreprocessing(Preprocessing):
@@ -32,6 +33,9 @@ class ImagePreprocessing(Preprocessing):
     Args:
         largest: the largest value that a pixel can have.
         scale: `unit` divides by it, `standard` standardises each pixel over the training rows, `none` leaves all as is.
+
+    Attributes:
+        background, value_range: how the run's files were decoded; see Rules.
 
     Raises:
         Mistake: an unknown scale.
@@ -44,6 +48,8 @@ class ImagePreprocessing(Preprocessing):
         self.largest, self.scale = largest, scale
         self.transform = Pixels(largest if scale == "unit" else 1.0)
         self.feature_names: list[str] = []
+        self.background = "white"
+        self.value_range: tuple[float, float] | None = None
 
     def fit(self, inputs: np.ndarray | ImageFiles) -> ImagePreprocessing:
         """Learn the mean and deviation of each pixel, under `standard`; else nothing but the size is learned."""
@@ -79,10 +85,11 @@ class ImagePreprocessing(Preprocessing):
     def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
         """An image, the images in a folder (and its sub-folders), or an array in a .npy file, some at a time.
 
-        Images are made grey, and of the size, that the run was trained on.
+        Images are made grey, and of the size, that the run was trained on. Those that cannot be read are left out and
+        named on standard error, as are the number of files that are no images.
 
         Raises:
-            Mistake: no image there, or one that cannot be read.
+            Mistake: no image there, or none that can be read.
         """
         import pandas as pd
 
@@ -92,24 +99,36 @@ class ImagePreprocessing(Preprocessing):
                 chunk = images[start : start + IMAGES_AT_ONCE]
                 yield pd.DataFrame({"row": range(start, start + len(chunk))}), chunk
             return
-        files = sorted(f for f in path.rglob("*") if f.suffix.lower() in IMAGE_SUFFIXES) if path.is_dir() else [path]
+        files, passed = find_images(path)
+        notes = passed.lines()
         if not files:
-            raise Mistake(f"input: there is no image in {path}")
-        size, grey = list(input_shape[1:]), input_shape[0] == 1
+            raise Mistake(f"input: there is no image in {path}{'; ' if notes else ''}{'; '.join(notes)}")
+        size = (input_shape[1], input_shape[2])
+        rules, seen = examine(files, Rules(size, input_shape[0] == 1, self.background, self.value_range))
+        for note in [*notes, *seen.lines(rules)]:
+            print(f"dlrun: {note}", file=sys.stderr)
+        readable = 0
         for start in range(0, len(files), IMAGES_AT_ONCE):
-            chunk = files[start : start + IMAGES_AT_ONCE]
-            decoded = [decode(file, size, grey) for file in chunk]
-            if any(image is None for image in decoded):
-                broken = next(file for file, image in zip(chunk, decoded, strict=True) if image is None)
-                raise Mistake(f"input: {broken} is no image that can be read")
-            images = np.stack(decoded)
+            decoded = {file: decode(file, rules) for file in files[start : start + IMAGES_AT_ONCE]}
+            broken = [file for file, image in decoded.items() if image is None]
+            for file in broken if path.is_dir() else []:
+                print(f"dlrun: {file} cannot be read and was left out{why_unreadable(file)}", file=sys.stderr)
+            if len(broken) == len(decoded):
+                continue
+            images = np.stack([image for image in decoded.values() if image is not None])
+            readable += len(images)
             if self.largest != 255:
                 images = np.rint(images * (self.largest / 255)).astype(np.uint8)
-            yield pd.DataFrame({"file": map(str, chunk)}), images
+            yield pd.DataFrame({"file": [str(file) for file in decoded if file not in broken]}), images
+        if not readable:
+            what = f"{path} is no image" if path.is_file() else f"none of the {len(files)} files in {path} is an image"
+            why = why_unreadable(path) if path.is_file() else ""
+            raise Mistake(f"input: {what} that can be read{why}")
 
     def describe(self) -> dict:
         """What `preprocessing.json` records."""
-        described = {"kind": "images", "largest": self.largest, "scale": self.scale}
+        described = {"kind": "images", "largest": self.largest, "scale": self.scale, "background": self.background}
+        described["range"] = None if self.value_range is None else list(self.value_range)
         if self.scale == "standard":
             described |= {"mean": self.transform.mean.tolist(), "deviation": self.transform.deviation.tolist()}
         return described | {"size": self.size}
@@ -120,6 +139,8 @@ class ImagePreprocessing(Preprocessing):
         if "largest" not in described:  # as it was written before pixels could be scaled in several ways
             return cls(described["scale"])
         found = cls(described["largest"], described["scale"])
+        found.background = described.get("background", found.background)
+        found.value_range = tuple(described["range"]) if described.get("range") else None
         if found.scale == "standard":
             mean, deviation = (torch.tensor(described[n], dtype=torch.float64) for n in ("mean", "deviation"))
             found.transform = Pixels(1.0, mean, deviation)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,17 @@ from torch import Tensor
 
 from dlrun.data.preprocessing.base import Preprocessing
 from dlrun.data.reading.arrays import load_array
-from dlrun.data.reading.tables import read_rows
+from dlrun.data.reading.tables import as_values, read_rows
+from dlrun.data.reading.times import Clock
 from dlrun.data.schema import Column, InputSchema, SeriesSchema
-from dlrun.errors import Mistake, did_you_mean
+from dlrun.errors import Mistake, choose, did_you_mean
+
+FILLINGS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "interpolate": lambda values: values.interpolate(limit_area="inside"),
+    "forward": lambda values: values.ffill(),
+    "zero": lambda values: values.fillna(0.0),
+}
+PLACE = "place of the row"  # a column for the time of reading, of a name that no table has
 
 
 class SeriesPreprocessing(Preprocessing):
@@ -26,6 +35,8 @@ class SeriesPreprocessing(Preprocessing):
         if scale not in ("standard", "none"):
             raise Mistake(f"data.scale: '{scale}' is neither standard nor none")
         self.table = False  # whether the inputs are columns of a table as they stand there
+        self.clock: Clock | None = None  # how the times of a table are read
+        self.impute: str | None = None  # what is put where a value is missing
         self.scale, self.lags, self.horizon = scale, lags, horizon
         self.feature_names = list(inputs)
         self.mean, self.deviation = np.zeros(len(inputs)), np.ones(len(inputs))
@@ -52,34 +63,57 @@ class SeriesPreprocessing(Preprocessing):
         """Windows (n, lags, features), oldest step first; or a table of which every run of `lags` rows is a window.
 
         Raises:
-            Mistake: the table has too few rows, lacks a column or holds text, or the run was not trained on a table.
+            Mistake: the table has too few rows, lacks a column, holds text or misses values, its times are not in order
+                or not one step apart, or the run was not trained on a table.
         """
         if not isinstance(given, pd.DataFrame):
             return np.asarray(given, dtype=np.float64)
+        ordered, values, lines = self._read_table(given)
+        if len(values) < len(given) or not ordered.index.equals(pd.RangeIndex(len(given))):
+            raise Mistake(f"input: {'; '.join(lines)}; give rows in order and whole, oldest first")
+        return self._windows(values)
+
+    def _read_table(self, given: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+        """The rows of a table that can be used, oldest first, by their places in it; their inputs; and lines that say
+        what was done.
+        """
         if not self.table:
             raise Mistake(f"input: this run read its data in a way of its own; give windows (n, {self.lags}, "
                           f"{len(self.feature_names)}) as an array, in a .npy file")  # fmt: skip
         for column in self.feature_names:
             if column not in given.columns:
                 raise Mistake(f"input: there is no column '{column}'{did_you_mean(column, given.columns)}")
-        values = given[self.feature_names].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
-        if len(values) < self.lags or np.isnan(values).any():
-            what = (
-                f"{len(values)} rows are fewer than the {self.lags} lags"
-                if len(values) < self.lags
-                else "a value is missing or no number"
-            )
-            raise Mistake(f"input: {what}")
+        rows, lines = as_values(given.reset_index(drop=True)), []
+        if self.clock is not None and set(self.clock.columns) <= set(given.columns):
+            places = rows.assign(**{PLACE: range(len(rows))})
+            places, _, lines = self.clock.read(places, "input")
+            rows = places.set_index(PLACE)
+        elif self.clock is not None:
+            lines = [f"there is no column '{self.clock.columns[0]}' with times: the rows are taken as in order, oldest "
+                     "first, and without gaps"]  # fmt: skip
+        numbers, filled = fill_in(as_numbers(rows[self.feature_names], "input"), self.impute, "input")
+        return rows.loc[numbers.index], numbers.to_numpy(), [*lines, *filled]
+
+    def _windows(self, values: np.ndarray) -> np.ndarray:
+        if len(values) < self.lags:
+            raise Mistake(f"input: {len(values)} rows are fewer than the {self.lags} lags")
         return np.lib.stride_tricks.sliding_window_view(values, self.lags, axis=0).transpose(0, 2, 1)
 
     def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
-        """The windows of a table, each shown by the row of its last step; or an array of windows in a .npy file."""
+        """The windows of a table, each shown by the row of its last step; or an array of windows in a .npy file.
+
+        Rows that stand newest first are turned round; this, and what was filled in, is said on standard error.
+        """
         if path.suffix == ".npy":
             windows = self.inputs_of(load_array(path))
             yield pd.DataFrame({"row": range(len(windows))}), windows
             return
         frame = pd.concat(read_rows(path), ignore_index=True)
-        yield frame.iloc[self.lags - 1 :].reset_index(drop=True), self.inputs_of(frame)
+        ordered, values, lines = self._read_table(frame)
+        for line in lines:
+            print(f"dlrun: input: {line}", file=sys.stderr)
+        shown = frame.iloc[ordered.index[self.lags - 1 :]]
+        yield shown.reset_index(drop=True), self._windows(values)
 
     def describe(self) -> dict:
         """What `preprocessing.json` records: all there is."""
@@ -90,6 +124,8 @@ class SeriesPreprocessing(Preprocessing):
             "lags": self.lags,
             "horizon": self.horizon,
             "scale": self.scale,
+            "time": None if self.clock is None else self.clock.describe(),
+            "impute": self.impute,
             "mean": self.mean.tolist(),
             "deviation": self.deviation.tolist(),
             "ranges": self.ranges,
@@ -99,7 +135,58 @@ class SeriesPreprocessing(Preprocessing):
     def restore(cls, described: dict, _nothing: None) -> SeriesPreprocessing:
         """From what `describe` gave."""
         found = cls(described["scale"], described["inputs"], described["lags"], described["horizon"])
-        found.table = described["table"]
+        found.table, found.impute = described["table"], described.get("impute")
+        found.clock = Clock.restore(described["time"]) if described.get("time") else None
         found.mean, found.deviation = np.array(described["mean"]), np.array(described["deviation"])
         found.ranges = described.get("ranges")
         return found
+
+
+def as_numbers(columns: pd.DataFrame, key: str) -> pd.DataFrame:
+    """Columns as float64, NaN where a value is missing or infinite.
+
+    Raises:
+        Mistake: one of them holds text; the line begins with `key`.
+    """
+    numbers = columns.apply(pd.to_numeric, errors="coerce").astype(np.float64)
+    for column in columns:
+        text = np.flatnonzero(numbers[column].isna() & columns[column].notna())
+        if len(text):
+            value = columns[column].iloc[text[0]]
+            raise Mistake(f"{key}: column '{column}' holds text in {len(text)} rows, the first of them row {text[0]} "
+                          f"('{value}'); a series is forecast from numbers, and is numbers")  # fmt: skip
+    return numbers.replace([np.inf, -np.inf], np.nan)
+
+
+def fill_in(values: pd.DataFrame, impute: str | None, key: str) -> tuple[pd.DataFrame, list[str]]:
+    """Values with what is missing filled in, without the rows at the ends where nothing can be, and lines on both.
+
+    Args:
+        values: of a series, oldest first.
+        impute: `interpolate` (a straight line from the value before a gap to the one after it), `forward` (the last
+            value that is known) or `zero`; None: missing values are refused.
+        key: what a mistake is about.
+
+    Raises:
+        Mistake: values are missing and `impute` is None, or is none of these.
+    """
+    if impute is not None:
+        choose(impute, FILLINGS, "data.impute")
+    missing = values.isna()
+    if not missing.any(axis=None):
+        return values, []
+    counts = ", ".join(f"{count} of {len(values)} in '{name}'" for name, count in missing.sum().items() if count)
+    if impute is None:
+        row = np.flatnonzero(missing.any(axis=1))[0]
+        remedy = "the run was trained without any"
+        if key != "input":
+            remedy = "data.impute=interpolate, forward or zero fills them in"
+        raise Mistake(f"{key}: values are missing or infinite ({counts}; the first in row {row}); {remedy}")
+    filled = FILLINGS[impute](values)
+    kept = filled.notna().all(axis=1)
+    if not kept.any():
+        raise Mistake(f"{key}: values are missing or infinite ({counts}), and in no row there are all of them")
+    lines = [f"missing or infinite values: {counts}, filled in (data.impute={impute})"]
+    if not kept.all():
+        lines.append(f"rows at the ends where nothing could be filled in: {(~kept).sum()}, left out")
+    return filled[kept], lines

@@ -27,6 +27,11 @@ def tokenize(text: str) -> list[str]:
     return text.lower().translate(PUNCTUATION).split()
 
 
+def as_texts(column: pd.Series) -> np.ndarray:
+    """Return (n,) the texts of a column, as strings; where there is none, an empty one."""
+    return column.astype(object).fillna("").astype(str).to_numpy(dtype=object)
+
+
 class TextPreprocessing(Preprocessing):
     """Texts to features or to token ids. The vocabulary is that of the training rows.
 
@@ -40,9 +45,13 @@ class TextPreprocessing(Preprocessing):
         stop_words: `english` leaves the commonest words out of bag and tfidf.
         length: tokens in a row, the last ones of longer texts; None: the longest of the training rows.
         pad: where shorter texts are padded: `front` or `behind`.
+        analyzer: what is counted: `word`, `char` or `char_wb` (characters inside words), as scikit-learn calls them;
+            tokens are words, or with `char` characters.
+        ngrams: [fewest, most] of these in a row that are counted together; for bag and tfidf.
 
     Raises:
-        Mistake: an unknown representation or place, a number below 1, or a pattern that is no regular expression.
+        Mistake: an unknown representation, place or analyzer, a number below 1, or a pattern that is no regular
+            expression.
     """
 
     def __init__(
@@ -54,6 +63,8 @@ class TextPreprocessing(Preprocessing):
         length: int | None,
         pad: str,
         patterns: dict[str, str] | None = None,
+        analyzer: str = "word",
+        ngrams: list[int] | None = None,
     ):
         choose(represent, dict.fromkeys(("bag", "tfidf", "tokens", "patterns")), "data.represent")
         if (represent == "patterns") != bool(patterns):
@@ -66,6 +77,8 @@ class TextPreprocessing(Preprocessing):
         choose(pad, dict.fromkeys(("front", "behind")), "data.pad")
         if stop_words not in (None, "english"):
             raise Mistake(f"data.stop_words: '{stop_words}' is neither english nor null")
+        self._check_analyzer(represent, analyzer, stop_words, ngrams)
+        self.analyzer, self.ngrams = analyzer, list(ngrams or (1, 1))
         for name, value in (("words", words), ("length", length)):
             if value is not None and value < 1:
                 raise Mistake(f"data.{name} is {value}: it must be at least 1")
@@ -77,6 +90,26 @@ class TextPreprocessing(Preprocessing):
         self.vocabulary: int | None = None
         self.transform = as_tokens if represent == "tokens" else as_float
 
+    @staticmethod
+    def _check_analyzer(represent: str, analyzer: str, stop_words: str | None, ngrams: list[int] | None) -> None:
+        choose(analyzer, dict.fromkeys(("word", "char", "char_wb")), "data.analyzer")
+        if analyzer != "word" and represent == "patterns":
+            raise Mistake("data.analyzer: patterns are looked for in the whole text; leave it at word")
+        if analyzer == "char_wb" and represent == "tokens":
+            raise Mistake("data.analyzer: tokens are words or characters; char_wb goes with bag and tfidf")
+        if analyzer != "word" and stop_words is not None:
+            raise Mistake("data.stop_words: are words, and data.analyzer counts characters; set it to null")
+        if ngrams is None:
+            return
+        if represent not in ("bag", "tfidf"):
+            raise Mistake("data.ngrams: goes with data.represent=bag and tfidf; set it to null")
+        if len(ngrams) != 2 or not 1 <= ngrams[0] <= ngrams[1]:
+            raise Mistake(f"data.ngrams is {ngrams}: it must be [fewest, most], as [1, 2] is, or null")
+
+    def tokens(self, text: str) -> list[str]:
+        """The tokens of a text in their order: words, or characters, in lower case."""
+        return list(" ".join(text.lower().split())) if self.analyzer == "char" else tokenize(text)
+
     def fit(self, inputs: np.ndarray) -> TextPreprocessing:
         """Learn the vocabulary from the training texts.
 
@@ -84,11 +117,11 @@ class TextPreprocessing(Preprocessing):
             Mistake: there is not one word.
         """
         if self.represent == "tokens":
-            counts = Counter(word for text in inputs for word in tokenize(text))
+            counts = Counter(word for text in inputs for word in self.tokens(text))
             ordered = sorted(counts, key=lambda word: (-counts[word], word))[: self.words]
             self.ids = {word: i for i, word in enumerate(ordered, FIRST_WORD)}
             self.vocabulary = FIRST_WORD + len(ordered)
-            self.length = self.length or max(1, max(len(tokenize(text)) for text in inputs))
+            self.length = self.length or max(1, max(len(self.tokens(text)) for text in inputs))
             return self
         if self.represent == "patterns":
             return self
@@ -96,7 +129,12 @@ class TextPreprocessing(Preprocessing):
 
         vectorizer = CountVectorizer if self.represent == "bag" else TfidfVectorizer
         try:
-            self.vectorizer = vectorizer(max_features=self.words, stop_words=self.stop_words).fit(inputs)
+            self.vectorizer = vectorizer(
+                max_features=self.words,
+                stop_words=self.stop_words,
+                analyzer=self.analyzer,
+                ngram_range=tuple(self.ngrams),
+            ).fit(inputs)
         except ValueError as error:
             raise Mistake(f"data.text: {one_line(error)}") from error
         self.feature_names = [str(name) for name in self.vectorizer.get_feature_names_out()]
@@ -116,7 +154,7 @@ class TextPreprocessing(Preprocessing):
             return torch.from_numpy(self.vectorizer.transform(inputs).astype(np.float32).toarray())
         rows = torch.full((len(inputs), self.length), PADDING, dtype=torch.int64)
         for row, text in zip(rows, inputs, strict=True):
-            found = [self.ids.get(word, UNKNOWN) for word in tokenize(text)][-self.length :]
+            found = [self.ids.get(word, UNKNOWN) for word in self.tokens(text)][-self.length :]
             if found:
                 place = slice(0, len(found)) if self.pad == "behind" else slice(self.length - len(found), None)
                 row[place] = torch.tensor(found)
@@ -132,12 +170,12 @@ class TextPreprocessing(Preprocessing):
             return np.asarray(given, dtype=object)
         if self.column not in given.columns:
             raise Mistake(f"input: there is no column '{self.column}'{did_you_mean(self.column, given.columns)}")
-        return given[self.column].astype(object).fillna("").astype(str).to_numpy(dtype=object)
+        return as_texts(given[self.column])
 
     def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
         """The rows of a table, or the lines of a .txt file, some thousands at a time."""
         if path.suffix == ".txt":
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
             yield pd.DataFrame({self.column: lines}), np.array(lines, dtype=object)
             return
         for frame in read_rows(path):
@@ -151,6 +189,7 @@ class TextPreprocessing(Preprocessing):
             "represent": self.represent,
             "words": list(self.ids),
             "patterns": self.patterns,
+            "analyzer": self.analyzer,
             "length": self.length,
             "pad": self.pad,
         }
@@ -160,7 +199,7 @@ class TextPreprocessing(Preprocessing):
         """As it was fitted: from what `describe` gave, and the vectorizer of `fitted`, if any."""
         words = described["words"]
         found = cls(described["column"], described["represent"], len(words) or 1, None, described["length"],
-                    described["pad"], described.get("patterns"))  # fmt: skip
+                    described["pad"], described.get("patterns"), described.get("analyzer", "word"))  # fmt: skip
         found.vectorizer = vectorizer
         if found.represent == "patterns":
             return found

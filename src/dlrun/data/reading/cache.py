@@ -12,6 +12,8 @@ import numpy as np
 from dlrun.data.reading.download import cache_folder
 from dlrun.store.files import replacing
 
+VERSION = 2  # of the rules by which files become arrays: what was decoded by older ones does not count
+
 
 def cached(
     kind: str, files: Iterable[Path], settings: object, decode: Callable[[], dict[str, np.ndarray]]
@@ -25,7 +27,7 @@ def cached(
         decode: reads the files; its arrays are of numbers or bytes, so that nothing in the cache can run code.
     """
     stamps = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    key = hashlib.sha256(repr((stamps, settings)).encode()).hexdigest()[:32]
+    key = hashlib.sha256(repr((VERSION, stamps, settings)).encode()).hexdigest()[:32]
     place = cache_folder() / kind / f"{key}.npz"
     if place.is_file():
         with np.load(place, allow_pickle=False) as stored:

@@ -73,7 +73,11 @@ def reuters(
     found = locate(file, data_dir)
     arrays = cached("texts", [found], ("reuters", topics), lambda: _decode_reuters(file, data_dir, topics))
     names = [name.decode() for name in arrays["names"]]
-    return Source(_texts_of(arrays), arrays["labels"], preprocessing, class_names=names, target_names=["topic"])
+    left_out = int(arrays["left_out"])
+    notes = [f"newswires of other topics: {left_out:,}, left out (data.topics)"] if left_out else []
+    return Source(
+        _texts_of(arrays), arrays["labels"], preprocessing, class_names=names, target_names=["topic"], notes=notes
+    )
 
 
 def _decode_imdb(file: File, data_dir: str | None) -> dict[str, np.ndarray]:
@@ -105,7 +109,12 @@ def _decode_reuters(file: File, data_dir: str | None, topics: int) -> dict[str, 
     names = sorted(sorted(counts, key=lambda topic: (-counts[topic], topic))[:topics])
     kept = [wire for wire in wires if wire[0] in names]
     labels = np.array([names.index(topic) for topic, _ in kept])
-    return {**_bytes_of([text for _, text in kept]), "labels": labels, "names": np.array(names, dtype=np.bytes_)}
+    return {
+        **_bytes_of([text for _, text in kept]),
+        "labels": labels,
+        "names": np.array(names, dtype=np.bytes_),
+        "left_out": np.array(len(wires) - len(kept)),
+    }
 
 
 def _members(file: File, data_dir: str | None) -> Iterator[tuple[str, bytes]]:

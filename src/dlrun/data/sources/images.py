@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import struct
 import tarfile
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from joblib import cpu_count
 
-from dlrun.data.preprocessing.images import IMAGE_SUFFIXES, ImagePreprocessing
+from dlrun.data.preprocessing.images import ImagePreprocessing
 from dlrun.data.reading.download import File, read
-from dlrun.data.reading.image_files import load_images, open_images
+from dlrun.data.reading.image_files import Rules, load_images, open_images, why_unreadable
+from dlrun.data.reading.image_folders import by_folder, by_table, find_table
 from dlrun.data.source import Source
 from dlrun.errors import Mistake, one_line
 
 CIFAR_ROW = 1 + 3 * 32 * 32
+CLASSES_SHOWN = 50
 
 
 def digits(scale: str = "unit") -> Source:
@@ -132,8 +134,13 @@ def folder(
     scale: str = "unit",
     in_memory: bool = True,
     workers: str | int = "auto",
+    background: str = "white",
+    range: list[float] | None = None,  # noqa: A002 (the name of its key)
+    labels: str | None = None,
+    target: str | None = None,
 ) -> Source:
-    """Images in `path/<class>/<file>`: decoded in parallel, resized where their sizes differ, and cached.
+    """Images in `path/<class>/<file>`, in `path/train/<class>/<file>` with `test/` or `val/` beside it, or with a table
+    of labels: decoded in parallel, held upright, resized where their sizes differ, and cached.
 
     Args:
         path: the folder, relative to the current one or else to `data_dir`.
@@ -145,10 +152,15 @@ def folder(
             same results to the last bit.
         workers: threads that decode the next batch while the network trains, where the images are not in memory; auto:
             as many as there are cores.
+        background: the colour behind transparent pixels: a name or `#rrggbb`.
+        range: [lowest, highest] value of images of 16 bits or of fractions, which become 0 and 255; None: the range of
+            the bits that the images use, [0, 1], or else their own.
+        labels: a table with a column of files and one of labels, in the folder or beside it.
+        target: the column of labels; None: the only one beside that of the files.
 
     Raises:
         Mistake: no such folder, fewer than two classes with images, no image that can be read, too many for the
-            memory, or a number of workers that cannot be.
+            memory, or a setting that cannot be.
     """
     workers = choose_workers(workers)
     root = next((p for p in _places(path, data_dir) if p.is_dir()), None)
@@ -156,33 +168,75 @@ def folder(
         raise Mistake(f"data.path: there is no folder '{path}' (the current folder is {Path.cwd()})")
     if size is not None and (len(size) != 2 or min(size) < 1):
         raise Mistake(f"data.size is {size}: it must be [height, width], or null")
-    files = sorted(f for f in root.glob("*/*") if f.suffix.lower() in IMAGE_SUFFIXES)
-    classes = sorted({f.parent.name for f in files})
-    if len(classes) < 2:
-        raise Mistake(f"data.path: {root} has images in {len(classes)} sub-folders; each class needs one of its own")
-    if in_memory:
-        images, broken = load_images(files, size, grey)
-    else:
-        images, broken = open_images(files, size, grey, workers)
-    kept = [i for i, file in enumerate(files) if file not in broken]
+    if range is not None and (len(range) != 2 or range[0] >= range[1]):
+        raise Mistake(f"data.range is {range}: it must be [lowest, highest], or null")
+    if target is not None and labels is None:
+        raise Mistake("data.target: names a column of data.labels, and there is no such table; leave it null")
+    found = (
+        by_folder(root)
+        if labels is None
+        else by_table(root, find_table(labels, root, _places(labels, data_dir)), target)
+    )
+    rules = Rules(tuple(size) if size else None, grey, background, tuple(range) if range else None)
+    decoded = load_images(found.files, rules) if in_memory else open_images(found.files, rules, workers)
+    kept = [i for i, file in enumerate(found.files) if file not in set(decoded.broken)]
     if not kept:
-        raise Mistake(f"data.path: none of the {len(files)} files below {root} is an image that can be read")
-    labels = np.array([classes.index(files[i].parent.name) for i in kept])
-    shown = ", ".join(str(file.relative_to(root)) for file in broken[:5]) + (", …" if len(broken) > 5 else "")
-    notes = [f"{len(broken)} of the files cannot be read and were left out: {shown}"] if broken else []
+        raise Mistake(f"data.path: none of the {len(found.files)} files below {root} is an image that can be read")
+    preprocessing = ImagePreprocessing(255.0, scale)
+    preprocessing.background, preprocessing.value_range = background, decoded.rules.value_range
+    targets, class_names = _targets([found.labels[i] for i in kept], root)
+    notes = [*found.notes, *found.passed.lines(), *decoded.seen.lines(decoded.rules)]
+    if decoded.broken:
+        shown = ", ".join(f"{file.relative_to(root)}{why_unreadable(file)}" for file in decoded.broken[:5])
+        more = ", …" if len(decoded.broken) > 5 else ""
+        notes.append(f"{len(decoded.broken)} of the files cannot be read and were left out: {shown}{more}")
+    if class_names is not None:
+        gone = sorted({str(label) for label in found.labels} - set(class_names))
+        notes += [f"class '{name}' has no image that can be read: it is left out" for name in gone]
+        notes.append(_classes_line(targets, class_names))
+    parts = np.array([found.parts[i] for i in kept])
+    given = {part: rows for part in ("valid", "test") if len(rows := np.flatnonzero(parts == part))}
     return Source(
-        images, labels, ImagePreprocessing(255.0, scale), class_names=classes, target_names=["class"], notes=notes
+        decoded.images,
+        targets,
+        preprocessing,
+        given=given,
+        class_names=class_names,
+        target_names=[target or "class"],
+        notes=notes,
     )
 
 
+def _targets(labels: list, root: Path) -> tuple[np.ndarray, list[str] | None]:
+    """Class indices and the class names; or numbers as they are, and None.
+
+    Raises:
+        Mistake: one class only.
+    """
+    values = np.array(labels)
+    if np.issubdtype(values.dtype, np.number):
+        return values, None
+    class_names, indices = np.unique(values.astype(str), return_inverse=True)
+    if len(class_names) < 2:
+        raise Mistake(f"data.path: {root} has images that can be read of one class only ('{class_names[0]}')")
+    return indices, [str(name) for name in class_names]
+
+
+def _classes_line(targets: np.ndarray, class_names: list[str]) -> str:
+    counts = np.bincount(targets, minlength=len(class_names))
+    shown = [f"{name} ({count:,})" for name, count in zip(class_names, counts, strict=True)]
+    more = f", and {len(shown) - CLASSES_SHOWN} more" if len(shown) > CLASSES_SHOWN else ""
+    return f"{len(shown)} classes: {', '.join(shown[:CLASSES_SHOWN])}{more}"
+
+
 def choose_workers(workers: str | int) -> int:
-    """Threads that decode images: the number given; auto: as many as there are cores.
+    """Threads that decode images: the number given; auto: as many as there are cores for this process.
 
     Raises:
         Mistake: neither `auto` nor a number from 1 on.
     """
     if workers == "auto":
-        return os.cpu_count() or 1
+        return cpu_count()
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise Mistake(f"workers is {workers}: it must be auto, or at least 1")
     return workers

@@ -15,9 +15,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from dlrun.config.build import OURS, build
+from dlrun.config.compose import Composed
 from dlrun.data.source import Source
 from dlrun.errors import Mistake
-from dlrun.runs.recipe import Job as RunJob
 from dlrun.runs.recipe import read_recipe
 from dlrun.runs.run import run
 from dlrun.store.files import writing
@@ -79,6 +79,7 @@ class Job:
                 sources=_SOURCES,
                 pruning=self._pruning(),
             )
+            assert ended is not None  # it is None under dry_run=true only, which starts no jobs
             metrics = {name: value for name, value in ended.metrics.items() if name != "config"}
             return Outcome(self.path, metrics, ended.exit_code)
         except Mistake as mistake:
@@ -88,17 +89,17 @@ class Job:
             reason = f"{type(error).__name__}: {error}"
             return Outcome(self.path, failure=reason, exit_code=1, crash=traceback.format_exc())
 
-    def knowing(self, composed: RunJob) -> Job:
-        """Returns this job, which need not compose itself anew in this process as long as it is not copied."""
+    def knowing(self, composed: Composed) -> Job:
+        """Return this job, which need not compose itself anew in this process as long as it is not copied."""
         _COMPOSED[self] = composed
         return self
 
-    def _composed(self) -> RunJob:
+    def _composed(self) -> Composed:
         if self in _COMPOSED:
             return _COMPOSED[self]
-        config, choices = composer_for(self.config_dir).compose(list(self.overrides))
-        config.allow_targets = list(self.allow_targets)  # whom to trust was decided where the person sits
-        return RunJob(config, choices, list(self.overrides))
+        composed = composer_for(self.config_dir).compose(list(self.overrides))
+        composed.config.allow_targets = list(self.allow_targets)  # whom to trust was decided where the person sits
+        return composed
 
     def _pruning(self) -> Pruning | None:
         if self.pruning is None:
@@ -118,7 +119,7 @@ class Job:
             self.folder.mkdir(parents=True, exist_ok=True)
 
 
-_COMPOSED: WeakKeyDictionary[Job, RunJob] = WeakKeyDictionary()  # of jobs in the process that has made them
+_COMPOSED: WeakKeyDictionary[Job, Composed] = WeakKeyDictionary()  # of jobs in the process that has made them
 
 
 @dataclass
@@ -141,12 +142,12 @@ class Outcome:
 
     @property
     def status(self) -> str:
-        """Returns failed, or the status of the run."""
+        """The status of the run, or `failed` where there is none."""
         return self.metrics.get("status", "failed")
 
     @property
     def counts(self) -> bool:
-        """Returns whether its figures count: it finished, or was stopped by trainer.max_minutes and evaluated."""
+        """Whether its figures count: it finished, or was stopped by trainer.max_minutes and evaluated."""
         return self.status == "finished" or (self.status == "interrupted" and self.exit_code == 0)
 
     @property
@@ -155,7 +156,7 @@ class Outcome:
         return Record.read(self.metrics, self.path)
 
     def value(self, name: str) -> float | None:
-        """Returns a figure of metrics.json, such as `valid/accuracy` or `fit_seconds`; None where there is none."""
+        """Return a figure of metrics.json, such as `valid/accuracy` or `fit_seconds`; None where there is none."""
         return figure_of(self.metrics, name)
 
 
@@ -168,7 +169,7 @@ class Launcher(Protocol):
     """
 
     def __call__(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Runs the jobs and yields what became of each, in any order, as soon as it is known."""
+        """Run the jobs and yield what became of each, in any order, as soon as it is known."""
         ...
 
 
@@ -183,7 +184,7 @@ class Gpus:
         self._jobs = dict.fromkeys(indices, 0)
 
     def take(self) -> int | None:
-        """Returns the device for one more job, or None where there are none."""
+        """Return the device for one more job, or None where there are none."""
         if not self._jobs:
             return None
         gpu = min(self._jobs, key=self._jobs.__getitem__)
@@ -191,20 +192,20 @@ class Gpus:
         return gpu
 
     def give_back(self, gpu: int | None) -> None:
-        """Takes note that a job on `gpu` has ended."""
+        """Take note that a job on `gpu` has ended."""
         if gpu is not None:
             self._jobs[gpu] -= 1
 
 
 def gpus_of(device: torch.device) -> tuple[int, ...]:
-    """Returns the indices of the CUDA devices that jobs may use under `device`: that one, or all; none on others."""
+    """Return the indices of the CUDA devices that jobs may use under `device`: that one, or all; none on others."""
     if device.type != "cuda":
         return ()
     return tuple(range(torch.cuda.device_count())) if device.index is None else (device.index,)
 
 
 def launcher_of(config: DictConfig, gpus: tuple[int, ...]) -> Launcher:
-    """Returns the launcher that a config describes.
+    """Return the launcher that a config describes.
 
     Raises:
         Mistake: it is none, or its settings do not fit.
@@ -213,7 +214,7 @@ def launcher_of(config: DictConfig, gpus: tuple[int, ...]) -> Launcher:
 
 
 def figure_of(metrics: Mapping[str, object], name: str) -> float | None:
-    """Returns the number at `name` (`valid/accuracy`, `parameters`) of a metrics.json; None where there is none."""
+    """Return the number at `name` (`valid/accuracy`, `parameters`) of a metrics.json; None where there is none."""
     value: object = metrics
     for key in name.split("/"):
         value = value.get(key) if isinstance(value, Mapping) else None

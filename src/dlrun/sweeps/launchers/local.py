@@ -23,7 +23,7 @@ class Serial:
     """Runs the jobs one after the other, in this process."""
 
     def __call__(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Runs the jobs in order."""
+        """Run the jobs in order."""
         for job in jobs:
             yield job.run()
 
@@ -43,7 +43,7 @@ class Joblib:
     gpus: tuple[int, ...] = ()
 
     def __call__(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Runs the jobs; the next is asked for when one has ended and its outcome has been taken.
+        """Run the jobs; the next is asked for when one has ended and its outcome has been taken.
 
         Raises:
             Mistake: the system has killed a job's process.
@@ -76,13 +76,13 @@ class Joblib:
 
 
 def run_elsewhere(parent: int, job: Job) -> Outcome:
-    """Runs a job in a process that `parent` has launched."""
+    """Run a job in a process that `parent` has launched."""
     _end_with(parent)
     return job.run()
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """Returns what is set in the environment of a job's process, unless the person has set it."""
+    """Return what is set in the environment of a job's process, unless the person has set it."""
     wanted = dict.fromkeys(THREADS_OF_LIBRARIES, str(threads))
     wanted["OMP_WAIT_POLICY"] = "PASSIVE"  # a thread that waits must not hold the core of another job
     return {name: value for name, value in wanted.items() if name not in os.environ}
@@ -90,7 +90,7 @@ def _environment(threads: int) -> dict[str, str]:
 
 @functools.cache
 def _end_with(parent: int) -> None:
-    """Lets this process end when the one that launched it has been killed, so that no two write into one folder."""
+    """Let this process end when the one that launched it has been killed, so that no two write into one folder."""
 
     def orphaned() -> bool:
         return os.name != "nt" and os.getppid() != parent  # Windows never tells

@@ -36,7 +36,7 @@ class Domain:
     whole: bool = False
 
     def holds(self, text: object) -> bool:
-        """Returns whether `text`, as it would be written in an override, is a value of this domain."""
+        """Return whether `text`, as it would be written in an override, is a value of this domain."""
         if not isinstance(text, str):
             return False
         if self.choices is not None:
@@ -61,18 +61,20 @@ class Searcher(Protocol):
         trials: how many trials there are to be.
         objective: the figure of metrics.json that trials are ranked by; None: what early stopping monitors.
         space: what is searched besides the command line, by override key, in its grammar.
+        domains: all that is searched, by override key; known from `begin` on.
     """
 
     trials: int = 20
     objective: str | None = None
     space: Mapping[str, Any] = MappingProxyType({})
+    domains: Mapping[str, Domain] = MappingProxyType({})
 
     def begin(self, folder: Path, space: dict[str, Domain], objective: str, maximizes: bool) -> None:
-        """Makes ready to search, or to go on with a search in `folder`."""
+        """Make ready to search, or to go on with a search in `folder`."""
         self.domains = space
 
     def proposals(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yields (number, {override key: value as text}) of all trials, those that have ended before too.
+        """Yield (number, {override key: value as text}) of all trials, those that have ended before too.
 
         Each is asked for when the results of those before it have been told, as far as they are known: with jobs=1, of
         all of them. A key that is left out keeps its default.
@@ -80,19 +82,19 @@ class Searcher(Protocol):
         ...
 
     def tell(self, number: int, value: float | None, hopeless: bool) -> None:
-        """Takes the objective of trial `number`: None where it failed, or (`hopeless`) was pruned or diverged."""
+        """Take the objective of trial `number`: None where it failed, or (`hopeless`) was pruned or diverged."""
 
     def pruning(self, folder: Path, number: int, objective: str) -> Mapping[str, object] | None:
-        """Returns what stops trial `number` early, as a `_target_` and its settings; None: nothing does."""
+        """Return what stops trial `number` early, as a `_target_` and its settings; None: nothing does."""
         return None
 
     def lines(self) -> list[str]:
-        """Returns what there is to say at the end."""
+        """Return what there is to say at the end."""
         return []
 
 
 def searcher_of(config: DictConfig) -> Searcher:
-    """Returns the searcher that a config describes.
+    """Return the searcher that a config describes.
 
     Raises:
         Mistake: it is none, or its settings do not fit.
@@ -123,7 +125,7 @@ def check_trial(number: int, values: Mapping[str, str], space: dict[str, Domain]
 
 
 def space_of(overrides: list[Override], more: Mapping[str, Any]) -> dict[str, Domain]:
-    """Returns what is searched, on the command line and in `sweeper.space`.
+    """Return what is searched, on the command line and in `sweeper.space`.
 
     Raises:
         Mistake: nothing is searched, or a domain that cannot be.
@@ -141,12 +143,12 @@ def space_of(overrides: list[Override], more: Mapping[str, Any]) -> dict[str, Do
 
 
 def example_of(space: dict[str, Domain]) -> dict[str, str]:
-    """Returns one setting of a space, to see whether it can be composed; of an interval it is no whole number."""
+    """Return one setting of a space, to see whether it can be composed; of an interval it is no whole number."""
     return {key: _example(domain) for key, domain in space.items()}
 
 
 def whole_intervals(space: dict[str, Domain]) -> dict[str, Domain]:
-    """Returns the intervals of any numbers whose bounds are whole, as intervals of whole numbers."""
+    """Return the intervals of any numbers whose bounds are whole, as intervals of whole numbers."""
     return {
         key: Domain(low=int(domain.low), high=int(domain.high), log=domain.log, whole=True)
         for key, domain in space.items()
@@ -167,21 +169,28 @@ def _domain(key: str, override: Override) -> Domain:
     if isinstance(value, ChoiceSweep):
         return Domain(choices=list(override.sweep_string_iterator()))
     if isinstance(value, RangeSweep):
-        low, step = value.start, value.step
-        count = math.ceil((value.stop - low) / step)
+        low, stop, step = _filled_in(value.start), _filled_in(value.stop), value.step
+        count = math.ceil((stop - low) / step)
         if count < 1 or step <= 0:
             raise Mistake(f"{key}: {override.input_line} must rise to more than its start")
         whole = all(isinstance(number, int) for number in (low, step))
         return Domain(low=low, high=low + (count - 1) * step, step=step, whole=whole)
     if isinstance(value, IntervalSweep):
-        log, whole = "log" in value.tags, isinstance(value.start, int) and isinstance(value.end, int)
-        if value.end < value.start or (log and value.start <= 0):
+        low, high = _filled_in(value.start), _filled_in(value.end)
+        log, whole = "log" in value.tags, isinstance(low, int) and isinstance(high, int)
+        if high < low or (log and low <= 0):
             raise Mistake(f"{key}: {override.input_line} must rise, and begin above 0 under tag(log, …)")
-        return Domain(low=value.start, high=value.end, log=log, whole=whole)
+        return Domain(low=low, high=high, log=log, whole=whole)
     text = value.text if isinstance(value, QuotedString) else value
     raise Mistake(f"{key}: '{text}' is no domain; write interval(0.1, 1), range(1, 9) or choice(a, b)")
 
 
+def _filled_in(bound: float | None) -> float:
+    """Return a bound of a range or interval, which Hydra's grammar always fills in, though its type allows None."""
+    assert bound is not None
+    return bound
+
+
 def as_text(value: object) -> str:
-    """Returns a value of a domain as it is written in an override."""
+    """Return a value of a domain as it is written in an override."""
     return value if isinstance(value, str) else repr(value)

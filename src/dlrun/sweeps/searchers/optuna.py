@@ -7,11 +7,11 @@ import os
 import platform
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -64,16 +64,17 @@ class Optuna(Random):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def begin(self, folder: Path, space: dict[str, Domain], objective: str, maximizes: bool) -> None:
-        """Opens the study.
+        """Open the study.
 
         Raises:
             Mistake: the study in `folder` is a search for something else, or damaged.
         """
         import optuna
 
-        direction = "maximize" if maximizes else "minimize"
+        direction: Literal["maximize", "minimize"] = "maximize" if maximizes else "minimize"
+        super().begin(folder, space, objective, maximizes)
         self.folder, self.objective_used = folder, objective
-        self.domains = {key: _distribution(domain) for key, domain in space.items()}
+        self.distributions = {key: _distribution(domain) for key, domain in space.items()}
         aim = {"objective": objective, "space": repr(sorted(space.items()))}
         with damage_explained(folder):
             self.lock, storage = storage_in(folder)
@@ -85,7 +86,7 @@ class Optuna(Random):
             self.study.set_user_attr("aim", aim)
 
     def proposals(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yields the trials that the study knows, but those of processes that run still, and then what is missing."""
+        """Yield the trials that the study knows, but those of processes that run still, and then what is missing."""
         from optuna.trial import TrialState
 
         seen = set()
@@ -93,15 +94,15 @@ class Optuna(Random):
             for trial in self._known():
                 seen.add(trial.number)
                 yield trial.number, _as_texts(trial)
-            while (trial := self._ask()) is not None:
-                seen.add(trial.number)
-                yield trial.number, _as_texts(trial)
+            while (new := self._ask()) is not None:
+                seen.add(new.number)
+                yield new.number, _as_texts(new)
             for trial in self.study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
                 if trial.number not in seen:  # another process has run it meanwhile
                     yield trial.number, _as_texts(trial)
 
     def tell(self, number: int, value: float | None, hopeless: bool) -> None:
-        """Takes a result: complete, hopeless or failed. What the study knows already is left as it is."""
+        """Take a result: complete, hopeless or failed. What the study knows already is left as it is."""
         from optuna.trial import TrialState
 
         if self.study.trials[number].state.is_finished():
@@ -112,14 +113,14 @@ class Optuna(Random):
             self.study.tell(number, value)
 
     def pruning(self, folder: Path, number: int, objective: str) -> dict[str, object] | None:
-        """Returns what stops trial `number` early; None where nothing does."""
+        """Return what stops trial `number` early; None where nothing does."""
         if self.pruner == "none" or _logged_name(objective) is None:
             return None
         settings = {"pruner": self.pruner, "startup_trials": self.startup_trials, "objective": objective}
         return {"_target_": f"{__name__}.Pruning", "folder": str(folder), "number": number, **settings}
 
     def lines(self) -> list[str]:
-        """Returns how much each setting matters, by Optuna's fANOVA, and whether pruning was possible."""
+        """Return how much each setting matters, by Optuna's fANOVA, and whether pruning was possible."""
         import optuna
 
         lines = []
@@ -134,7 +135,7 @@ class Optuna(Random):
         return [*lines, "importance: " + ", ".join(f"{key} {share:.0%}" for key, share in shares.items())]
 
     def _known(self) -> list[FrozenTrial]:
-        """Returns the trials to be taken up, in order; those that a process which has ended left under way are ours
+        """Return the trials to be taken up, in order; those that a process which has ended left under way are ours
         from now on.
         """
         from optuna.trial import TrialState
@@ -147,7 +148,7 @@ class Optuna(Random):
         return [t for t in trials if t.state.is_finished() or t in stopped]
 
     def _ask(self) -> Trial | None:
-        """Returns a new trial; None where there are enough."""
+        """Return a new trial; None where there are enough."""
         from optuna.trial import TrialState
 
         with self.lock.held():
@@ -155,12 +156,12 @@ class Optuna(Random):
             if len(begun) >= self.trials:
                 return None
             self.study.sampler = self._sampler(len(begun))
-            trial = self.study.ask(self.domains)
+            trial = self.study.ask(self.distributions)
             trial.set_user_attr("process", _this_process())
             return trial
 
     def _sampler(self, number: int) -> BaseSampler:
-        """Returns the sampler of a trial: a new one for each, so that what it draws depends on none of its past."""
+        """Return the sampler of a trial: a new one for each, so that what it draws depends on none of its past."""
         import optuna
 
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
@@ -189,8 +190,9 @@ class Pruning:
     objective: str
 
     def hopeless(self, epoch: int, logged: dict[str, float]) -> bool:
-        """Reports an epoch, and returns whether to stop after it. An undefined value says nothing."""
-        value = logged.get(_logged_name(self.objective))
+        """Report an epoch, and return whether to stop after it. An undefined value says nothing."""
+        name = _logged_name(self.objective)
+        value = None if name is None else logged.get(name)
         if value is None or not math.isfinite(value):
             return False
         with damage_explained(Path(self.folder)):
@@ -212,10 +214,11 @@ class Pruning:
     def _pruner(self) -> BasePruner:
         import optuna
 
-        return {
+        pruners: dict[str, Callable[[], BasePruner]] = {
             "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=self.startup_trials, n_warmup_steps=2),
             "halving": optuna.pruners.SuccessiveHalvingPruner,
-        }[self.pruner]()
+        }
+        return pruners[self.pruner]()
 
 
 class Lock:
@@ -233,7 +236,7 @@ class Lock:
         self._thread, self._depth, self._file = threading.RLock(), 0, -1
 
     def acquire(self) -> bool:
-        """Waits until it is free; whoever holds it may take it again."""
+        """Wait until it is free; whoever holds it may take it again."""
         import fcntl
 
         self._thread.acquire()
@@ -244,7 +247,7 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Gives it back once."""
+        """Give it back once."""
         self._depth -= 1
         if self._depth == 0:
             os.close(self._file)
@@ -252,7 +255,7 @@ class Lock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Holds it meanwhile."""
+        """Hold it meanwhile."""
         self.acquire()
         try:
             yield
@@ -266,7 +269,7 @@ class LockOfWindows(Lock):
     """
 
     def acquire(self) -> bool:
-        """Waits until it is free; whoever holds it may take it again."""
+        """Wait until it is free; whoever holds it may take it again."""
         from optuna.storages.journal import JournalFileOpenLock
 
         self._thread.acquire()
@@ -277,7 +280,7 @@ class LockOfWindows(Lock):
         return True
 
     def release(self) -> None:
-        """Gives it back once."""
+        """Give it back once."""
         self._depth -= 1
         if self._depth == 0:
             self._other.release()
@@ -285,7 +288,7 @@ class LockOfWindows(Lock):
 
 
 def storage_in(folder: Path) -> tuple[Lock, JournalStorage]:
-    """Returns the storage of the study in a sweep's folder, and the lock that guards it.
+    """Return the storage of the study in a sweep's folder, and the lock that guards it.
 
     Raises:
         Mistake: the journal is not a regular file: a link, or a pipe.
@@ -300,11 +303,12 @@ def storage_in(folder: Path) -> tuple[Lock, JournalStorage]:
             _cut_torn_line(journal)
         finally:
             os.close(journal)
-        return lock, JournalStorage(JournalFileBackend(str(folder / JOURNAL), lock))
+        file_backend = JournalFileBackend(str(folder / JOURNAL), lock)  # type: ignore[arg-type]  # has its methods
+        return lock, JournalStorage(file_backend)
 
 
 def open_regular(path: Path) -> int:
-    """Returns a file opened for reading and writing, made if it is not there; links are not followed.
+    """Return a file opened for reading and writing, made if it is not there; links are not followed.
 
     Raises:
         Mistake: it is a link, a pipe, or no file at all.
@@ -324,7 +328,7 @@ def open_regular(path: Path) -> int:
 
 @contextmanager
 def damage_explained(folder: Path) -> Iterator[None]:
-    """Turns what Optuna raises about a journal that it did not write like that into one line."""
+    """Turn what Optuna raises about a journal that it did not write like that into one line."""
     import optuna
 
     try:
@@ -352,7 +356,7 @@ def _cut_torn_line(journal: int) -> None:
 
 
 def _logged_name(objective: str) -> str | None:
-    """Returns the value, known after each epoch, that stands for an objective; None where there is none."""
+    """Return the value, known after each epoch, that stands for an objective; None where there is none."""
     split, _, metric = objective.partition("/")
     names = {"valid": f"valid/{metric}", "train": f"train/{metric}", "train_eval": f"train/{metric}"}
     return names.get(split)
@@ -367,7 +371,7 @@ def _this_process() -> str:
 
 
 def _has_ended(process: object) -> bool:
-    """Returns whether the process that began a trial runs no more; of one on another machine that cannot be known."""
+    """Return whether the process that began a trial runs no more; of one on another machine that cannot be known."""
     machine, _, number = str(process).rpartition(" ")
     if not number.isdigit() or not 0 < int(number) < 2**31:
         return True

@@ -38,7 +38,7 @@ class Random(Searcher):
             raise Mistake(f"sweeper.trials is {self.trials}: it must be at least 1")
 
     def proposals(self) -> Iterator[tuple[int, dict[str, str]]]:
-        """Yields all trials: each is a function of seed and number, so there is nothing to go on with."""
+        """Yield all trials: each is a function of seed and number, so there is nothing to go on with."""
         for number in range(self.trials):
             generator = np.random.default_rng([self.seed, number])
             yield number, {key: _draw(domain, generator) for key, domain in self.domains.items()}
