@@ -108,7 +108,7 @@ class Preprocessing:
         import pandas as pd
 
         from dlrun.data.reading.arrays import load_array
-        from dlrun.data.reading.tables import as_values, read_rows
+        from dlrun.data.reading.tables import read_rows
 
         if path.suffix == ".npy":
             rows = self.inputs_of(load_array(path))
@@ -117,7 +117,7 @@ class Preprocessing:
                 yield pd.DataFrame({"row": range(start, start + len(chunk))}), chunk
             return
         for frame in read_rows(path):
-            yield frame, self.inputs_of(as_values(frame))
+            yield frame, self.inputs_of(frame.mask(frame.isin([""])))
 
     def surprises(self, inputs: Any) -> dict[str, int]:
         """Return, by column of raw inputs, how many values are there but cannot be used; other columns are left out."""
