@@ -162,6 +162,7 @@ def _number(text: str) -> object:
         return text
 
 
+READ_OTHERWISE = ("true", "false", "null", "nan", "inf")  # words that Hydra takes for no text
 GRID_LIMIT = 100_000  # settings in a sweep; a longer one is a slip
 
 
@@ -197,7 +198,9 @@ def written(value: Any) -> str:
         return "{" + ",".join(f"{key}:{written(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, int | float):
         return str(value)
-    return str(value) if str(value).replace("_", "").replace("/", "").isalnum() else "'" + _escaped(str(value)) + "'"
+    text = str(value)
+    plain = re.fullmatch(r"[^\W\d][\w/]*", text) and text.lower() not in READ_OTHERWISE
+    return text if plain else "'" + _escaped(text) + "'"
 
 
 def _escaped(text: str) -> str:
