@@ -30,7 +30,7 @@ from safetensors.torch import load_file
 import dlrun
 from dlrun.config.groups import config_folder
 from dlrun.errors import Mistake
-from dlrun.store import skops_objects as trusted
+from dlrun.store import skops_objects
 from dlrun.tasks.metrics import higher_is_better
 
 HERE = Path(__file__).resolve().parent
@@ -137,7 +137,7 @@ def coefficient(run: Path, key: str) -> float:
     """An attribute of a scikit-learn estimator: `coef_,0`."""
     name, _, index = key.partition(",")
     file = run / "model.skops"
-    return float(getattr(trusted.loads(file.read_bytes(), str(file)), name).ravel()[int(index)])
+    return float(getattr(skops_objects.loads(file.read_bytes(), str(file)), name).ravel()[int(index)])
 
 
 def prediction_at(run: Path, key: str) -> float:

@@ -38,12 +38,12 @@ def test_gaps_in_a_numeric_column_leave_it_numeric(dlrun, tmp_path, frame, gap):
 
 
 def test_stray_words_in_a_numeric_column_are_missing_and_counted(dlrun, tmp_path, frame):
-    frame.loc[::50, "x"] = "unknown"
+    frame.loc[::50, "x"] = "broken"
     ended = train(dlrun, tmp_path, frame)
-    assert columns(ended) == {"x": "numeric"} and "2.0% other text read as missing" in ended.out
-    frame.loc[::4, "x"] = "unknown"
+    assert columns(ended) == {"x": "numeric"} and "20 other texts ('broken') read as missing" in ended.out
+    frame.loc[::4, "x"] = [f"broken {i}" for i in range(250)]
     ended = train(dlrun, tmp_path, frame, "data.columns={x: numeric}", "output_dir=forced")
-    assert "other text read as missing" in ended.out
+    assert "column 'x': 260 other texts ('broken', 'broken 0'" in ended.out
 
 
 def test_a_constant_column_and_an_identifier_are_ignored_with_the_reason(dlrun, tmp_path, frame):

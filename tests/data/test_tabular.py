@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dlrun.data.preprocessing.table import TablePreprocessing
-from dlrun.data.reading.columns import describe_columns, infer_kind
+from dlrun.data.reading.columns import describe_columns, infer_column
 from dlrun.data.sources.tabular import csv
 from dlrun.errors import Mistake
 
@@ -125,7 +125,7 @@ def test_a_missing_column_is_named():
     ],
 )
 def test_kinds(values, kind):
-    assert infer_kind(pd.Series(values))[0] == kind
+    assert infer_column(pd.Series(values)).kind == kind
 
 
 def test_a_table_without_a_usable_column_says_so():

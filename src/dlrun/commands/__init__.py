@@ -1,1 +1,1 @@
-"""What is done beside running: help."""
+"""The commands of the command line, each in a file of its own."""

@@ -1,1 +1,1 @@
-"""What was asked: the schema of the keys, composing with Hydra, and objects from config nodes."""
+"""The config: the schema of the keys, composing with Hydra, and objects from config nodes."""

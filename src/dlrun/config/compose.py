@@ -24,7 +24,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dlrun.config.explain import explained
-from dlrun.config.grammar import quote_literal
+from dlrun.config.grammar import DICT_KEYS, named_pairs, quote_literal
 from dlrun.config.groups import LISTED, config_folder, with_choices
 from dlrun.config.schema import Config
 from dlrun.errors import Mistake, did_you_mean
@@ -141,6 +141,9 @@ class Composer:
             if isinstance(config[key], ListConfig):
                 config[key] = with_choices(list(config[key]), group, own)
         OmegaConf.resolve(config)
+        for key in DICT_KEYS:
+            if isinstance(found := named_pairs(text := OmegaConf.select(config, key)), dict) and isinstance(text, str):
+                OmegaConf.update(config, key, found, merge=False)
         if self.config_dir is not None:
             if self._trusted is None:
                 self._trusted = sorted(own_packages(self.config_dir))

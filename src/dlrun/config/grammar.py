@@ -1,10 +1,12 @@
-"""How overrides are written: quoting values that Hydra's grammar does not accept."""
+"""How overrides are written: names and texts that Hydra's grammar does not take as they stand, and hints to type."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import re
+import shlex
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -19,25 +21,145 @@ LITERAL_KEYS = (
     "data.path_valid",
     "data.path_test",
     "data.target",
+    "data.target_separator",
+    "data.text",
+    "data.time",
+    "data.positive",
+    "data.decimal",
+    "data.thousands",
+    "data.quote",
     "data_dir",
     "output_dir",
     "sweep_dir",
     "name",
     "note",
 )
+NAME_KEYS = ("data.target", "data.text", "data.time", "name", "note")  # 1e5, 007 and true are names there
+LIST_KEYS = ("data.target", "data.drop", "data.inputs", "data.missing_values", "data.classes")  # of names
+DICT_KEYS = ("data.columns", "data.dates", "data.scale", "data.split.test.by", "data.split.valid.by")  # by name
 
 
 def quote_literal(override: str) -> str:
-    """Return `data.target=Time (min)` as `data.target='Time (min)'`, and what Hydra's grammar accepts as it is."""
+    """Returns `data.target=Time (min)` as `data.target='Time (min)'`, and likewise the names in lists and groups of
+    keys; anything that Hydra's grammar takes as the person means it stays as it is.
+    """
     key, equals, value = override.partition("=")
-    if not equals or key.lstrip("+") not in LITERAL_KEYS:
+    place, value = key.lstrip("+"), value.strip()
+    if not equals or place not in {*LITERAL_KEYS, *LIST_KEYS, *DICT_KEYS}:
         return override
     try:
-        OverridesParser.create().parse_override(override)
-        return override
+        parsed = OverridesParser.create().parse_override(override)
+        found = None if parsed.is_sweep_override() else parsed.value()
+        if parsed.is_sweep_override():
+            return override
     except HydraException:
-        escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)
-        return f"{key}='{escaped}'"
+        parsed = found = None
+    if place in LIST_KEYS and value.startswith("[") and value.endswith("]"):
+        if parsed is not None and all(isinstance(item, str) for item in found):
+            return override
+        return f"{key}=[{','.join(_quoted(_unquoted(item)) for item in _split(value[1:-1]))}]"
+    if place in DICT_KEYS and value.startswith("{") and value.endswith("}"):
+        if parsed is not None and all(isinstance(name, str) for name in found):
+            return override
+        return f"{key}={_quoted(json.dumps(_pairs(value[1:-1], place), ensure_ascii=False))}"
+    if parsed is not None and (isinstance(found, str | dict | list) or place not in NAME_KEYS):
+        return override
+    if parsed is not None and found is None and place != "data.target":
+        return override
+    return f"{key}={_quoted(value)}"
+
+
+def named_pairs(text: object) -> object:
+    """Returns the group of keys that `quote_literal` has written as one text; anything else as it is."""
+    if not isinstance(text, str) or not text.startswith("{"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def hint(key: str, value: str | list[str] | dict[str, object]) -> str:
+    """Returns an override as a person can type it: `data.drop=[x]`, `'data.columns={T (degC): ignore}'`.
+
+    Args:
+        key: of the config.
+        value: a text, a list of names, or names and what is to hold of them.
+    """
+    if isinstance(value, list):
+        written = f"[{', '.join(map(_written, value))}]"
+    elif isinstance(value, dict):
+        written = "{" + ", ".join(f"{_written(name)}: {_written(inner)}" for name, inner in value.items()) + "}"
+    else:
+        written = _written(value)
+    override = f"{key}={written}"
+    return override if re.fullmatch(r"[\w.,=\[\]%/+:-]+", override) else shlex.quote(override)
+
+
+def _written(value: object) -> str:
+    """Returns a name as it can stand in a list, in quotes where it needs them."""
+    text = str(value)
+    plain = text == text.strip() and not re.search(r"[,\[\]{}\"\\:=]|^'", text) and text != ""
+    return text if plain else '"' + text.replace('"', '\\"') + '"'
+
+
+def _quoted(text: str) -> str:
+    """Returns a text in the quotes of Hydra's grammar."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
+    return f"'{escaped}'"
+
+
+def _unquoted(text: str) -> str:
+    """Returns a text without the quotes that a person has put around it."""
+    text = text.strip()
+    for mark in "\"'":
+        if len(text) > 1 and text.startswith(mark) and text.endswith(mark):
+            return re.sub(r"\\([\"'])", r"\1", text[1:-1])
+    return text
+
+
+def _split(text: str) -> list[str]:
+    """Returns the items between commas, but for commas in quotes and in brackets that close."""
+    items, start, depth, mark = [], 0, 0, None
+    for i, letter in enumerate(text):
+        if mark is not None:
+            if letter == mark and text[i - 1] != "\\":
+                mark = None
+        elif letter in "\"'" and not text[start:i].strip():
+            mark = letter
+        elif letter in "([{":
+            depth += any(close in text[i:] for close in ")]}")
+        elif letter in ")]}":
+            depth = max(0, depth - 1)
+        elif letter == "," and depth == 0:
+            items.append(text[start:i])
+            start = i + 1
+    items.append(text[start:])
+    return [item for item in items if item.strip()]
+
+
+def _pairs(text: str, place: str) -> dict[str, object]:
+    """Returns names and what is to hold of them; numbers are numbers where the columns are scaled."""
+    found: dict[str, object] = {}
+    for item in _split(text):
+        item = item.strip()
+        quoted = re.match(r"(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')\s*:", item)
+        if quoted:
+            name, value = quoted[1], item[quoted.end() :]
+        elif place == "data.dates":  # formats hold colons
+            name, _, value = item.partition(": ") if ": " in item else item.partition(":")
+        else:
+            name, _, value = item.rpartition(":")
+        found[_unquoted(name)] = _number(_unquoted(value)) if place == "data.scale" else _unquoted(value)
+    return found
+
+
+def _number(text: str) -> object:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 GRID_LIMIT = 100_000  # settings in a sweep; a longer one is a slip

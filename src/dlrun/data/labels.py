@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from dlrun.config.grammar import hint
 from dlrun.data.source import Source
 from dlrun.errors import Mistake, choose
 from dlrun.tasks.choose import choose_task
@@ -80,17 +81,38 @@ def check_quantities(source: Source) -> np.ndarray:
     try:
         values = source.targets.astype(np.float64).reshape(len(source), -1)
     except (ValueError, TypeError) as error:
-        several = len(names) > 1
-        hint = (
-            "several targets must be numbers, or labels of 0 and 1" if several else "for classes, data.task=multiclass"
-        )
-        raise Mistake(f"data.target: {', '.join(names)}: text cannot be a quantity ({error}); {hint}") from error
+        raise Mistake(f"data.target: {_not_numbers(source.targets.reshape(len(source), -1), names)}") from error
     if not np.isfinite(values).all():
         raise Mistake(f"data.target: '{names[0]}' has infinite or missing values")
     for name, column in zip(names, values.T, strict=False):
         if np.ptp(column) == 0:
             raise Mistake(f"data.target: '{name}' has one value only ({column[0]:g}); nothing can be learned from that")
     return values
+
+
+def _not_numbers(values: np.ndarray, names: list[str]) -> str:
+    """Returns which target holds text, how much of it, and what can be done about it."""
+    for name, column in zip(names, values.T, strict=False):
+        others = [str(value) for value in column if not _is_number(value)]
+        if not others:
+            continue
+        kinds = list(dict.fromkeys(others))
+        shown = ", ".join(f"'{text}'" for text in kinds[:3]) + (", …" if len(kinds) > 3 else "")
+        what = f"'{name}': {len(others):,} of {len(column):,} values are no numbers ({shown})"
+        if len(names) > 1:
+            return f"{what}; several targets must be numbers, or labels of 0 and 1"
+        if len(others) == len(column):
+            return f"{what}; they are classes: data.task=multiclass"
+        return f"{what}; where they mean no value: {hint('data.missing_values', kinds[:3])}"
+    return f"{', '.join(names)}: no numbers"
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def class_names_of(source: Source) -> list[str]:

@@ -19,7 +19,7 @@ from dlrun.data.preprocessing.base import Preprocessing
 from dlrun.data.rows import only_spec, rows_of
 from dlrun.data.source import Source, take
 from dlrun.data.split import Data, Split
-from dlrun.data.splits import fewer_rows, limit_rows, split_rows
+from dlrun.data.splits import fewer_rows, limit_rows, refuse_lone_rows, split_rows
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.tasks.base import Task
 from dlrun.tasks.binary import Binary
@@ -141,12 +141,16 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
     """
     source = of_classes(source, settings.task, settings.classes, settings.positive)
     task, values, notes = task_of(source, settings.task)
-    rows, on_test = _divided(source, settings, task.strata(values), cv, notes)
+    strata = task.strata(values)
+    rows, on_test = _divided(source, settings, strata, task.class_names, cv, notes)
+    if strata is not None:
+        notes += _absent_classes(strata, task.class_names, rows)
     fitted_rows = rows["train"]
     if source.preprocessing.fits_all_rows:
         fitted_rows = np.concatenate(list(rows.values()))
         notes.append("the scaler was fitted on all rows, test rows included (data.scale=standard_all_rows)")
     preprocessing = deepcopy(source.preprocessing).fit(take(source.inputs, fitted_rows))
+    notes += getattr(preprocessing, "notes", [])
     preprocessing.describe()  # what could not be kept with the run is refused before the training, not after it
     task = task.fit(values[rows["train"]], settings.scale_target)
     splits = {
@@ -186,7 +190,12 @@ def task_of(source: Source, named: str | None) -> tuple[Task, np.ndarray, list[s
 
 
 def _divided(
-    source: Source, settings: DataSettings, strata: np.ndarray | None, cv: CrossValidation | None, notes: list[str]
+    source: Source,
+    settings: DataSettings,
+    strata: np.ndarray | None,
+    class_names: tuple[str, ...],
+    cv: CrossValidation | None,
+    notes: list[str],
 ) -> tuple[dict[str, np.ndarray], bool]:
     """Return the rows of each split, and whether the validation rows are the test rows; notes are added to."""
     chosen, given = np.arange(len(source)), source.given
@@ -195,6 +204,10 @@ def _divided(
         given = {name: np.flatnonzero(np.isin(chosen, rows)) for name, rows in given.items()}
     labels = None if strata is None else strata[chosen]
     folded = cv is not None and cv.fold is not None
+    if labels is not None and not folded:
+        divided = np.setdiff1d(np.arange(len(chosen)), np.concatenate([*given.values(), [-1]]))
+        numbers = source.class_names is None and np.issubdtype(source.targets.dtype, np.number)
+        refuse_lone_rows(labels[divided], list(class_names), settings.split, numbers)
     if folded and "test" in given:
         notes.append("test rows of the source's own are left out: each fold plays the test rows once")
     notes += [f"{name} rows: the source's own" for name in given if name != "test" or not folded]
@@ -218,6 +231,15 @@ def _divided(
     if ordered:
         rows = keep_apart(source, rows, [] if folded else list(given), notes)
     return rows, on_test
+
+
+def _absent_classes(labels: np.ndarray, class_names: tuple[str, ...], rows: dict[str, np.ndarray]) -> list[str]:
+    """Return a warning of the classes that no training row has, and how many rows of the other splits are theirs."""
+    there = np.unique(labels[rows["train"]])
+    shown = ", ".join(f"'{name}'" for i, name in enumerate(class_names) if i not in there)
+    lost = {name: int((~np.isin(labels[indices], there)).sum()) for name, indices in rows.items()}
+    where = ", ".join(f"{count} of {len(rows[name])} {name} rows" for name, count in lost.items() if count)
+    return [f"warning: no training row is of the class {shown}" + (f" ({where} are)" if where else "")] if shown else []
 
 
 def _split(

@@ -47,7 +47,7 @@ class Ranked(Protocol):
 
     @property
     def status(self) -> str:
-        """What became of it."""
+        """The status of its record, such as finished or diverged."""
 
     @property
     def config(self) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ KINDS = ("biases", "norms", "embeddings", "output", "vectors")
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """What the config node `optimizer` says.
+    """The settings of the config node `optimizer`.
 
     Attributes:
         optimizer: a class of torch.optim with its settings.

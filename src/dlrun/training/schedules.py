@@ -38,7 +38,7 @@ class InverseTimeDecay(LRScheduler):
 
 @dataclass(frozen=True)
 class ScheduleSettings:
-    """What the config node `scheduler` says.
+    """The settings of the config node `scheduler`.
 
     Attributes:
         scheduler: a class of torch.optim.lr_scheduler with its settings.

@@ -51,7 +51,7 @@ class SeriesPreprocessing(Preprocessing):
 
     def schema(self) -> InputSchema:
         """Return the features that a window has, their ranges, and how windows and targets lie."""
-        ranges = [tuple(own) for own in self.ranges] if self.ranges else [None] * len(self.feature_names)
+        ranges = [(low, high) for low, high in self.ranges] if self.ranges else [None] * len(self.feature_names)
         columns = [Column(name, "numeric", range=own) for name, own in zip(self.feature_names, ranges, strict=True)]
         return InputSchema("series", tuple(columns), series=SeriesSchema(self.lags, self.horizon, self.table))
 
@@ -83,7 +83,8 @@ class SeriesPreprocessing(Preprocessing):
         for column in self.feature_names:
             if column not in given.columns:
                 raise Mistake(f"input: there is no column '{column}'{did_you_mean(column, given.columns)}")
-        rows, lines = as_values(given.reset_index(drop=True)), []
+        rows = as_values(given.reset_index(drop=True))
+        lines: list[str] = []
         if self.clock is not None and set(self.clock.columns) <= set(given.columns):
             places = rows.assign(**{PLACE: range(len(rows))})
             places, _, lines = self.clock.read(places, "input")

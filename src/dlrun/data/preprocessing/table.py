@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,23 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from dlrun.config.grammar import hint
 from dlrun.data.preprocessing.base import Preprocessing
-from dlrun.data.reading.columns import category_texts, date_format, numbers_of
-from dlrun.data.reading.tables import as_values, read_rows
+from dlrun.data.reading.columns import Column as TableColumn
+from dlrun.data.reading.columns import Columns, category_texts, numbers_of, told_column
+from dlrun.data.reading.missing import without_markers
+from dlrun.data.reading.numbers import Notation
+from dlrun.data.reading.tables import Format, read_rows
 from dlrun.data.schema import Column, InputSchema
 from dlrun.errors import Mistake, choose, did_you_mean
 
 SCALES = ("standard", "standard_all_rows", "none")
+CATEGORIES = 30  # of a column, that get an input of their own, however few rows they have
+ROWS_OF_A_CATEGORY = 5  # training rows: a category with as many gets an input of its own, up to
+MOST_CATEGORIES = 1000
+SHOWN = 12  # columns that a line names
+_UNFILLED = ("plain", "ignore")
+OLD_MARKERS = ("", "?", "NA", "N/A", "NaN", "nan", "null", "None", "-")  # missing values of runs that do not name them
 
 
 class TablePreprocessing(Preprocessing):
@@ -24,11 +35,18 @@ class TablePreprocessing(Preprocessing):
 
     Args:
         kinds: kind by column: numeric, boolean, date, category, plain (taken as it is) or ignore.
-        max_categories: categories of a column that get an input of their own; rarer and unseen ones share one.
+        max_categories: categories of a column that get an input of their own; rarer and unseen ones share one. None:
+            30, or as many as any column has with five training rows or more each, up to 1,000.
         scale: `standard` (mean 0, deviation 1 over the training rows), `standard_all_rows` (over all rows, test rows
             included, as some courses do), `none`, or divisors by column: {sqft: 1000}; the others stay as they are.
         polynomial: the numeric columns are replaced by their polynomial features up to this degree, computed and
             scaled in float64; None: as they are.
+        columns: how the columns are written, for new rows; None: as numbers, dates and text usually are.
+        headless: whether the table had no header, and columns are called by their number.
+
+    Attributes:
+        filled: by column, how many values of the training rows were missing and filled in.
+        merged: by column, how many categories were put together, and how many training rows these have.
 
     Raises:
         Mistake: fewer than two categories, an unknown scale, a divisor of 0 or of no numeric column, a degree below 1.
@@ -37,21 +55,24 @@ class TablePreprocessing(Preprocessing):
     def __init__(
         self,
         kinds: dict[str, str],
-        max_categories: int = 30,
+        max_categories: int | None = None,
         scale: str | dict[str, float] = "standard",
         polynomial: int | None = None,
+        columns: Columns | None = None,
+        headless: bool = False,
     ):
         if isinstance(scale, dict):
             for column, divisor in scale.items():
                 if kinds.get(column) != "numeric":
                     near = did_you_mean(column, [c for c in kinds if kinds[c] == "numeric"])
-                    hint = f" (it is {kinds[column]}; data.columns={{{column}: numeric}}?)" if column in kinds else near
-                    raise Mistake(f"data.scale: there is no numeric column '{column}'{hint}")
+                    remedy = hint("data.columns", {column: "numeric"})
+                    why = f" (it is {kinds[column]}; {remedy}?)" if column in kinds else near
+                    raise Mistake(f"data.scale: there is no numeric column '{column}'{why}")
                 check_divisor(column, divisor)
         else:
             choose(scale, dict.fromkeys(SCALES), "data.scale")
-        if max_categories < 2:
-            raise Mistake(f"data.max_categories is {max_categories}: it must be at least 2")
+        if max_categories is not None and max_categories < 2:
+            raise Mistake(f"data.max_categories is {max_categories}: it must be at least 2, or null")
         if polynomial is not None and polynomial < 1:
             raise Mistake(f"data.polynomial is {polynomial}: it must be at least 1, or null")
         self.kinds = kinds
@@ -60,11 +81,15 @@ class TablePreprocessing(Preprocessing):
         self.polynomial = polynomial
         self.ranges: dict[str, list] = {}
         self.transformer = None
-        self.date_formats: dict[str, str | None] = {}
+        self.columns = columns or Columns({column: TableColumn(kind, "as told") for column, kind in kinds.items()})
+        self.headless = headless
+        self.filled: dict[str, int] = {}
+        self.merged: dict[str, tuple[int, int]] = {}
+        self.notes: list[str] = []
         self.feature_names: list[str] = []
 
     @property
-    def fits_all_rows(self) -> bool:
+    def fits_all_rows(self) -> bool:  # type: ignore[override]  # it goes by a setting
         """Whether the config asks for a scaler that has seen the test rows too."""
         return self.scale == "standard_all_rows"
 
@@ -79,22 +104,16 @@ class TablePreprocessing(Preprocessing):
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 
-        self.date_formats = {
-            c: date_format(inputs[c].dropna().astype(str)) for c in self._columns("date") if not _is_datetime(inputs[c])
-        }
-        for column, written in self.date_formats.items():
-            if written is None:
-                raise Mistake(
-                    f"data: column '{column}' holds no dates of one format with a year; ignore it, or take it "
-                    f"as a category: data.columns={{{column}: category}}"
-                )
+        for column in self._columns("date"):  # a table that was not read from a file has no formats yet
+            if self.columns.found[column].dates is None and not _is_datetime(inputs[column]):
+                self.columns.found[column] = told_column(inputs[column], "date", self.columns.form)
         clean = self._clean(inputs)
         self.ranges = self._ranges_of(clean)
         empty = [str(c) for c in clean.columns if clean[c].isna().all()]
         if empty:
             raise Mistake(
                 f"data: column '{empty[0]}' has no {self.kinds.get(empty[0], 'date')} value in any training row; leave "
-                f"it out: data.columns={{{empty[0]}: ignore}}"
+                f"it out: {hint('data.columns', {self._name_of(empty[0]): 'ignore'})}"
             )
         numeric = [c for c in clean.columns if c not in [*self._columns("category"), *self._columns("plain")]]
         steps = [SimpleImputer(strategy="median")]
@@ -103,7 +122,7 @@ class TablePreprocessing(Preprocessing):
         if self.scale in ("standard", "standard_all_rows"):
             steps.append(StandardScaler())
         onehot = OneHotEncoder(
-            handle_unknown="infrequent_if_exist", max_categories=self.max_categories, sparse_output=False
+            handle_unknown="infrequent_if_exist", max_categories=self._most_categories(clean), sparse_output=False
         )
         parts = [
             ("numeric", make_pipeline(*steps), numeric),
@@ -118,7 +137,40 @@ class TablePreprocessing(Preprocessing):
         full = [str(name) for name in self.transformer.get_feature_names_out()]  # with the part: numeric__area
         short = [name.partition("__")[2] for name in full]
         self.feature_names = short if len(set(short)) == len(short) else full
+        self._count(clean)
         return self
+
+    def _most_categories(self, clean: pd.DataFrame) -> int:
+        """Returns how many categories of a column get an input of their own."""
+        if self.max_categories is not None:
+            return self.max_categories
+        often = [int((clean[c].value_counts() >= ROWS_OF_A_CATEGORY).sum()) for c in self._columns("category")]
+        return min(MOST_CATEGORIES, max([CATEGORIES, *(count + 1 for count in often)]))
+
+    def _count(self, clean: pd.DataFrame) -> None:
+        """Count what was filled in and put together in the training rows, and say so in `notes`."""
+        parts = {c: f"{c} year" if kind == "date" else c for c, kind in self.kinds.items() if kind not in _UNFILLED}
+        gaps = {column: int(clean[part].isna().sum()) for column, part in parts.items()}
+        self.filled = {column: count for column, count in gaps.items() if count}
+        self.merged = {}
+        if self._columns("category"):
+            rare = self.transformer.named_transformers_["category"][-1].infrequent_categories_
+            for column, members in zip(self._columns("category"), rare, strict=True):
+                if members is not None and len(members) > 1:
+                    self.merged[column] = (len(members), int(clean[column].fillna("missing").isin(members).sum()))
+        self.notes = []
+        if self.filled:
+            how = [f"{c} {n:,}" + (" (a category of their own)" if self.kinds[c] == "category" else "")
+                   for c, n in self.filled.items()]  # fmt: skip
+            self.notes.append(
+                f"missing values in the {len(clean):,} training rows, filled in by the column's median: {_listed(how)}"
+            )
+        for column, (count, rows) in self.merged.items():
+            there = clean[column].nunique()
+            self.notes.append(
+                f"column '{column}': the {count:,} rarest of {there:,} categories, in {rows:,} of {len(clean):,} "
+                f"training rows, were put together; data.max_categories={there + 1} keeps all apart"
+            )
 
     def schema(self) -> InputSchema:
         """Return the columns with their kinds, the categories that were trained on, and the ranges of training rows."""
@@ -162,8 +214,9 @@ class TablePreprocessing(Preprocessing):
 
     def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
         """The rows of a table, or of an array in a .npy file, some thousands at a time."""
-        for frame in read_rows(path, self.inputs_of):
-            yield frame, as_values(frame)
+        form = replace(self.columns.form, header="none") if self.headless else self.columns.form
+        for frame in read_rows(path, self.inputs_of, form):
+            yield frame, self.columns.without_markers(frame)
 
     def surprises(self, inputs: pd.DataFrame) -> dict[str, int]:
         """By column, how many values are there but of no use: no number, no date, or a category never trained on."""
@@ -172,10 +225,11 @@ class TablePreprocessing(Preprocessing):
         for column, kind in self.kinds.items():
             if kind == "ignore" or column not in inputs:
                 continue
+            known_gaps = without_markers(inputs[column], kind, self.columns.form.missing_values)
             if kind == "category":
-                odd = inputs[column].notna() & ~clean[column].isin(known[column])
+                odd = known_gaps.notna() & ~clean[column].isin(known[column])
             else:
-                odd = inputs[column].notna() & clean[f"{column} year" if kind == "date" else column].isna()
+                odd = known_gaps.notna() & clean[f"{column} year" if kind == "date" else column].isna()
             if odd.any():
                 found[column] = int(odd.sum())
         return found
@@ -186,7 +240,13 @@ class TablePreprocessing(Preprocessing):
             "kind": "table",
             "columns": self.kinds,
             "max_categories": self.max_categories,
-            "date_formats": self.date_formats,
+            "date_formats": {c: known.dates for c, known in self.columns.found.items() if known.dates is not None},
+            "numbers": {c: asdict(k.notation) for c, k in self.columns.found.items() if not k.notation.plain},
+            "flags": {c: known.flag for c, known in self.columns.found.items() if known.flag is not None},
+            "format": asdict(self.columns.form),
+            "headless": self.headless,
+            "filled_in": self.filled,
+            "merged_categories": {c: {"categories": n, "rows": rows} for c, (n, rows) in self.merged.items()},
             "scale": self.scale,
             "polynomial": self.polynomial,
             "features": self.feature_names,
@@ -202,8 +262,22 @@ class TablePreprocessing(Preprocessing):
     @classmethod
     def restore(cls, described: dict, transformer) -> TablePreprocessing:
         """As it was fitted: from what `describe` gave, and the transformer of `fitted`."""
-        found = cls(described["columns"], described["max_categories"], described["scale"], described["polynomial"])
-        found.date_formats, found.feature_names = described["date_formats"], described["features"]
+        kinds, dates = described["columns"], described["date_formats"]
+        numbers, flags = described.get("numbers", {}), described.get("flags", {})
+        known = {
+            c: TableColumn(kind, "as trained", Notation(**numbers.get(c, {})), dates.get(c), flags.get(c))
+            for c, kind in kinds.items()
+        }
+        form = Format(**described.get("format", {"missing_values": list(OLD_MARKERS)}))
+        found = cls(
+            kinds,
+            described["max_categories"],
+            described["scale"],
+            described["polynomial"],
+            Columns(known, form),
+            described.get("headless", False),
+        )
+        found.feature_names, found.filled = described["features"], described.get("filled_in", {})
         found.transformer = transformer
         found.ranges = described.get("ranges", {})
         return found
@@ -237,14 +311,24 @@ class TablePreprocessing(Preprocessing):
         divisors = self.scale if isinstance(self.scale, dict) else {}
         columns = []
         for column, kind in self.kinds.items():
+            told = self.columns.form.missing_values
             if kind == "category":
-                columns.append(category_texts(inputs[column]))
+                columns.append(category_texts(without_markers(inputs[column], kind, told)))
             elif kind == "plain":
                 columns.append(pd.to_numeric(inputs[column], errors="coerce"))
             elif kind != "ignore":
-                found = numbers_of(inputs[column], kind, self.date_formats.get(column))
+                found = numbers_of(inputs[column], self.columns.found[column], told)
                 columns.append(found / divisors.get(column, 1))
         return pd.concat(columns, axis=1)
+
+    def _name_of(self, part: str) -> str:
+        """Returns the column that a column of `_clean` comes from: of `when year`, `when`."""
+        return part if part in self.kinds else part.rpartition(" ")[0]
+
+
+def _listed(shown: list[str]) -> str:
+    more = f", and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
+    return ", ".join(shown[:SHOWN]) + more
 
 
 def check_divisor(column: str, divisor: object) -> None:

@@ -47,6 +47,12 @@ class Rules:
     background: str = "white"
     value_range: tuple[float, float] | None = None
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of an image, where the size is known."""
+        height, width = self.size or (0, 0)
+        return 1 if self.grey else 3, height, width
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -95,7 +101,7 @@ class ImageFiles(Dataset):
     def __init__(self, files: np.ndarray, rules: Rules, checksums: np.ndarray, workers: int):
         self.files, self.rules = files, rules
         self.checksums, self.workers = checksums, workers
-        self.shape = (len(files), 1 if rules.grey else 3, *rules.size)
+        self.shape = (len(files), *rules.shape)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -224,8 +230,9 @@ def decode(file: Path | str, rules: Rules) -> np.ndarray | None:
                 behind = Image.new("RGBA", image.size, rules.background)
                 image = Image.alpha_composite(behind, image.convert("RGBA"))
             image = image.convert("L" if rules.grey else "RGB")
-            if (image.height, image.width) != tuple(rules.size):
-                image = image.resize((rules.size[1], rules.size[0]), Image.Resampling.BILINEAR)
+            _, height, width = rules.shape
+            if (image.height, image.width) != (height, width):
+                image = image.resize((width, height), Image.Resampling.BILINEAR)
             pixels = np.array(image)
     except (*UNREADABLE, Image.DecompressionBombError):
         return None
@@ -333,7 +340,7 @@ def _facts_of(files: list[Path], rules: Rules, found: dict[str, np.ndarray]) -> 
 
 
 def _decode_all(files: list[Path], rules: Rules) -> dict[str, np.ndarray]:
-    shape = (len(files), 1 if rules.grey else 3, *rules.size)
+    shape = (len(files), *rules.shape)
     _refuse_too_many(shape)
     images, readable = np.empty(shape, dtype=np.uint8), np.ones(len(files), dtype=bool)
     for i, image in enumerate(_decoded(files, rules)):

@@ -116,7 +116,7 @@ def by_table(root: Path, table: Path, target: str | None) -> Labelled:
     Raises:
         Mistake: no column names files that are there, or no column or several could be the labels.
     """
-    frame = read_table(table, table.name, targets=[target] if target else [])
+    frame = read_table(table, table.name)
     images, passed = find_images(root)
     if table.is_relative_to(root):
         passed.others[table.suffix.lower()] -= 1
@@ -205,7 +205,7 @@ def _add_class(found: Labelled, root: Path, folder: Path, part: str) -> None:
 
 def _note_strays(found: Labelled, root: Path, folders: list[Path]) -> None:
     """Count what lies in `folders` themselves, and so in no class, and what is hidden in them."""
-    strays = Counter()
+    strays: Counter[str] = Counter()
     for folder in folders:
         for entry in sorted(folder.iterdir()):
             if _hidden_part(Path(entry.name)):

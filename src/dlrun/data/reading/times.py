@@ -167,7 +167,7 @@ class Clock:
         step = described["step"]
         return cls(**{**described, "step": None if step is None else Step(**step)})
 
-    def parse(self, text: object, times: pd.Index) -> pd.Timestamp | float:
+    def parse(self, text: str | float, times: pd.Index) -> pd.Timestamp | float:
         """A time that a person wrote in a setting, comparable with `times`: as in the file, or in another plain way.
 
         Raises:
@@ -230,8 +230,9 @@ class Clock:
 
     def _of_parts(self, frame: pd.DataFrame, key: str) -> pd.DatetimeIndex:
         parts = frame[self.columns].set_axis([column.lower() for column in self.columns], axis=1)
+        parts = parts.assign(**{name: 1 for name in ("month", "day") if name not in parts})
         try:
-            return pd.DatetimeIndex(pd.to_datetime({"month": 1, "day": 1} | dict(parts.items())))
+            return pd.DatetimeIndex(pd.to_datetime(parts))
         except (ValueError, TypeError) as error:
             raise Mistake(f"{key}: {self.columns} make no times ({one_line(error)})") from error
 
@@ -250,7 +251,7 @@ class Clock:
             raise Mistake(f"{key}: {_first_misfit(column)}; data.dates={{{name}: '%d/%m/%Y %H:%M'}} says how they are "
                           "written")  # fmt: skip
         disorder = {way: _disorder(placed(times)) for way, (times, _) in found.items()} if len(found) > 1 else {}
-        self.written[name] = min(disorder, key=disorder.get) if disorder else next(iter(found))
+        self.written[name] = min(disorder, key=lambda way: disorder[way]) if disorder else next(iter(found))
         least = disorder.get(self.written[name])
         self.others = [way for way in disorder if disorder[way] == least and way != self.written[name]]
         return found[self.written[name]]
@@ -262,7 +263,7 @@ class Clock:
         if not times.equals(wall):
             raise Mistake("data.timezone: the times have offsets from UTC already; leave it null")
         try:
-            zone = zoneinfo.ZoneInfo(self.timezone)
+            zone = zoneinfo.ZoneInfo(str(self.timezone))
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise Mistake(f"data.timezone: '{self.timezone}' is no time zone, as Europe/Berlin is") from error
         try:
@@ -296,32 +297,34 @@ class Clock:
             return False
         steps = np.diff(times.to_numpy())
         usual = np.median(steps.astype(np.int64)).astype(steps.dtype)
-        return usual <= HOUR and bool((steps[rows - 1] == usual - HOUR).all()) and _may_change(times[rows])
+        return bool(usual <= HOUR and (steps[rows - 1] == usual - HOUR).all()) and _may_change(times[rows])
 
     def _learn_step(self, times: pd.Index, wall: pd.Index) -> None:
         self.step = find_step(times)
         if self.step is not None and len(self.step.breaks(times)):
             on_wall = find_step(wall)
-            if len(on_wall.breaks(wall)) < len(self.step.breaks(times)):
+            if on_wall is not None and len(on_wall.breaks(wall)) < len(self.step.breaks(times)):
                 self.step, self.local = on_wall, True
 
     def _look_for_gaps(self, times: pd.Index, key: str) -> list[str]:
-        rows = self.step.breaks(times) if self.step is not None and len(times) > 1 else np.empty(0, dtype=int)
-        if not len(rows):
+        step = self.step
+        rows = step.breaks(times) if step is not None and len(times) > 1 else np.empty(0, dtype=int)
+        if step is None or not len(rows):
             return []
         row = rows[0]
-        what = f"{len(rows)} of {len(times) - 1} steps are not {self.step}"
+        what = f"{len(rows)} of {len(times) - 1} steps are not {step}"
         if self.gaps == "allow":
             return [f"{what}: the rows are taken as they stand (data.gaps=allow)"]
-        spring = isinstance(times, pd.DatetimeIndex) and self.timezone is None and self.step.unit == "seconds"
-        spring = spring and (np.diff(self.step.positions(times))[rows - 1] * self.step.size == self.step.size + 3600)
-        spring = np.any(spring) and np.all(spring) and _may_change(times[rows])
-        hint = " (clocks that are put forward leave out an hour: data.timezone=Europe/Berlin, or what it is)"
-        remedy = (
-            "data.gaps=allow takes the rows as they stand" if key != "input" else "the run was trained without gaps"
-        )
+        hint = ""
+        if isinstance(times, pd.DatetimeIndex) and self.timezone is None and step.unit == "seconds":
+            seconds = np.diff(step.positions(times))[rows - 1] * step.size
+            if np.allclose(seconds, step.size + 3600) and _may_change(times[rows]):
+                hint = " (clocks that are put forward leave out an hour: data.timezone=Europe/Berlin, or what it is)"
+        remedy = "the run was trained without gaps"
+        if key != "input":
+            remedy = "data.gaps=allow takes the rows as they stand"
         raise Mistake(f"{key}: {what}, the first before row {row}: {_plain(times[row])} follows "
-                      f"{_plain(times[row - 1])}{hint if spring else ''}; {remedy}")  # fmt: skip
+                      f"{_plain(times[row - 1])}{hint}; {remedy}")  # fmt: skip
 
 
 def _may_change(times: pd.DatetimeIndex) -> bool:
@@ -367,10 +370,10 @@ def find_several(frame: pd.DataFrame, clock: Clock | None, target: str) -> str |
     """
     times = [] if clock is None else clock.columns
     others = [c for c in frame.columns if c not in (*times, target) and frame[c].notna().all()]
-    texts = [c for c in others if not pd.api.types.is_numeric_dtype(frame[c])]
-    if not times:
+    if clock is None:
         return _find_blocks(frame, others, target)
-    moments = pd.Series(pd.factorize(clock.moments(frame)[0], sort=True)[0], index=frame.index)
+    texts = [c for c in others if not pd.api.types.is_numeric_dtype(frame[c])]
+    moments = pd.Series(pd.factorize(clock.moments(frame)[0], sort=True)[0].tolist(), index=frame.index)
     if _one_way(moments, pd.Series(0, index=frame.index)):
         return None
     numbers = [c for c in others if pd.api.types.is_integer_dtype(frame[c])]
@@ -449,7 +452,7 @@ def _shown(column: pd.Series) -> str:
 
 def _candidates(texts: pd.Series) -> list[str]:
     """The ways of writing a time that one of the first few texts is written in."""
-    found = {}
+    found: dict[str, None] = {}
     for text in texts.iloc[:GUESSED]:
         day, clock = text, ""
         if (part := CLOCK_PART.search(text)) and (part["minute"] or part["half"]):

@@ -177,7 +177,7 @@ def folder(
         if labels is None
         else by_table(root, find_table(labels, root, _places(labels, data_dir)), target)
     )
-    rules = Rules(tuple(size) if size else None, grey, background, tuple(range) if range else None)
+    rules = Rules((size[0], size[1]) if size else None, grey, background, (range[0], range[1]) if range else None)
     decoded = load_images(found.files, rules) if in_memory else open_images(found.files, rules, workers)
     kept = [i for i, file in enumerate(found.files) if file not in set(decoded.broken)]
     if not kept:

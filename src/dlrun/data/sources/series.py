@@ -119,7 +119,7 @@ def _one_series(
     return frame, notes
 
 
-def _border(test_from: object, times: pd.Index, clock: Clock | None) -> pd.Timestamp | float:
+def _border(test_from: str, times: pd.Index, clock: Clock | None) -> pd.Timestamp | float:
     try:
         return clock.parse(test_from, times) if clock is not None else float(test_from)
     except ValueError as error:

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import pandas as pd
 from dlrun.data.preprocessing.table import TablePreprocessing, check_divisor
 from dlrun.data.reading.columns import describe_columns, find_leaks
 from dlrun.data.reading.download import File, read
-from dlrun.data.reading.tables import find, read_table, require
+from dlrun.data.reading.missing import is_text
+from dlrun.data.reading.tables import Format, Table, find, load_table, require
+from dlrun.data.reading.targets import find_tag_separator, read_targets, split_tags, tag_labels
 from dlrun.data.source import Source
 from dlrun.errors import Mistake, one_line
 
@@ -29,12 +32,19 @@ def csv(
     path_test: str | None = None,
     drop: list[str] | None = None,
     columns: dict[str, str] | None = None,
-    max_categories: int = 30,
+    dates: dict[str, str] | None = None,
+    missing_values: list[str] | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    header: str | int | None = None,
+    quote: str | None = None,
+    target_separator: str | None = None,
+    max_categories: int | None = None,
     scale: Any = "standard",
     polynomial: int | None = None,
     data_dir: str | None = None,
 ) -> Source:
-    """A table of the user's.
+    """Returns a table of the user's.
 
     Args:
         path: the file, relative to the current folder or else to `data_dir`.
@@ -42,26 +52,34 @@ def csv(
         path_valid, path_test: files with the same columns for the validation and the test rows.
         drop: columns to leave out.
         columns: kinds of columns where the inferred ones are wrong: numeric, category, boolean, date or ignore.
+        dates: formats of dates by column: {when: "%d/%m/%y"}.
+        missing_values, decimal, thousands, header, quote: how the file is written; see `Format`.
+        target_separator: what divides several tags in the target, each a label of its own; `none`: nothing does; None:
+            found out.
         max_categories, scale, polynomial: see TablePreprocessing.
         data_dir: the folder to look in besides the current one.
 
     Raises:
-        Mistake: a file or column that is not there, or a table without rows.
+        Mistake: a file or column that is not there, a table without rows, or validation or test rows whose classes are
+            none of the training rows'.
     """
     files = {"train": path, "valid": path_valid, "test": path_test}
     keys = {"train": "data.path", "valid": "data.path_valid", "test": "data.path_test"}
     targets, drop = names_of(target), [str(d) for d in drop or []]
-    frames = {}
+    form = Format(header, quote, missing_values, decimal, thousands)
+    tables = {}
     for name, given in files.items():
         if given is not None:
             place = find(given, data_dir, keys[name])
-            frames[name] = read_table(place, given, drop, targets, categories_in(columns))
-    expected = list(frames["train"].columns)
-    for name, frame in frames.items():
-        require(expected, frame, f"{keys[name]}: {files[name]}")
-        if name != "train" and frame[expected].equals(frames["train"]):
+            like_train = replace(form, header="none") if name != "train" and tables["train"].headless else form
+            tables[name] = load_table(place, given, drop, categories_in(columns), like_train)
+    expected = list(tables["train"].frame.columns)
+    require(targets, expected, "data.target", tables["train"].headless)
+    for name, table in tables.items():
+        require(expected, table.frame, f"{keys[name]}: {files[name]}")
+        if name != "train" and table.frame[expected].equals(tables["train"].frame):
             raise Mistake(f"{keys[name]}: has the same rows as data.path; leave it out, and some rows are set apart")
-    return _source(frames, targets, columns, max_categories, scale, polynomial)
+    return _source(tables, targets, columns, dates, form, target_separator, max_categories, scale, polynomial)
 
 
 def published(
@@ -69,27 +87,31 @@ def published(
     target: str | list[str],
     drop: list[str] | None = None,
     columns: dict[str, str] | None = None,
-    max_categories: int = 30,
+    dates: dict[str, str] | None = None,
+    missing_values: list[str] | None = None,
+    max_categories: int | None = None,
     scale: Any = "standard",
     polynomial: int | None = None,
     data_dir: str | None = None,
     licence: str = "",
 ) -> Source:
-    """A published table: found in `data_dir`, or downloaded and checked; the other settings as for `csv`.
+    """Returns a published table: found in `data_dir`, or downloaded and checked; the other settings as for `csv`.
 
     Raises:
         Mistake: the file cannot be had.
     """
     targets, drop = names_of(target), [str(d) for d in drop or []]
-    frames = {"train": read_table(io.BytesIO(read(file, data_dir)), file.path, drop, targets, categories_in(columns))}
-    return _source(frames, targets, columns, max_categories, scale, polynomial)
+    form = Format(missing_values=missing_values)
+    table = load_table(io.BytesIO(read(file, data_dir)), file.path, drop, categories_in(columns), form)
+    require(targets, table.frame, "data.target")
+    return _source({"train": table}, targets, columns, dates, form, None, max_categories, scale, polynomial)
 
 
 def frame(
     target: str | int | float | list[str],
     drop: list[str] | None = None,
     columns: dict[str, str] | None = None,
-    max_categories: int = 30,
+    max_categories: int | None = None,
     scale: Any = "standard",
     polynomial: int | None = None,
 ) -> Source:
@@ -114,10 +136,10 @@ def frame(
     marked = [name for name, dtype in names.items() if isinstance(dtype, pd.CategoricalDtype) and name not in targets]
     columns = {name: "category" for name in marked if name not in drop} | (columns or {})
     text = table.to_csv(sep="\t", index=False).encode()
-    return _source(
-        {"train": read_table(io.BytesIO(text), "frame.tsv", drop, targets, categories_in(columns))},
-        targets, columns, max_categories, scale, polynomial,
-    )  # fmt: skip
+    form = Format(header=1)
+    table = load_table(io.BytesIO(text), "frame.tsv", drop, categories_in(columns), form)
+    require(targets, table.frame, "data.target")
+    return _source({"train": table}, targets, columns, None, form, None, max_categories, scale, polynomial)
 
 
 @contextmanager
@@ -218,40 +240,106 @@ def _numbers(
 
 
 def _source(
-    frames: dict[str, pd.DataFrame],
+    tables: dict[str, Table],
     targets: list[str],
     columns: dict[str, str] | None,
-    max_categories: int,
+    dates: dict[str, str] | None,
+    form: Format,
+    target_separator: str | None,
+    max_categories: int | None,
     scale: Any,
     polynomial: int | None,
 ) -> Source:
-    """The source of one to three tables with the same columns, by the split whose rows they are."""
-    train = frames["train"]
-    require(targets, train, "data.target")
-    frame = pd.concat([f[train.columns] for f in frames.values()], ignore_index=True)
-    numbers = np.concatenate([np.arange(len(f)) for f in frames.values()])
-    part = np.repeat(list(frames), [len(f) for f in frames.values()])
-    known = frame[targets].notna().all(axis=1).to_numpy()
-    notes = [] if known.all() else [f"{(~known).sum()} rows without a target were dropped"]
-    frame, numbers, part = frame[known].reset_index(drop=True), numbers[known], part[known]
-    if frame.empty:
-        raise Mistake(f"data.target: no row has a value of {', '.join(targets)}")
-    inputs = frame.drop(columns=targets)
+    """Returns the source of one to three tables with the same columns, by the split whose rows they are."""
+    expected = tables["train"].frame.columns
+    frame = _joined([table.frame[expected] for table in tables.values()])
+    numbers = np.concatenate([np.arange(len(table.frame)) for table in tables.values()])
+    part = np.repeat(list(tables), [len(table.frame) for table in tables.values()])
+    comma_file = tables["train"].comma_file
+    notes = list(dict.fromkeys(note for table in tables.values() for note in table.notes))
+    truth, said = read_targets(frame[targets], form, comma_file)
+    notes += said
+    separator = _separator_of(truth, target_separator, notes)
+    labels, tags = tag_labels(truth[targets[0]], separator) if separator is not None else (None, [])
+    if labels is None:
+        known = truth.notna().all(axis=1).to_numpy()
+        if not known.all():
+            notes.append(f"{(~known).sum():,} rows without a target were dropped")
+        frame, truth = frame[known].reset_index(drop=True), truth[known].reset_index(drop=True)
+        numbers, part = numbers[known], part[known]
+        if frame.empty:
+            raise Mistake(f"data.target: no row has a value of {', '.join(targets)}")
+        _refuse_other_classes(truth, part)
     divisors = {str(name): divisor for name, divisor in scale.items()} if isinstance(scale, dict) else {}
-    divided = frame[targets].copy()
     for name in targets:
         if name in divisors:
             check_divisor(name, divisors[name])
-            if not pd.api.types.is_numeric_dtype(divided[name]):
+            if not pd.api.types.is_numeric_dtype(truth[name]):
                 raise Mistake(f"data.scale.{name}: the target holds text, which cannot be divided")
-            divided[name] = divided[name] / divisors.pop(name)
-    kinds, reasons = describe_columns(inputs, columns or {})
+            truth[name] = truth[name] / divisors.pop(name)
+    inputs = frame.drop(columns=targets)
+    named = {str(name): kind for name, kind in (columns or {}).items()}
+    known_columns, reasons = describe_columns(inputs, named, form, dates, comma_file)
+    inputs = known_columns.values(inputs)
+    leaks = find_leaks(inputs, known_columns.kinds, truth) if labels is None else []
+    values = truth[targets[0]].to_numpy() if len(targets) == 1 else truth.to_numpy()
     return Source(
         inputs,
-        divided[targets[0]].to_numpy() if len(targets) == 1 else divided.to_numpy(),
-        TablePreprocessing(kinds, max_categories, divisors if isinstance(scale, dict) else scale, polynomial),
-        given={n: np.flatnonzero(part == n) for n in frames if n != "train"},
-        target_names=targets,
+        values if labels is None else labels,
+        TablePreprocessing(
+            known_columns.kinds,
+            max_categories,
+            divisors if isinstance(scale, dict) else scale,
+            polynomial,
+            known_columns,
+            tables["train"].headless,
+        ),
+        given={n: np.flatnonzero(part == n) for n in tables if n != "train"},
+        target_names=tags or targets,
         row_numbers=numbers,
-        notes=notes + reasons + find_leaks(inputs, kinds, divided),
+        notes=notes + reasons + leaks,
     )
+
+
+def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Returns tables below each other; a column that is text in one of them is text in all."""
+    if len(frames) == 1:
+        return frames[0]
+    for column in frames[0]:
+        if any(is_text(frame[column]) for frame in frames):
+            frames = [frame.assign(**{column: frame[column].map(str, na_action="ignore")}) for frame in frames]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _separator_of(truth: pd.DataFrame, told: str | None, notes: list[str]) -> str | None:
+    """Returns what divides tags in the target, and says in `notes` that it was found; None where it holds none."""
+    if told == "none" or len(truth.columns) != 1 or not is_text(truth[truth.columns[0]]):
+        if told not in (None, "none"):
+            raise Mistake(f"data.target_separator is '{told}': it divides the text of one target; set it to null")
+        return None
+    texts = truth[truth.columns[0]]
+    separator = told if told is not None else find_tag_separator(texts)
+    if separator is not None:
+        tags = {tag for text in texts.dropna() for tag in split_tags(str(text), separator)}
+        without = int(texts.isna().sum())
+        blank = f"; {without:,} rows have none" if without else ""
+        how = "" if told is not None else "; data.target_separator=none takes each text as one class"
+        notes.append(f"target '{texts.name}': {len(tags)} tags divided by '{separator}', a label each{blank}{how}")
+    return separator
+
+
+def _refuse_other_classes(truth: pd.DataFrame, part: np.ndarray) -> None:
+    """Refuse validation or test rows of which none has a class of the training rows: labels written in another way.
+
+    Raises:
+        Mistake: as it says; shows the classes of both.
+    """
+    if len(truth.columns) != 1 or not is_text(truth[truth.columns[0]]):
+        return
+    classes = truth[truth.columns[0]].astype(str)
+    known = sorted(set(classes[part == "train"]))
+    for name in dict.fromkeys(part):
+        own = sorted(set(classes[part == name]))
+        if known and not set(own) & set(known):
+            shown, trained = (", ".join(f"'{text}'" for text in texts[:5]) for texts in (own, known))
+            raise Mistake(f"data.path_{name}: none of its classes ({shown}) is one of the training rows' ({trained})")

@@ -53,7 +53,7 @@ def csv(
     """
     preprocessing = TextPreprocessing(text, represent, words, stop_words, length, pad, patterns, analyzer, ngrams)
     found = find(path, data_dir, "data.path")
-    return _source(read_table(found, path, targets=[target]), found, target, text, [], preprocessing)
+    return _source(read_table(found, path, as_text=[text]), found, target, text, [], preprocessing)
 
 
 def published(
@@ -74,7 +74,7 @@ def published(
 ) -> Source:
     """A published table with a column of text; rows whose target is in `exclude` are left out."""
     preprocessing = TextPreprocessing(text, represent, words, stop_words, length, pad, patterns, analyzer, ngrams)
-    frame = read_table(io.BytesIO(read(file, data_dir)), file.path, targets=[target])
+    frame = read_table(io.BytesIO(read(file, data_dir)), file.path, as_text=[text])
     return _source(frame, locate(file, data_dir), target, text, exclude or [], preprocessing)
 
 

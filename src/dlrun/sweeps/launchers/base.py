@@ -152,7 +152,7 @@ class Outcome:
 
     @property
     def record(self) -> Record:
-        """What became of the run."""
+        """The record of the run."""
         return Record.read(self.metrics, self.path)
 
     def value(self, name: str) -> float | None:
