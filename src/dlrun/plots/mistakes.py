@@ -112,6 +112,7 @@ def _row_table(run: FinishedRun, worst: list[Wrong]) -> Figure:
 def _images(run: FinishedRun, rows: list[int]) -> np.ndarray:
     """Return images of the split as (n, height, width) or (n, height, width, 3), with values in [0, 1]."""
     stored = next(run.rows.read([torch.as_tensor(rows, device=run.rows.targets.device)]))
+    assert isinstance(stored, torch.Tensor)  # images are one branch
     image = run.data.preprocessing.schema().image
     pixels = stored.cpu().double().numpy() / (255.0 if image is None else image.largest)
     return pixels[:, 0] if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1)[..., :3]

@@ -210,7 +210,7 @@ class Sweep:
             self._write_status("failed" if self.exit_code() == 1 else "finished")
         if self.searcher is None:
             self.ranking = choose_ranking(list(settings.values()))
-        report(self.console, list(settings.values()), self.ranking)
+        report(self.console, list(settings.values()), self.ranking, self.config_dir)
         for line in self.searcher.lines() if self.searcher is not None else []:
             self.console.print(line, markup=False)
         self.console.print(str(self.folder), markup=False)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -127,7 +129,7 @@ def row_of(part: Part, outcome: Outcome, chosen: Sequence[str] = ()) -> dict[str
     return {"job": part.path, "status": outcome.status, **part.varied, **part.within, **figures, **fit}
 
 
-def report(console: Console, settings: list[Setting], ranking: Ranking) -> None:
+def report(console: Console, settings: list[Setting], ranking: Ranking, config_dir: Path | None = None) -> None:
     """Print the averaged figures of one setting, or all settings, the best first."""
     if len(settings) == 1 and settings[0].has_parts:
         _print_averages(console, settings[0])
@@ -146,8 +148,9 @@ def report(console: Console, settings: list[Setting], ranking: Ranking) -> None:
     if ranking.notes:
         console.print(str(ranking), markup=False)
     if ordered[0].status in ("finished", "interrupted"):
+        own = [] if config_dir is None else ["--config-dir", os.path.relpath(config_dir)]
         best = [o for o in ordered[0].whole.overrides if key_of(o.partition("=")[0]).changes == "bits"]
-        console.print(f"best: dlrun {shlex.join(best)}", markup=False)
+        console.print(f"best: dlrun {shlex.join([*own, *best])}", markup=False)
 
 
 def _task_figures(settings: list[Setting]) -> list[str]:
