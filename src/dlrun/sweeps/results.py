@@ -29,6 +29,7 @@ from dlrun.sweeps.summary import average_history, out_of_fold, test_predictions
 from dlrun.tasks.metrics import chosen_names
 
 METRICS = ("loss", "accuracy", "r2")  # those that a table has room for
+COSTS = ("best_epoch", "epochs", "parameters", "fit_seconds")  # figures of no split
 
 
 @dataclass
@@ -75,12 +76,14 @@ class Setting:
         return curve[-1][1] if curve else average(self.ended) if self.ended else None
 
     def value(self, name: str) -> float | None:
-        """Return the mean of a figure `<split>/<metric>` over the parts on most rows."""
+        """Return the mean of a figure (`<split>/<metric>`, `parameters`, …) over the parts on most rows."""
         return self.figure(name)[0]
 
     def figure(self, name: str) -> tuple[float | None, float | None]:
-        """Return mean and deviation of a figure `<split>/<metric>` over the parts on most rows."""
+        """Return mean and deviation of a figure over the parts on most rows; one of no split has no deviation."""
         mean = self.mean()
+        if mean is not None and name in COSTS:
+            return getattr(mean, name), None
         return (None, None) if mean is None else (mean.figure(name), mean.deviation_of(name))
 
     def curve(self) -> list[tuple[int, Record]]:
@@ -123,7 +126,7 @@ def row_of(part: Part, outcome: Outcome, chosen: Sequence[str] = ()) -> dict[str
     """
     names = [f"{split}/{metric}" for split in SPLITS for metric in (*METRICS, *chosen)]
     figures = {name: outcome.value(name) for name in names}
-    fit = {name: outcome.metrics.get(name) for name in ("best_epoch", "epochs", "parameters", "fit_seconds")}
+    fit = {name: outcome.metrics.get(name) for name in COSTS}
     return {"job": part.path, "status": outcome.status, **part.varied, **part.within, **figures, **fit}
 
 
