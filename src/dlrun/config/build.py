@@ -177,6 +177,8 @@ def check_types(hints: dict[str, Any], values: dict[str, Any], key: str) -> dict
         Mistake: a value that cannot be of its type, or an unknown key in a nested dataclass.
     """
     storable = {name: _storable(hint) for name, hint in hints.items() if _storable(hint) is not Any}
+    if not storable:
+        return dict(values)
     for name, hint in storable.items():
         _refuse_other_shape(hint, values[name], ".".join(filter(None, (key, name))))
     fields = [(name, hint, dataclasses.field(default=MISSING)) for name, hint in storable.items()]

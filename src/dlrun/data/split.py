@@ -42,7 +42,7 @@ class Split:
     row_numbers: np.ndarray
     truth: np.ndarray | None = None
     transform: Callable[[Any, torch.dtype], Any] = as_float
-    augment: Callable[[Tensor], Tensor] | None = None
+    augment: Callable[[Any], Any] | None = None
     naive: Tensor | None = None
     raw: pd.DataFrame | np.ndarray | None = None
     times: np.ndarray | None = None
@@ -110,13 +110,14 @@ class Data:
     def to(self, device: torch.device) -> Data:
         """The same data with every split on `device`."""
         moved = {name: split.to(device) for name, split in self.splits().items()}
-        return replace(self, **moved)
+        return replace(self, train=moved["train"], valid=moved.get("valid"), test=moved.get("test"))
 
     @property
     def validates_on_test(self) -> bool:
         """Whether the validation rows are the test rows (`data.split.valid.by=test`)."""
-        both = self.valid is not None and self.test is not None
-        return both and self.valid.row_numbers is self.test.row_numbers  # one split, on whatever device
+        if self.valid is None or self.test is None:
+            return False
+        return self.valid.row_numbers is self.test.row_numbers  # one split, on whatever device
 
     def checksum(self) -> str:
         """sha256 of all inputs and targets, as split and preprocessed: whether two runs saw the same data."""

@@ -99,15 +99,15 @@ def _take_fold(
     else:
         kind = StratifiedKFold if stratify else KFold
         folder = kind(cv.folds, shuffle=cv.shuffle, random_state=seed if cv.shuffle else None)
-        classes, there = labels[rest] if stratify else None, len(rest)
-        if stratify and np.unique(classes, return_counts=True)[1].min() < cv.folds:
+        classes, there = labels[rest] if stratify and labels is not None else None, len(rest)
+        if classes is not None and np.unique(classes, return_counts=True)[1].min() < cv.folds:
             raise Mistake(
                 f"cv.folds is {cv.folds}: a class has fewer rows than that; lower it, or data.split.test.stratify=false"
             )
-    if there < cv.folds:
+    if there < (cv.folds or 0):
         what = "groups" if groups is not None else "rows"
         raise Mistake(f"cv.folds is {cv.folds}: there are {there} {what}, too few for so many folds")
-    kept, held_out = list(folder.split(rest, classes, groups))[cv.fold - 1]
+    kept, held_out = list(folder.split(rest, classes, groups))[(cv.fold or 1) - 1]
     return rest[kept], rest[held_out]
 
 
@@ -172,9 +172,10 @@ def _take(
     from sklearn.model_selection import train_test_split
 
     stratify = labels is not None if part.stratify is None else part.stratify
-    classes = labels[rest] if stratify else None
-    if not stratify:
-        return tuple(train_test_split(rest, test_size=size, random_state=seed))
+    if labels is None or not stratify:
+        kept, taken = train_test_split(rest, test_size=size, random_state=seed)
+        return kept, taken
+    classes = labels[rest]
     names, counts = np.unique(classes, return_counts=True)
     alone = np.isin(classes, names[counts < 2])  # the last row of a class stays to be trained on
     _check_classes(classes[~alone], size, key)
@@ -182,14 +183,14 @@ def _take(
     return np.concatenate([kept, rest[alone]]), taken
 
 
-def _by(part: SplitPart, labels: np.ndarray | None, key: str) -> tuple[object, str | None]:
-    """How a split goes (random, first, last, time, group), and by which column.
+def _by(part: SplitPart, labels: np.ndarray | None, key: str) -> tuple[object, str]:
+    """How a split goes (random, first, last, time, group), and by which column; empty where by none.
 
     Raises:
         Mistake: in no such way, or stratified where that cannot be.
     """
-    by, column = next(iter(part.by.items())) if isinstance(part.by, dict) and len(part.by) == 1 else (part.by, None)
-    if by not in (("random", "first", "last") if column is None else ("time", "group")):
+    by, column = next(iter(part.by.items())) if isinstance(part.by, dict) and len(part.by) == 1 else (part.by, "")
+    if by not in (("random", "first", "last") if not column else ("time", "group")):
         raise Mistake(f"{key}.by: '{part.by}' is none of random, first, last, {{time: <column>}}, {{group: <column>}}")
     if by != "random" and part.stratify:
         raise Mistake(f"{key}.stratify: only rows drawn at random can be stratified; use {key}.by=random")
@@ -213,12 +214,12 @@ def _take_groups(rest: np.ndarray, groups: np.ndarray, size: int, seed: int, key
 
 
 def _size(n: int, part: SplitPart, key: str) -> int:
-    if part.rows is None and not 0 < part.fraction < 1:
+    if part.rows is None and (part.fraction is None or not 0 < part.fraction < 1):
         raise Mistake(f"{key}.fraction is {part.fraction}: it must lie between 0 and 1; for no such rows, {key}=null")
     if part.rows is not None and part.rows < 1:
         raise Mistake(f"{key}.rows is {part.rows}: it must be at least 1; for no such rows, {key}=null")
     # scikit-learn rounds a test share up; the tolerance keeps 0.2 × 1000 at 200
-    size = part.rows if part.rows is not None else int(np.ceil(n * part.fraction - 1e-9))
+    size = part.rows if part.rows is not None else int(np.ceil(n * (part.fraction or 0) - 1e-9))
     if size >= n:
         raise Mistake(f"{key}: {size} rows of {n} would leave none to train on")
     return size

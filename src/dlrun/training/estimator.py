@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -161,7 +161,8 @@ class EstimatorFitter:
 
 def features(split: Split) -> np.ndarray:
     """Return the inputs as scikit-learn wants them: (n, features) float64, images flattened."""
-    return split.transform(split.stored().cpu(), torch.float64).flatten(1).numpy()
+    stored = cast(Tensor, split.stored())  # of one branch
+    return split.transform(stored.cpu(), torch.float64).flatten(1).numpy()
 
 
 def is_estimator(target: Any) -> bool:

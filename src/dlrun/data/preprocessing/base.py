@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from dlrun.errors import Mistake, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
+    from typing_extensions import Self
 
     from dlrun.data.rows import Rows
     from dlrun.tensors import Inputs
@@ -69,11 +70,14 @@ class Preprocessing:
         """Return what the raw inputs are, as far as it is known after `fit`."""
         return InputSchema("own", tuple(Column(name, "numeric") for name in self.feature_names))
 
-    def inputs_of(self, given: pd.DataFrame | np.ndarray) -> Any:
+    def inputs_of(self, given: Any) -> Any:
         """Return new rows as raw inputs, as `apply` takes them.
 
         By default an array stays as it is; a table becomes an array of float64, (n, columns): those that
         `feature_names` name, or all.
+
+        Args:
+            given: a DataFrame, or an array.
 
         Raises:
             Mistake: a column is missing, or holds what is no number.
@@ -104,7 +108,7 @@ class Preprocessing:
         import pandas as pd
 
         from dlrun.data.reading.arrays import load_array
-        from dlrun.data.reading.tables import as_values, read_rows
+        from dlrun.data.reading.tables import read_rows
 
         if path.suffix == ".npy":
             rows = self.inputs_of(load_array(path))
@@ -113,7 +117,7 @@ class Preprocessing:
                 yield pd.DataFrame({"row": range(start, start + len(chunk))}), chunk
             return
         for frame in read_rows(path):
-            yield frame, self.inputs_of(as_values(frame))
+            yield frame, self.inputs_of(frame.mask(frame.isin([""])))
 
     def surprises(self, inputs: Any) -> dict[str, int]:
         """Return, by column of raw inputs, how many values are there but cannot be used; other columns are left out."""
@@ -128,7 +132,7 @@ class Preprocessing:
         return {name: _plain(value, f"{type(self).__name__}.{name}") for name, value in vars(self).items()}
 
     @classmethod
-    def restore(cls, described: Mapping[str, Any], fitted: Any) -> Self:
+    def restore(cls, described: dict[str, Any], fitted: Any) -> Self:
         """Return the preprocessing as it was fitted.
 
         Args:

@@ -51,7 +51,7 @@ class SeriesPreprocessing(Preprocessing):
 
     def schema(self) -> InputSchema:
         """Return the features that a window has, their ranges, and how windows and targets lie."""
-        ranges = [tuple(own) for own in self.ranges] if self.ranges else [None] * len(self.feature_names)
+        ranges = [(low, high) for low, high in self.ranges] if self.ranges else [None] * len(self.feature_names)
         columns = [Column(name, "numeric", range=own) for name, own in zip(self.feature_names, ranges, strict=True)]
         return InputSchema("series", tuple(columns), series=SeriesSchema(self.lags, self.horizon, self.table))
 
