@@ -119,7 +119,7 @@ class Setting:
 
 
 def row_of(part: Part, outcome: Outcome, chosen: Sequence[str] = ()) -> dict[str, object]:
-    """Returns a row of sweep.csv.
+    """Return a row of sweep.csv.
 
     Args:
         chosen: names of the metrics of `metrics=[…]`.
@@ -154,7 +154,7 @@ def report(console: Console, settings: list[Setting], ranking: Ranking) -> None:
 
 
 def _task_figures(settings: list[Setting]) -> list[str]:
-    """Returns accuracy or R² of the test rows, whichever the runs have, and the metrics that they were asked for."""
+    """Return accuracy or R² of the test rows, whichever the runs have, and the metrics that they were asked for."""
     chosen = [name for setting in settings for name in chosen_names(setting.config.get("metrics"))]
     names = [f"test/{metric}" for metric in dict.fromkeys(("accuracy", "r2", *chosen))]
     return [name for name in names if any(setting.figure(name)[0] is not None for setting in settings)]
