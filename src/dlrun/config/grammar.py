@@ -40,7 +40,7 @@ DICT_KEYS = ("data.columns", "data.dates", "data.scale", "data.split.test.by", "
 
 
 def quote_literal(override: str) -> str:
-    """Returns `data.target=Time (min)` as `data.target='Time (min)'`, and likewise the names in lists and groups of
+    """Return `data.target=Time (min)` as `data.target='Time (min)'`, and likewise the names in lists and groups of
     keys; anything that Hydra's grammar takes as the person means it stays as it is.
     """
     key, equals, value = override.partition("=")
@@ -49,28 +49,28 @@ def quote_literal(override: str) -> str:
         return override
     try:
         parsed = OverridesParser.create().parse_override(override)
-        found = None if parsed.is_sweep_override() else parsed.value()
         if parsed.is_sweep_override():
             return override
+        readable, meant = True, parsed.value()
     except HydraException:
-        parsed = found = None
+        readable, meant = False, None
     if place in LIST_KEYS and value.startswith("[") and value.endswith("]"):
-        if parsed is not None and all(isinstance(item, str) for item in found):
+        if isinstance(meant, list) and all(isinstance(item, str) for item in meant):
             return override
         return f"{key}=[{','.join(_quoted(_unquoted(item)) for item in _split(value[1:-1]))}]"
     if place in DICT_KEYS and value.startswith("{") and value.endswith("}"):
-        if parsed is not None and all(isinstance(name, str) for name in found):
+        if isinstance(meant, dict) and all(isinstance(name, str) for name in meant):
             return override
         return f"{key}={_quoted(json.dumps(_pairs(value[1:-1], place), ensure_ascii=False))}"
-    if parsed is not None and (isinstance(found, str | dict | list) or place not in NAME_KEYS):
+    if readable and (isinstance(meant, str | dict | list) or place not in NAME_KEYS):
         return override
-    if parsed is not None and found is None and place != "data.target":
+    if readable and meant is None and place != "data.target":
         return override
     return f"{key}={_quoted(value)}"
 
 
 def named_pairs(text: object) -> object:
-    """Returns the group of keys that `quote_literal` has written as one text; anything else as it is."""
+    """Return the group of keys that `quote_literal` has written as one text; anything else as it is."""
     if not isinstance(text, str) or not text.startswith("{"):
         return text
     try:
@@ -80,7 +80,7 @@ def named_pairs(text: object) -> object:
 
 
 def hint(key: str, value: str | list[str] | dict[str, object]) -> str:
-    """Returns an override as a person can type it: `data.drop=[x]`, `'data.columns={T (degC): ignore}'`.
+    """Return an override as a person can type it: `data.drop=[x]`, `'data.columns={T (degC): ignore}'`.
 
     Args:
         key: of the config.
@@ -97,21 +97,21 @@ def hint(key: str, value: str | list[str] | dict[str, object]) -> str:
 
 
 def _written(value: object) -> str:
-    """Returns a name as it can stand in a list, in quotes where it needs them."""
+    """Return a name as it can stand in a list, in quotes where it needs them."""
     text = str(value)
     plain = text == text.strip() and not re.search(r"[,\[\]{}\"\\:=]|^'", text) and text != ""
     return text if plain else '"' + text.replace('"', '\\"') + '"'
 
 
 def _quoted(text: str) -> str:
-    """Returns a text in the quotes of Hydra's grammar."""
+    """Return a text in the quotes of Hydra's grammar."""
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
     escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
     return f"'{escaped}'"
 
 
 def _unquoted(text: str) -> str:
-    """Returns a text without the quotes that a person has put around it."""
+    """Return a text without the quotes that a person has put around it."""
     text = text.strip()
     for mark in "\"'":
         if len(text) > 1 and text.startswith(mark) and text.endswith(mark):
@@ -120,7 +120,7 @@ def _unquoted(text: str) -> str:
 
 
 def _split(text: str) -> list[str]:
-    """Returns the items between commas, but for commas in quotes and in brackets that close."""
+    """Return the items between commas, but for commas in quotes and in brackets that close."""
     items, start, depth, mark = [], 0, 0, None
     for i, letter in enumerate(text):
         if mark is not None:
@@ -140,8 +140,8 @@ def _split(text: str) -> list[str]:
 
 
 def _pairs(text: str, place: str) -> dict[str, object]:
-    """Returns names and what is to hold of them; numbers are numbers where the columns are scaled."""
-    found: dict[str, object] = {}
+    """Return names and what is to hold of them; numbers are numbers where the columns are scaled."""
+    pairs: dict[str, object] = {}
     for item in _split(text):
         item = item.strip()
         quoted = re.match(r"(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')\s*:", item)
@@ -151,8 +151,8 @@ def _pairs(text: str, place: str) -> dict[str, object]:
             name, _, value = item.partition(": ") if ": " in item else item.partition(":")
         else:
             name, _, value = item.rpartition(":")
-        found[_unquoted(name)] = _number(_unquoted(value)) if place == "data.scale" else _unquoted(value)
-    return found
+        pairs[_unquoted(name)] = _number(_unquoted(value)) if place == "data.scale" else _unquoted(value)
+    return pairs
 
 
 def _number(text: str) -> object:
