@@ -198,6 +198,9 @@ def check_types(hints: dict[str, Any], values: dict[str, Any], key: str) -> dict
 
 def _refuse_other_shape(hint: Any, value: Any, key: str) -> None:
     """Say in a person's words that a list, or a group of keys, belongs where something else stands."""
+    members = [member for member in typing.get_args(hint) if dataclasses.is_dataclass(member)]
+    if len(members) == 1 and typing.get_origin(hint) in (typing.Union, types.UnionType):
+        hint = members[0]
     if typing.get_origin(hint) is list and not isinstance(value, list) and value is not None:
         raise Mistake(f"{key}: a list belongs here, as in [{value}]")
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):

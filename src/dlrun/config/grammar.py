@@ -200,8 +200,4 @@ def written(value: Any) -> str:
         return str(value)
     text = str(value)
     plain = re.fullmatch(r"[^\W\d][\w/]*", text) and text.lower() not in READ_OTHERWISE
-    return text if plain else "'" + _escaped(text) + "'"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")
+    return text if plain else _quoted(text)
