@@ -65,10 +65,10 @@ class Fitted:
         Raises:
             Mistake: the inputs are not of the shape, or lack a column.
         """
-        found = self.predictions(self.preprocessing.inputs_of(inputs), threshold)
+        predictions = self.predictions(self.preprocessing.inputs_of(inputs), threshold)
         # of a series the last rows have a forecast: each goes by the last step of its window
-        index = inputs.index[-len(found.prediction) :] if isinstance(inputs, pd.DataFrame) else None
-        return self.table(found, index)
+        index = inputs.index[-len(predictions.prediction) :] if isinstance(inputs, pd.DataFrame) else None
+        return self.table(predictions, index)
 
     def predict_proba(self, inputs: pd.DataFrame | np.ndarray) -> np.ndarray:
         """Return the probability of each class or label for new rows, as scikit-learn's classifiers do.

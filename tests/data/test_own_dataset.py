@@ -1,9 +1,7 @@
 """A data set and an optimizer of one's own work from a --config-dir, as the docs say, and the run loads again."""
 
 import json
-import re
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,37 +11,13 @@ import torch
 import dlrun as package
 from dlrun.errors import Mistake
 
-DOCS = Path(__file__).parents[2] / "docs"
 CONF = ("--config-dir", "conf")
-
-
-@pytest.fixture(autouse=True)
-def modules_of_its_own(monkeypatch):
-    """A test's modules are found in its own folder, and forgotten after it."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield
-    for name in ("my_data", "my_optim"):
-        sys.modules.pop(name, None)
-
-
-@pytest.fixture
-def from_docs(tmp_path):
-    """Write the files of a page of the docs into the test's folder, verbatim."""
-
-    def write(page: str) -> None:
-        text = (DOCS / page).read_text()
-        for name, content in re.findall(r"`(\S+)`:\n\n```\w+\n(.*?)```", text, flags=re.DOTALL):
-            target = tmp_path / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(content)
-
-    return write
 
 
 @pytest.fixture
 def trained(dlrun, from_docs):
     """A run on the data set of the docs' page."""
-    from_docs("own_dataset.md")
+    from_docs("own_dataset.md", "my_data")
     ended = dlrun(*CONF, "data=mine", "model=logistic", "trainer.epochs=30", "optimizer.lr=0.5")
     assert ended.exit_code == 0, ended.err
     return ended
@@ -113,7 +87,7 @@ def test_without_trust_a_run_with_a_preprocessing_of_ones_own_is_refused_with_a_
     ],
 )
 def test_what_could_not_be_loaded_again_is_refused_before_it_trains(dlrun, from_docs, tmp_path, change, expected):
-    from_docs("own_dataset.md")
+    from_docs("own_dataset.md", "my_data")
     module = tmp_path / "my_data.py"
     module.write_text(module.read_text().replace(*change))
     ended = dlrun(*CONF, "data=mine", "model=logistic", "trainer.epochs=1")
@@ -136,7 +110,7 @@ def test_a_table_under_a_preprocessing_of_ones_own_lacks_no_column_and_holds_num
 
 
 def test_an_optimizer_of_ones_own_trains_and_is_resumed(dlrun, from_docs):
-    from_docs("own_optimizer.md")
+    from_docs("own_optimizer.md", "my_optim")
     iris = ("data=iris", "model=logistic", "optimizer=mine", "trainer.checkpoint_every.epochs=1")
     ended = dlrun(*CONF, *iris, "trainer.epochs=4")
     assert ended.exit_code == 0, ended.err

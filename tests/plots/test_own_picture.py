@@ -78,10 +78,11 @@ def test_what_cannot_be_a_picture_is_one_line_before_anything_is_trained(own, ch
     assert not ended.outputs.exists()
 
 
-def test_a_function_that_gives_no_figure_is_named_and_the_run_is_kept(own, tmp_path):
+@pytest.mark.parametrize("epochs", [0, 2])
+def test_a_function_that_gives_no_figure_is_named_and_the_run_is_kept(own, tmp_path, epochs):
     module = tmp_path / "my_plots.py"
     module.write_text(module.read_text().replace("return figure", "return axes"))
-    ended = own(*DIABETES, "plots=[errors]")
+    ended = own(*DIABETES, f"trainer.epochs={epochs}", "plots=[errors]")
     assert ended.exit_code == 2 and "plots.errors: must give a matplotlib Figure or None" in ended.err
     assert ended.metrics["status"] == "finished"
 

@@ -63,6 +63,7 @@ def test_a_sweep_that_monitors_it_puts_the_least_first_and_so_do_compare_and_rep
     assert costs[0] > costs[1]
     assert "ranked by valid/cost" in ended.out and "test/cost" in ended.out
     assert re.findall(r"^ ([01])  ", ended.out, flags=re.MULTILINE) == ["1", "0"]
+    assert "best: dlrun --config-dir conf data=breast_cancer" in ended.out
     table = pd.read_csv(next(ended.outputs.glob("sweeps/*/sweep.csv")))
     assert table["valid/cost"].tolist() == pytest.approx(costs)
     assert dlrun("compare", "outputs", "format=csv", "output=runs.csv").exit_code == 0

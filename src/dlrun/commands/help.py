@@ -48,7 +48,7 @@ def help_text(folder: Path, own: Path | None) -> str:
         choices = {**choices_of(folder / group), **(choices_of(own / group) if own else {})}
         if choices:
             default = _default(folder, group)
-            lines.append(chosen_as(group, "").rstrip("]") + (f"  (default: {default})" if default else ""))
+            lines.append(chosen_as(group, "…").removesuffix("…") + (f"  (default: {default})" if default else ""))
             column = max(map(len, choices)) + 2
             lines += [f"  {name:<{column}}{line}".rstrip() for name, line in choices.items()]
             lines.append("")

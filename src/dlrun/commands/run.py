@@ -84,4 +84,4 @@ def _quoted(name: object) -> str:
     """Return a column's name, or a list of them, in Hydra's grammar, whatever characters it has."""
     if isinstance(name, list | tuple):
         return f"[{','.join(map(_quoted, name))}]"
-    return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), str(name)) + "'"
+    return "'" + re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), str(name)) + "'"

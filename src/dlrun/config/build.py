@@ -177,6 +177,8 @@ def check_types(hints: dict[str, Any], values: dict[str, Any], key: str) -> dict
         Mistake: a value that cannot be of its type, or an unknown key in a nested dataclass.
     """
     storable = {name: _storable(hint) for name, hint in hints.items() if _storable(hint) is not Any}
+    if not storable:
+        return dict(values)
     for name, hint in storable.items():
         _refuse_other_shape(hint, values[name], ".".join(filter(None, (key, name))))
     fields = [(name, hint, dataclasses.field(default=MISSING)) for name, hint in storable.items()]
@@ -196,6 +198,9 @@ def check_types(hints: dict[str, Any], values: dict[str, Any], key: str) -> dict
 
 def _refuse_other_shape(hint: Any, value: Any, key: str) -> None:
     """Say in a person's words that a list, or a group of keys, belongs where something else stands."""
+    members = [member for member in typing.get_args(hint) if dataclasses.is_dataclass(member)]
+    if len(members) == 1 and typing.get_origin(hint) in (typing.Union, types.UnionType):
+        hint = members[0]
     if typing.get_origin(hint) is list and not isinstance(value, list) and value is not None:
         raise Mistake(f"{key}: a list belongs here, as in [{value}]")
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):

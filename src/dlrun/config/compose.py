@@ -142,8 +142,8 @@ class Composer:
                 config[key] = with_choices(list(config[key]), group, own)
         OmegaConf.resolve(config)
         for key in DICT_KEYS:
-            if isinstance(found := named_pairs(text := OmegaConf.select(config, key)), dict) and isinstance(text, str):
-                OmegaConf.update(config, key, found, merge=False)
+            if isinstance(pairs := named_pairs(text := OmegaConf.select(config, key)), dict) and isinstance(text, str):
+                OmegaConf.update(config, key, pairs, merge=False)
         if self.config_dir is not None:
             if self._trusted is None:
                 self._trusted = sorted(own_packages(self.config_dir))

@@ -10,7 +10,6 @@ import shlex
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
@@ -41,22 +40,20 @@ DICT_KEYS = ("data.columns", "data.dates", "data.scale", "data.split.test.by", "
 
 
 def quote_literal(override: str) -> str:
-    """Returns `data.target=Time (min)` as `data.target='Time (min)'`, and likewise the names in lists and groups of
+    """Return `data.target=Time (min)` as `data.target='Time (min)'`, and likewise the names in lists and groups of
     keys; anything that Hydra's grammar takes as the person means it stays as it is.
     """
     key, equals, value = override.partition("=")
     place, value = key.lstrip("+"), value.strip()
     if not equals or place not in {*LITERAL_KEYS, *LIST_KEYS, *DICT_KEYS}:
         return override
-    meant = None  # as Hydra's grammar takes it
-    parsed: Override | None = None
     try:
         parsed = OverridesParser.create().parse_override(override)
         if parsed.is_sweep_override():
             return override
-        meant = parsed.value()
+        readable, meant = True, parsed.value()
     except HydraException:
-        parsed = None
+        readable, meant = False, None
     if place in LIST_KEYS and value.startswith("[") and value.endswith("]"):
         if isinstance(meant, list) and all(isinstance(item, str) for item in meant):
             return override
@@ -65,15 +62,15 @@ def quote_literal(override: str) -> str:
         if isinstance(meant, dict) and all(isinstance(name, str) for name in meant):
             return override
         return f"{key}={_quoted(json.dumps(_pairs(value[1:-1], place), ensure_ascii=False))}"
-    if parsed is not None and (isinstance(meant, str | dict | list) or place not in NAME_KEYS):
+    if readable and (isinstance(meant, str | dict | list) or place not in NAME_KEYS):
         return override
-    if parsed is not None and meant is None and place != "data.target":
+    if readable and meant is None and place != "data.target":
         return override
     return f"{key}={_quoted(value)}"
 
 
 def named_pairs(text: object) -> object:
-    """Returns the group of keys that `quote_literal` has written as one text; anything else as it is."""
+    """Return the group of keys that `quote_literal` has written as one text; anything else as it is."""
     if not isinstance(text, str) or not text.startswith("{"):
         return text
     try:
@@ -83,7 +80,7 @@ def named_pairs(text: object) -> object:
 
 
 def hint(key: str, value: str | list[str] | dict[str, object]) -> str:
-    """Returns an override as a person can type it: `data.drop=[x]`, `'data.columns={T (degC): ignore}'`.
+    """Return an override as a person can type it: `data.drop=[x]`, `'data.columns={T (degC): ignore}'`.
 
     Args:
         key: of the config.
@@ -100,21 +97,21 @@ def hint(key: str, value: str | list[str] | dict[str, object]) -> str:
 
 
 def _written(value: object) -> str:
-    """Returns a name as it can stand in a list, in quotes where it needs them."""
+    """Return a name as it can stand in a list, in quotes where it needs them."""
     text = str(value)
     plain = text == text.strip() and not re.search(r"[,\[\]{}\"\\:=]|^'", text) and text != ""
     return text if plain else '"' + text.replace('"', '\\"') + '"'
 
 
 def _quoted(text: str) -> str:
-    """Returns a text in the quotes of Hydra's grammar."""
+    """Return a text in the quotes of Hydra's grammar."""
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
     escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
     return f"'{escaped}'"
 
 
 def _unquoted(text: str) -> str:
-    """Returns a text without the quotes that a person has put around it."""
+    """Return a text without the quotes that a person has put around it."""
     text = text.strip()
     for mark in "\"'":
         if len(text) > 1 and text.startswith(mark) and text.endswith(mark):
@@ -123,7 +120,7 @@ def _unquoted(text: str) -> str:
 
 
 def _split(text: str) -> list[str]:
-    """Returns the items between commas, but for commas in quotes and in brackets that close."""
+    """Return the items between commas, but for commas in quotes and in brackets that close."""
     items, start, depth, mark = [], 0, 0, None
     for i, letter in enumerate(text):
         if mark is not None:
@@ -143,8 +140,8 @@ def _split(text: str) -> list[str]:
 
 
 def _pairs(text: str, place: str) -> dict[str, object]:
-    """Returns names and what is to hold of them; numbers are numbers where the columns are scaled."""
-    found: dict[str, object] = {}
+    """Return names and what is to hold of them; numbers are numbers where the columns are scaled."""
+    pairs: dict[str, object] = {}
     for item in _split(text):
         item = item.strip()
         quoted = re.match(r"(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')\s*:", item)
@@ -154,8 +151,8 @@ def _pairs(text: str, place: str) -> dict[str, object]:
             name, _, value = item.partition(": ") if ": " in item else item.partition(":")
         else:
             name, _, value = item.rpartition(":")
-        found[_unquoted(name)] = _number(_unquoted(value)) if place == "data.scale" else _unquoted(value)
-    return found
+        pairs[_unquoted(name)] = _number(_unquoted(value)) if place == "data.scale" else _unquoted(value)
+    return pairs
 
 
 def _number(text: str) -> object:
@@ -165,6 +162,7 @@ def _number(text: str) -> object:
         return text
 
 
+READ_OTHERWISE = ("true", "false", "null", "nan", "inf")  # words that Hydra takes for no text
 GRID_LIMIT = 100_000  # settings in a sweep; a longer one is a slip
 
 
@@ -200,8 +198,6 @@ def written(value: Any) -> str:
         return "{" + ",".join(f"{key}:{written(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, int | float):
         return str(value)
-    return str(value) if str(value).replace("_", "").replace("/", "").isalnum() else "'" + _escaped(str(value)) + "'"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")
+    text = str(value)
+    plain = re.fullmatch(r"[^\W\d][\w/]*", text) and text.lower() not in READ_OTHERWISE
+    return text if plain else _quoted(text)

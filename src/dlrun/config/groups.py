@@ -38,26 +38,27 @@ def with_choices(entries: Sequence[Any], group: str, own: Path | None = None) ->
     Raises:
         Mistake: a file holds no settings.
     """
-    return [_content(entry, group, own) or entry for entry in entries]
+    files = _files_of(config_folder() / group) | (_files_of(own / group) if own else {})
+    return [_content(entry, files[entry]) if isinstance(entry, str) and entry in files else entry for entry in entries]
 
 
-def _content(entry: object, group: str, own: Path | None) -> dict[str, Any] | None:
+def _content(name: str, file: Path) -> dict[str, Any]:
     import yaml
 
-    folders = [folder / group for folder in (own, config_folder()) if folder is not None]
-    files = [folder / f"{entry}.yaml" for folder in folders if isinstance(entry, str) and entry in choices_of(folder)]
-    if not files:
-        return None
-    content = yaml.safe_load(files[0].read_text(encoding="utf-8"))
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
     if not isinstance(content, dict):
-        raise Mistake(f"{files[0]}: a _target_ and settings belong here")
-    return {"name": entry, **content}
+        raise Mistake(f"{file}: a _target_ and settings belong here")
+    return {"name": name, **content}
 
 
 def choices_of(folder: Path) -> dict[str, str]:
     """Return the line on each choice of a group, by name; sub-folders too."""
-    files = sorted(folder.rglob("*.yaml"))
-    return {f.relative_to(folder).with_suffix("").as_posix(): _first_comment(f) for f in files}
+    return {name: _first_comment(file) for name, file in _files_of(folder).items()}
+
+
+def _files_of(folder: Path) -> dict[str, Path]:
+    """Return the file of each choice of a group, by name."""
+    return {file.relative_to(folder).with_suffix("").as_posix(): file for file in sorted(folder.rglob("*.yaml"))}
 
 
 def _first_comment(file: Path) -> str:

@@ -21,27 +21,21 @@ BRANCH = "inputs"  # what the only branch is called
 
 
 class Rows(Protocol):
-    """The stored inputs of some rows, which are read group by group.
-
-    Attributes:
-        specs: shape and dtype of a row's inputs, by branch; where there is one branch only, it is called `inputs`.
-        in_memory: whether all rows can be had at once.
-        values_in_row: how many numbers the inputs of a row are, all branches together; 1 at least.
-    """
+    """The stored inputs of some rows, which are read group by group."""
 
     @property
     def specs(self) -> Mapping[str, InputSpec]:
-        """What the inputs of a row are, by branch."""
+        """Shape and dtype of a row's inputs, by branch; where there is one branch only, it is called `inputs`."""
         ...
 
     @property
     def in_memory(self) -> bool:
-        """Whether the inputs are tensors already, and in no file."""
+        """Whether all rows can be had at once."""
         ...
 
     @property
     def values_in_row(self) -> int:
-        """How many numbers the inputs of a row are."""
+        """How many numbers the inputs of a row are, all branches together; 1 at least."""
         ...
 
     def __len__(self) -> int:

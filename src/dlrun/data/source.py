@@ -50,13 +50,12 @@ class Source:
 
     def only(self, rows: np.ndarray) -> Source:
         """The same source with the `rows` (ascending) alone."""
-        numbers = np.arange(len(self)) if self.row_numbers is None else self.row_numbers
         return replace(
             self,
             inputs=take(self.inputs, rows),
             targets=self.targets[rows],
             given={name: np.flatnonzero(np.isin(rows, given)) for name, given in self.given.items()},
-            row_numbers=numbers[rows],
+            row_numbers=rows if self.row_numbers is None else self.row_numbers[rows],
             first_steps=None if self.first_steps is None else self.first_steps[rows],
             naive=None if self.naive is None else self.naive[rows],
             times=None if self.times is None else self.times[rows],

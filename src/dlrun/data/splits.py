@@ -106,10 +106,10 @@ def _take_fold(
             raise Mistake(
                 f"cv.folds is {cv.folds}: a class has fewer rows than that; lower it, or data.split.test.stratify=false"
             )
-    if there < cv.folds:
+    if there < (cv.folds or 0):
         what = "groups" if groups is not None else "rows"
         raise Mistake(f"cv.folds is {cv.folds}: there are {there} {what}, too few for so many folds")
-    kept, held_out = list(folder.split(rest, classes, groups))[cv.fold - 1]
+    kept, held_out = list(folder.split(rest, classes, groups))[(cv.fold or 1) - 1]
     return rest[kept], rest[held_out]
 
 
@@ -175,7 +175,8 @@ def _take(
 
     strata = _strata(part, labels)
     if strata is None:
-        return tuple(train_test_split(rest, test_size=size, random_state=seed))
+        kept, taken = train_test_split(rest, test_size=size, random_state=seed)
+        return kept, taken
     classes = strata[rest]
     names, counts = np.unique(classes, return_counts=True)
     alone = np.isin(classes, names[counts < 2])  # the last row of a class stays to be trained on
@@ -195,8 +196,8 @@ def _by(part: SplitPart, labels: np.ndarray | None, key: str) -> tuple[str, str]
     Raises:
         Mistake: in no such way, or stratified where that cannot be.
     """
-    by, column = next(iter(part.by.items())) if isinstance(part.by, dict) and len(part.by) == 1 else (part.by, None)
-    if by not in (("random", "first", "last") if column is None else ("time", "group")):
+    by, column = next(iter(part.by.items())) if isinstance(part.by, dict) and len(part.by) == 1 else (part.by, "")
+    if by not in (("random", "first", "last") if not column else ("time", "group")):
         raise Mistake(f"{key}.by: '{part.by}' is none of random, first, last, {{time: <column>}}, {{group: <column>}}")
     if by != "random" and part.stratify:
         raise Mistake(f"{key}.stratify: only rows drawn at random can be stratified; use {key}.by=random")

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -48,7 +49,7 @@ class Picture:
         figure = self.function.target(run, **self.function.settings)
         if figure is not None and not isinstance(figure, Figure):
             kind = type(figure).__name__
-            raise Mistake(f"plots.{self.name}: must give a matplotlib Figure or None, and gave a {kind}")
+            raise Mistake(f"plots.{self.name}: must give a matplotlib Figure or None, and gave {kind}")
         return figure
 
 
@@ -65,13 +66,17 @@ def read_pictures(entries: object, allowed: tuple[str, ...]) -> tuple[Picture, .
     """
     if not isinstance(entries, list | tuple):
         raise Mistake(f"plots: a list belongs here, as in [{entries}]")
-    pictures: dict[str, Picture] = {}
-    if "all" in entries:
-        ours = with_choices(sorted(choices_of(config_folder() / "plot")), "plot")
-        pictures = {picture.name: picture for picture in (_read(entry, (), is_named=False) for entry in ours)}
+    pictures = {picture.name: picture for picture in our_pictures()} if "all" in entries else {}
     for picture in (_read(entry, allowed, is_named=True) for entry in entries if entry != "all"):
         pictures[picture.name] = picture
     return tuple(pictures.values())
+
+
+@cache
+def our_pictures() -> tuple[Picture, ...]:
+    """Return the pictures of the group `plot`, in the order of the alphabet; they are looked up once a process."""
+    entries = with_choices(sorted(choices_of(config_folder() / "plot")), "plot")
+    return tuple(_read(entry, (), is_named=False) for entry in entries)
 
 
 def is_picture(target: object) -> bool:

@@ -92,11 +92,12 @@ def searched_ranking(objective: str | None, config: Mapping[str, Any]) -> Rankin
     """Return what the trials of a search are judged by, before any of them has run.
 
     Args:
-        objective: the figure that a person names; None: the first of the candidates that such runs will have.
+        objective: the figure that a person names: of a split, or a cost such as `fit_seconds`, of which less is better;
+            None: the first of the candidates that such runs will have.
         config: of the trials.
     """
     if objective:
-        return _of_monitor(objective, config)
+        return _of_monitor(objective, config) if is_figure(objective) else Ranking(objective)
     several = candidates(config)
     held_out = [ranking for ranking in several if ranking.name.startswith("test/")]
     return held_out[0] if held_out and config.get("data.split.valid") is None else several[0]

@@ -248,7 +248,7 @@ def columns_of(results: Sequence[Result], keys: Sequence[str], ranking: Ranking)
 
 
 def _any_has(results: Sequence[Result], names: Sequence[str]) -> list[str]:
-    """Returns the columns that any of the results has a value in."""
+    """Return the columns that any of the results has a value in."""
     return [name for name in names if any(result.value(name) is not None for result in results)]
 
 

@@ -121,6 +121,6 @@ def nothing_left_of_mistakes(folder: RunFolder, training: Training, resumes: boo
     try:
         yield
     except Mistake:
-        if not resumes and not training.progress.epochs:
+        if not resumes and not training.progress.epochs and not folder.is_trained:
             folder.remove()
         raise

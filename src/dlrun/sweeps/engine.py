@@ -25,7 +25,7 @@ from dlrun.sweeps.display import choose_display
 from dlrun.sweeps.draw import draw_sweep
 from dlrun.sweeps.launchers.base import Job, Launcher, Outcome
 from dlrun.sweeps.plan import Part
-from dlrun.sweeps.results import Setting, report, row_of
+from dlrun.sweeps.results import COSTS, Setting, report, row_of
 from dlrun.sweeps.searchers.base import Searcher
 from dlrun.tasks.metrics import chosen_names
 
@@ -210,7 +210,7 @@ class Sweep:
             self._write_status("failed" if self.exit_code() == 1 else "finished")
         if self.searcher is None:
             self.ranking = choose_ranking(list(settings.values()))
-        report(self.console, list(settings.values()), self.ranking)
+        report(self.console, list(settings.values()), self.ranking, self.config_dir)
         for line in self.searcher.lines() if self.searcher is not None else []:
             self.console.print(line, markup=False)
         self.console.print(str(self.folder), markup=False)
@@ -271,7 +271,7 @@ def _identity(config: dict, counting: frozenset[str]) -> str:
 def _figures(metrics: dict) -> list[str]:
     """Return the names of all figures that trials can be ranked by, undefined ones too."""
     by_split = [f"{split}/{name}" for split in SPLITS for name in metrics.get(split, {})]
-    return by_split + [name for name in ("parameters", "fit_seconds", "epochs", "best_epoch") if name in metrics]
+    return by_split + [name for name in COSTS if name in metrics]
 
 
 @contextmanager

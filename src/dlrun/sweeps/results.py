@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -29,6 +31,7 @@ from dlrun.sweeps.summary import average_history, out_of_fold, test_predictions
 from dlrun.tasks.metrics import chosen_names
 
 METRICS = ("loss", "accuracy", "r2")  # those that a table has room for
+COSTS = ("best_epoch", "epochs", "parameters", "fit_seconds")  # figures of no split
 
 
 @dataclass
@@ -75,12 +78,14 @@ class Setting:
         return curve[-1][1] if curve else average(self.ended) if self.ended else None
 
     def value(self, name: str) -> float | None:
-        """Return the mean of a figure `<split>/<metric>` over the parts on most rows."""
+        """Return the mean of a figure (`<split>/<metric>`, `parameters`, …) over the parts on most rows."""
         return self.figure(name)[0]
 
     def figure(self, name: str) -> tuple[float | None, float | None]:
-        """Return mean and deviation of a figure `<split>/<metric>` over the parts on most rows."""
+        """Return mean and deviation of a figure over the parts on most rows; one of no split has no deviation."""
         mean = self.mean()
+        if mean is not None and name in COSTS:
+            return getattr(mean, name), None
         return (None, None) if mean is None else (mean.figure(name), mean.deviation_of(name))
 
     def curve(self) -> list[tuple[int, Record]]:
@@ -116,18 +121,18 @@ class Setting:
 
 
 def row_of(part: Part, outcome: Outcome, chosen: Sequence[str] = ()) -> dict[str, object]:
-    """Returns a row of sweep.csv.
+    """Return a row of sweep.csv.
 
     Args:
         chosen: names of the metrics of `metrics=[…]`.
     """
     names = [f"{split}/{metric}" for split in SPLITS for metric in (*METRICS, *chosen)]
     figures = {name: outcome.value(name) for name in names}
-    fit = {name: outcome.metrics.get(name) for name in ("best_epoch", "epochs", "parameters", "fit_seconds")}
+    fit = {name: outcome.metrics.get(name) for name in COSTS}
     return {"job": part.path, "status": outcome.status, **part.varied, **part.within, **figures, **fit}
 
 
-def report(console: Console, settings: list[Setting], ranking: Ranking) -> None:
+def report(console: Console, settings: list[Setting], ranking: Ranking, config_dir: Path | None = None) -> None:
     """Print the averaged figures of one setting, or all settings, the best first."""
     if len(settings) == 1 and settings[0].has_parts:
         _print_averages(console, settings[0])
@@ -146,12 +151,13 @@ def report(console: Console, settings: list[Setting], ranking: Ranking) -> None:
     if ranking.notes:
         console.print(str(ranking), markup=False)
     if ordered[0].status in ("finished", "interrupted"):
+        own = [] if config_dir is None else ["--config-dir", os.path.relpath(config_dir)]
         best = [o for o in ordered[0].whole.overrides if key_of(o.partition("=")[0]).changes == "bits"]
-        console.print(f"best: dlrun {shlex.join(best)}", markup=False)
+        console.print(f"best: dlrun {shlex.join([*own, *best])}", markup=False)
 
 
 def _task_figures(settings: list[Setting]) -> list[str]:
-    """Returns accuracy or R² of the test rows, whichever the runs have, and the metrics that they were asked for."""
+    """Return accuracy or R² of the test rows, whichever the runs have, and the metrics that they were asked for."""
     chosen = [name for setting in settings for name in chosen_names(setting.config.get("metrics"))]
     names = [f"test/{metric}" for metric in dict.fromkeys(("accuracy", "r2", *chosen))]
     return [name for name in names if any(setting.figure(name)[0] is not None for setting in settings)]

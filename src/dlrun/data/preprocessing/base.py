@@ -70,11 +70,14 @@ class Preprocessing:
         """Return what the raw inputs are, as far as it is known after `fit`."""
         return InputSchema("own", tuple(Column(name, "numeric") for name in self.feature_names))
 
-    def inputs_of(self, given: pd.DataFrame | np.ndarray) -> Any:
+    def inputs_of(self, given: Any) -> Any:
         """Return new rows as raw inputs, as `apply` takes them.
 
         By default an array stays as it is; a table becomes an array of float64, (n, columns): those that
         `feature_names` name, or all.
+
+        Args:
+            given: a DataFrame, or an array.
 
         Raises:
             Mistake: a column is missing, or holds what is no number.
@@ -107,7 +110,7 @@ class Preprocessing:
         import pandas as pd
 
         from dlrun.data.reading.arrays import load_array
-        from dlrun.data.reading.tables import as_values, read_rows
+        from dlrun.data.reading.tables import read_rows
 
         if path.suffix == ".npy":
             rows = self.inputs_of(load_array(path))
@@ -116,7 +119,7 @@ class Preprocessing:
                 yield pd.DataFrame({"row": range(start, start + len(chunk))}), chunk
             return
         for frame in read_rows(path):
-            yield frame, self.inputs_of(as_values(frame))
+            yield frame, self.inputs_of(frame.mask(frame.isin([""])))
 
     def surprises(self, inputs: Any) -> dict[str, int]:
         """Return, by column of raw inputs, how many values are there but cannot be used; other columns are left out."""
