@@ -48,7 +48,7 @@ class CharacterPreprocessing(Preprocessing):
         return np.asarray(given, dtype=np.int64)
 
     def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
-        """A model of the next character goes on with lines; it does not judge files.
+        """Refuse: a model of the next character goes on with lines; it does not judge files.
 
         Raises:
             Mistake: always.
@@ -61,5 +61,5 @@ class CharacterPreprocessing(Preprocessing):
 
     @classmethod
     def restore(cls, described: Mapping[str, Any], fitted: object | None) -> Self:
-        """From what `describe` gave."""
+        """Return the preprocessing, from what `describe` gave."""
         return cls(described["alphabet"], described["beginnings"])

@@ -160,7 +160,7 @@ class ImagePreprocessing(Preprocessing):
 
 
 def _mean_and_deviation(images: np.ndarray | ImageFiles) -> tuple[Tensor, Tensor]:
-    """Of each pixel over all images of bytes, as float64 (channels, height, width), from sums that are exact."""
+    """Return those of each pixel over all images, as float64 (channels, height, width), from sums that are exact."""
     n, at_once = len(images), max(1, VALUES_AT_ONCE // math.prod(images.shape[1:]))
     chunks = torch.arange(n).split(at_once)
     total, squares = np.zeros(images.shape[1:], np.int64), np.zeros(images.shape[1:], np.int64)

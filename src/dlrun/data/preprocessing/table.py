@@ -221,7 +221,7 @@ class TablePreprocessing(Preprocessing):
             yield frame, self.columns.without_markers(frame)
 
     def surprises(self, inputs: pd.DataFrame) -> dict[str, int]:
-        """By column, how many values are there but of no use: no number, no date, or a category never trained on."""
+        """Return, by column, how many values are of no use: no number, no date, or a category never trained on."""
         clean, unusable = self._clean(inputs), {}
         known = dict(zip(self._columns("category"), self._categories(), strict=True))
         for column, kind in self.kinds.items():

@@ -163,7 +163,7 @@ class Clock:
 
     @classmethod
     def restore(cls, described: dict) -> Clock:
-        """From what `describe` gave."""
+        """Return the clock, from what `describe` gave."""
         step = described["step"]
         return cls(**{**described, "step": None if step is None else Step(**step)})
 
