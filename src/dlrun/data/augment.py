@@ -42,7 +42,7 @@ class Augment:
                 raise Mistake(f"data.augment.{name} is {value}: it must lie between 0 and {most}")
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(n, channels, height, width) floats to the same, distorted; draws from PyTorch's generator."""
+        """Return (n, channels, height, width) floats distorted, by what PyTorch's generator draws."""
         if any((self.shift, self.rotation, self.zoom, self.shear, self.flip)):
             grid = F.affine_grid(self._matrices(images), list(images.shape), align_corners=False)
             images = F.grid_sample(images, grid, align_corners=False)
@@ -53,7 +53,7 @@ class Augment:
         return images
 
     def _matrices(self, images: Tensor) -> Tensor:
-        """(n, 2, 3): where in the image each pixel of the result comes from, in units of half its size."""
+        """Return (n, 2, 3): where in the image each pixel of the result comes from, in units of half its size."""
         angle = self._draw(images, math.radians(self.rotation))
         shear = self._draw(images, math.radians(self.shear))
         size = 1 + self._draw(images, self.zoom)
@@ -72,5 +72,5 @@ class Augment:
 
     @staticmethod
     def _draw(images: Tensor, most: float) -> Tensor:
-        """(n,) uniform from −most to most."""
+        """Return (n,) uniform from −most to most."""
         return (2 * torch.rand(len(images), device=images.device, dtype=images.dtype) - 1) * most

@@ -13,7 +13,7 @@ from dlrun.tasks.choose import choose_task
 
 
 def encode_classes(source: Source) -> tuple[np.ndarray, list[str]]:
-    """(n,) class indices and the class names: the source's own, or the sorted labels.
+    """Return (n,) class indices and the class names: the source's own, or the sorted labels.
 
     Raises:
         Mistake: fewer than two classes.
@@ -31,7 +31,7 @@ def encode_classes(source: Source) -> tuple[np.ndarray, list[str]]:
 
 
 def of_classes(source: Source, task: str | None, classes: list[str] | None, positive: object) -> Source:
-    """`source` with the rows of some classes only (`data.classes`), or with one class against the rest
+    """Return `source` with the rows of some classes only (`data.classes`), or with one class against the rest
     (`data.positive`).
 
     Raises:
@@ -68,12 +68,12 @@ def of_classes(source: Source, task: str | None, classes: list[str] | None, posi
 
 
 def class_name(value: object) -> str:
-    """The name of the class that a target value stands for: 3.0 is "3"."""
+    """Return the name of the class that a target value stands for: 3.0 is "3"."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def check_quantities(source: Source) -> np.ndarray:
-    """(n, k) float64 targets.
+    """Return (n, k) float64 targets.
 
     Raises:
         Mistake: text, infinities, or one value only.
@@ -92,7 +92,7 @@ def check_quantities(source: Source) -> np.ndarray:
 
 
 def _not_numbers(values: np.ndarray, names: list[str]) -> str:
-    """Returns which target holds text, how much of it, and what can be done about it."""
+    """Return which target holds text, how much of it, and what can be done about it."""
     for name, column in zip(names, values.T, strict=False):
         others = [str(value) for value in column if not _is_number(value)]
         if not others:

@@ -301,7 +301,7 @@ def keep_apart(
 
 
 def _column(inputs: pd.DataFrame | np.ndarray | ImageFiles, rows: np.ndarray, name: str, ordered: bool) -> np.ndarray:
-    """The values, in `rows`, of a column that a split goes by: its groups, or (`ordered`) its times.
+    """Return the values, in `rows`, of a column that a split goes by: its groups, or (`ordered`) its times.
 
     Raises:
         Mistake: the inputs are no table, have no such column, or it holds no times.

@@ -49,7 +49,7 @@ class Source:
         return len(self.targets)
 
     def only(self, rows: np.ndarray) -> Source:
-        """The same source with the `rows` (ascending) alone."""
+        """Return the same source with the `rows` (ascending) alone."""
         return replace(
             self,
             inputs=take(self.inputs, rows),
@@ -63,5 +63,5 @@ class Source:
 
 
 def take(inputs: pd.DataFrame | np.ndarray | ImageFiles, rows: np.ndarray) -> pd.DataFrame | np.ndarray | ImageFiles:
-    """The `rows` of a DataFrame, an array, or images in files."""
+    """Return the `rows` of a DataFrame, an array, or images in files."""
     return inputs[rows] if isinstance(inputs, np.ndarray) else inputs.take(rows)

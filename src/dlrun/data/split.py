@@ -103,12 +103,12 @@ class Data:
     notes: list[str] = field(default_factory=list)
 
     def splits(self) -> dict[str, Split]:
-        """The splits that there are, by name, in the order train, valid, test."""
+        """Return the splits that there are, by name, in the order train, valid, test."""
         named = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: split for name, split in named.items() if split is not None}
 
     def to(self, device: torch.device) -> Data:
-        """The same data with every split on `device`."""
+        """Return the same data with every split on `device`."""
         valid = None if self.valid is None else self.valid.to(device)
         test = None if self.test is None else self.test.to(device)
         return replace(self, train=self.train.to(device), valid=valid, test=test)

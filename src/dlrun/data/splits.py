@@ -77,7 +77,7 @@ def _take_fold(
     column_of: Callable[[str, bool], np.ndarray],
     ordered: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(kept, held out) of the rows `rest` in fold `cv.fold`.
+    """Return (kept, held out) of the rows `rest` in fold `cv.fold`.
 
     Raises:
         Mistake: too few rows, groups, or rows of a class for so many folds.
@@ -114,7 +114,7 @@ def _take_fold(
 
 
 def fewer_rows(train: np.ndarray, wanted: int | float | None, splits: Splits, seed: int, ordered: bool) -> np.ndarray:
-    """`data.train_rows` of the training rows: so many, or that share; more of them always hold the fewer.
+    """Return `data.train_rows` of the training rows: so many, or that share; more of them always hold the fewer.
 
     Of rows in a random order (a random split gives one) the first; of a series, and of rows split by time, the last;
     of any other rows some drawn at random, in the order of their file.
@@ -139,7 +139,8 @@ def fewer_rows(train: np.ndarray, wanted: int | float | None, splits: Splits, se
 
 
 def limit_rows(n: int, given: dict[str, np.ndarray], limit: int, seed: int) -> np.ndarray:
-    """At most `limit` of the rows that the source leaves to be split, and of each part that it assigns, in order.
+    """Return at most `limit` of the rows that the source leaves to be split, and of each part that it assigns, in
+    order.
 
     Raises:
         Mistake: limit below 1.
@@ -160,7 +161,7 @@ def _take(
     column_of: Callable[[str, bool], np.ndarray],
     key: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(kept, taken) of the rows `rest`."""
+    """Return (kept, taken) of the rows `rest`."""
     by, column = _by(part, labels, key)
     size = _size(len(rest), part, key)
     if by == "group":
@@ -207,7 +208,7 @@ def _by(part: SplitPart, labels: np.ndarray | None, key: str) -> tuple[str, str]
 
 
 def _take_groups(rest: np.ndarray, groups: np.ndarray, size: int, seed: int, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """Whole groups, drawn at random, whose share of the groups is that of the rows wanted."""
+    """Return whole groups, drawn at random, whose share of the groups is that of the rows wanted."""
     from sklearn.model_selection import GroupShuffleSplit
 
     if len(np.unique(groups)) < 2:

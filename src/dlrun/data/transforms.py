@@ -16,7 +16,7 @@ Transform = Callable[[Any, torch.dtype], Inputs]
 
 
 def as_float(inputs: Tensor, dtype: torch.dtype) -> Tensor:
-    """Inputs that are features already, in the network's arithmetic."""
+    """Return inputs that are features already, in the network's arithmetic."""
     return inputs.to(dtype)
 
 

@@ -19,13 +19,13 @@ BINS = 10  # of the calibration
 
 
 def confusion_matrix(run: FinishedRun) -> Figure | None:
-    """How often each class (rows) was taken for each (columns); None of quantities and of several labels."""
+    """Draw how often each class (rows) was taken for each (columns); None of quantities and of several labels."""
     counts = run.figures.get("confusion_matrix")
     return draw_confusion(counts, run.class_names, f"Confusion matrix, {run.row_name}") if counts else None
 
 
 def roc(run: FinishedRun) -> Figure | None:
-    """The share of each class that is found against the share of the others that is taken for it; with the AUC."""
+    """Draw the share of each class that is found against the share of the others that is taken for it; with the AUC."""
     from sklearn.metrics import auc, roc_curve
 
     questions = yes_or_no(run)
@@ -44,7 +44,7 @@ def roc(run: FinishedRun) -> Figure | None:
 
 
 def precision_recall(run: FinishedRun) -> Figure | None:
-    """Precision against recall of each class; the precision of saying yes to every row is the baseline."""
+    """Draw precision against recall of each class; the precision of saying yes to every row is the baseline."""
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
     questions = yes_or_no(run)
@@ -67,7 +67,7 @@ def precision_recall(run: FinishedRun) -> Figure | None:
 
 
 def thresholds(run: FinishedRun) -> Figure | None:
-    """Precision, recall and F1 of the second of two classes against the probability from which on it is predicted."""
+    """Draw precision, recall and F1 of the second of two classes against the probability from which on it is predicted."""
     from sklearn.metrics import precision_recall_curve
 
     questions = yes_or_no(run)
@@ -88,7 +88,7 @@ def thresholds(run: FinishedRun) -> Figure | None:
 
 
 def calibration(run: FinishedRun) -> Figure | None:
-    """How often something was so against how probable it was predicted to be, and how often that was predicted."""
+    """Draw how often something was so against how probable it was predicted to be, and how often that was predicted."""
     if not run.task.has_one_class or len(run.rows) < FEWEST_ROWS:
         return None
     predictions = run.predictions

@@ -37,7 +37,7 @@ class Wrong:
 
 
 def mistakes(run: FinishedRun) -> Figure | None:
-    """The worst mistakes: the least probable true classes, or the largest residuals, with what was predicted."""
+    """Draw the worst mistakes: the least probable true classes, or the largest residuals, with what was predicted."""
     if not run.task.has_one_class and run.task.width > 1:
         return None
     images = run.is_of_images

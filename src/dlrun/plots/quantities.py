@@ -22,7 +22,7 @@ FORECAST_STEPS = 240  # the last ones are drawn
 
 
 def residuals(run: FinishedRun) -> Figure | None:
-    """Predicted against true quantities, and what is left over; a row for each target, in its own units."""
+    """Draw predicted against true quantities, and what is left over; a row for each target, in its own units."""
     if run.task.has_classes:
         return None
     names = list(run.task.target_names)[:MOST_TARGETS]
@@ -47,7 +47,7 @@ def residuals(run: FinishedRun) -> Figure | None:
 
 
 def fitted_curve(run: FinishedRun) -> Figure | None:
-    """What is predicted over the one input there is: a quantity, or the probability of a class or label."""
+    """Draw what is predicted over the one input there is: a quantity, or the probability of a class or label."""
     columns = run.number_columns(1)
     if columns is None or run.task.width != 1:
         return None
@@ -78,7 +78,7 @@ def fitted_curve(run: FinishedRun) -> Figure | None:
 
 
 def forecast(run: FinishedRun) -> Figure | None:
-    """The last steps of a series: forecast, true, and the baseline, which is the last value that was known."""
+    """Draw the last steps of a series: forecast, true, and the baseline, which is the last value that was known."""
     rows, task = run.rows, run.task
     if not isinstance(task, Regression) or rows.naive is None:
         return None

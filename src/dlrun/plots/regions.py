@@ -22,7 +22,7 @@ MOST_ROWS = 2000
 
 
 def decision_boundary(run: FinishedRun) -> Figure | None:
-    """The plane of two inputs, coloured by the class that is predicted there, and the rows."""
+    """Draw the plane of two inputs, coloured by the class that is predicted there, and the rows."""
     columns = run.number_columns(2)
     if columns is None or not run.task.has_one_class:
         return None
@@ -49,7 +49,7 @@ def decision_boundary(run: FinishedRun) -> Figure | None:
 
 
 def hidden_features(run: FinishedRun) -> Figure | None:
-    """What the last hidden layer makes of each row, coloured by its true class, where that layer has two neurons."""
+    """Draw what the last hidden layer makes of each row, coloured by its true class, where that layer has two neurons."""
     if not run.task.has_one_class or not isinstance(run.fitted.model, nn.Module):
         return None
     linear = [module for module in run.fitted.model.modules() if isinstance(module, nn.Linear)]

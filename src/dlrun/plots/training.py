@@ -17,7 +17,7 @@ METRICS = ("loss", "accuracy", "r2")  # with a curve
 
 
 def learning_curves(run: FinishedRun) -> Figure | None:
-    """Loss and accuracy (R²) by epoch, with the best epoch and the baseline."""
+    """Draw loss and accuracy (R²) by epoch, with the best epoch and the baseline."""
     history, baselines = run.history, run.metrics["baseline"]
     if len(history) < 2:
         return None
@@ -36,7 +36,7 @@ def learning_curves(run: FinishedRun) -> Figure | None:
 
 
 def learning_rate(run: FinishedRun) -> Figure | None:
-    """The learning rate at the end of each epoch, where a schedule changed it."""
+    """Draw the learning rate at the end of each epoch, where a schedule changed it."""
     if len(run.history) < 2 or run.history["lr"].nunique() < 2:
         return None
     figure, axes = draw.one("Learning rate by epoch", "epoch", "learning rate")

@@ -23,7 +23,7 @@ MOST_COLUMNS = 40  # with an importance
 
 
 def filters(run: FinishedRun) -> Figure | None:
-    """The first layer's weights on images: filters of a convolution, or what each neuron looks at."""
+    """Draw the first layer's weights on images: filters of a convolution, or what each neuron looks at."""
     if not run.is_of_images:
         return None
     shape, model = run.data.inputs.shape, run.fitted.model
@@ -41,7 +41,7 @@ def filters(run: FinishedRun) -> Figure | None:
 
 
 def weights(run: FinishedRun) -> Figure | None:
-    """The weights of a linear model by the names of its features: the largest and the smallest."""
+    """Draw the weights of a linear model by the names of its features: the largest and the smallest."""
     values, names = linear_weights(run.fitted.model), run.feature_names
     if values is None or values.shape[1] != len(names) or len(names) < 2:
         return None

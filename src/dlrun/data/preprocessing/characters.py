@@ -40,11 +40,11 @@ class CharacterPreprocessing(Preprocessing):
         return InputSchema("characters", characters=CharacterSchema(tuple(self.alphabet), self.beginnings))
 
     def apply(self, inputs: np.ndarray) -> Tensor:
-        """(n, window) int64."""
+        """Return (n, window) int64."""
         return torch.from_numpy(inputs)
 
     def inputs_of(self, given: pd.DataFrame | np.ndarray) -> np.ndarray:
-        """Windows of ids (n, window)."""
+        """Return windows of ids (n, window)."""
         return np.asarray(given, dtype=np.int64)
 
     def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
@@ -56,7 +56,7 @@ class CharacterPreprocessing(Preprocessing):
         raise Mistake("predict: this run is a model of the next character; dlrun generate writes lines with it")
 
     def describe(self) -> dict[str, Any]:
-        """What `preprocessing.json` records."""
+        """Return what `preprocessing.json` records."""
         return {"kind": "characters", "alphabet": self.alphabet, "beginnings": self.beginnings}
 
     @classmethod

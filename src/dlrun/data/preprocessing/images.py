@@ -70,11 +70,11 @@ class ImagePreprocessing(Preprocessing):
         return InputSchema("images", image=None if self.size is None else ImageSchema(*self.size, self.largest))
 
     def apply(self, inputs: np.ndarray | ImageFiles) -> Tensor | FileRows:
-        """(n, channels, height, width) uint8, unchanged."""
+        """Return (n, channels, height, width) uint8, unchanged."""
         return FileRows(inputs) if isinstance(inputs, ImageFiles) else torch.from_numpy(np.ascontiguousarray(inputs))
 
     def inputs_of(self, given: pd.DataFrame | np.ndarray) -> np.ndarray:
-        """Images (n, channels, height, width), or grey ones (n, height, width), of bytes on the run's scale.
+        """Return images (n, channels, height, width) of bytes on the run's scale; grey ones may lack their channel.
 
         Raises:
             Mistake: another shape, or values that are no bytes.
@@ -89,7 +89,7 @@ class ImagePreprocessing(Preprocessing):
         return images
 
     def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
-        """An image, the images in a folder (and its sub-folders), or an array in a .npy file, some at a time.
+        """Yield an image, the images in a folder (and its sub-folders), or an array in a .npy file, some at a time.
 
         Images are made grey, and of the size, that the run was trained on. Those that cannot be read are left out and
         named on standard error, as are the number of files that are no images.

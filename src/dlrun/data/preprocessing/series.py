@@ -80,11 +80,11 @@ class SeriesPreprocessing(Preprocessing):
         return InputSchema("series", tuple(columns), series=SeriesSchema(self.lags, self.horizon, self.table))
 
     def apply(self, inputs: np.ndarray) -> Tensor:
-        """(n, time, features) float64."""
+        """Return (n, time, features) float64."""
         return torch.from_numpy((inputs - self.mean) / self.deviation)
 
     def inputs_of(self, given: pd.DataFrame | np.ndarray) -> np.ndarray:
-        """Windows (n, lags, features), oldest step first; or a table of which every run of `lags` rows is a window.
+        """Return windows (n, lags, features), oldest step first: those given, or every run of `lags` rows of a table.
 
         Raises:
             Mistake: the table has too few rows, lacks a column, holds text or misses values, its times are not in order
@@ -98,8 +98,8 @@ class SeriesPreprocessing(Preprocessing):
         return self._windows(values)
 
     def _read_table(self, given: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
-        """The rows of a table that can be used, oldest first, by their places in it; their inputs; and lines that say
-        what was done.
+        """Return the rows of a table that can be used, oldest first, by their places in it; their inputs; and lines
+        that say what was done.
         """
         if not self.table:
             raise Mistake(f"input: this run read its data in a way of its own; give windows (n, {self.lags}, "
@@ -125,7 +125,7 @@ class SeriesPreprocessing(Preprocessing):
         return np.lib.stride_tricks.sliding_window_view(values, self.lags, axis=0).transpose(0, 2, 1)
 
     def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
-        """The windows of a table, each shown by the row of its last step; or an array of windows in a .npy file.
+        """Yield the windows of a table, each shown by the row of its last step; or an array of windows in a .npy file.
 
         Rows that stand newest first are turned round; this, and what was filled in, is said on standard error.
         """
@@ -141,7 +141,7 @@ class SeriesPreprocessing(Preprocessing):
         yield shown.reset_index(drop=True), self._windows(values)
 
     def describe(self) -> dict[str, Any]:
-        """What `preprocessing.json` records: all there is."""
+        """Return what `preprocessing.json` records: all there is."""
         return {
             "kind": "series",
             "inputs": self.feature_names,
@@ -174,7 +174,7 @@ class SeriesPreprocessing(Preprocessing):
 
 
 def as_numbers(columns: pd.DataFrame, key: str) -> pd.DataFrame:
-    """Columns as float64, NaN where a value is missing or infinite.
+    """Return columns as float64, NaN where a value is missing or infinite.
 
     Raises:
         Mistake: one of them holds text; the line begins with `key`.
@@ -190,7 +190,8 @@ def as_numbers(columns: pd.DataFrame, key: str) -> pd.DataFrame:
 
 
 def fill_in(values: pd.DataFrame, impute: str | None, key: str) -> tuple[pd.DataFrame, list[str]]:
-    """Values with what is missing filled in, without the rows at the ends where nothing can be, and lines on both.
+    """Return values with what is missing filled in, without the rows at the ends where nothing can be, and lines on
+    both.
 
     Args:
         values: of a series, oldest first.

@@ -143,7 +143,7 @@ class TablePreprocessing(Preprocessing):
         return self
 
     def _most_categories(self, clean: pd.DataFrame) -> int:
-        """Returns how many categories of a column get an input of their own."""
+        """Return how many categories of a column get an input of their own."""
         if self.max_categories is not None:
             return self.max_categories
         often = [int((clean[c].value_counts() >= ROWS_OF_A_CATEGORY).sum()) for c in self._columns("category")]
@@ -188,7 +188,7 @@ class TablePreprocessing(Preprocessing):
         )  # fmt: skip
 
     def apply(self, inputs: pd.DataFrame) -> Tensor:
-        """(n, features) float64.
+        """Return (n, features) float64.
 
         Raises:
             Mistake: a column that the run was trained on is missing.
@@ -200,7 +200,7 @@ class TablePreprocessing(Preprocessing):
         return torch.from_numpy(np.ascontiguousarray(features))
 
     def inputs_of(self, given: pd.DataFrame | np.ndarray) -> pd.DataFrame:
-        """A table, or an array (n, columns) in the order of the table's columns.
+        """Return the table that is given, or one of an array (n, columns) in the order of the run's columns.
 
         Raises:
             Mistake: an array with another number of columns.
@@ -215,7 +215,7 @@ class TablePreprocessing(Preprocessing):
         return pd.DataFrame(np.asarray(given), columns=used)
 
     def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
-        """The rows of a table, or of an array in a .npy file, some thousands at a time."""
+        """Yield the rows of a table, or of an array in a .npy file, some thousands at a time."""
         form = replace(self.columns.form, header="none") if self.headless else self.columns.form
         for frame in read_rows(path, self.inputs_of, form):
             yield frame, self.columns.without_markers(frame)
@@ -237,7 +237,7 @@ class TablePreprocessing(Preprocessing):
         return unusable
 
     def describe(self) -> dict[str, Any]:
-        """What `preprocessing.json` records; the fitted transformer goes into `preprocessing.skops`."""
+        """Return what `preprocessing.json` records; the fitted transformer goes into `preprocessing.skops`."""
         return {
             "kind": "table",
             "columns": self.kinds,
@@ -256,7 +256,7 @@ class TablePreprocessing(Preprocessing):
         }
 
     def fitted(self) -> bytes:
-        """The fitted ColumnTransformer, as skops writes it (no pickle)."""
+        """Return the fitted ColumnTransformer, as skops writes it (no pickle)."""
         import skops.io
 
         return skops.io.dumps(self.transformer)
@@ -285,7 +285,7 @@ class TablePreprocessing(Preprocessing):
         return restored
 
     def _categories(self) -> list[np.ndarray]:
-        """The categories that were trained on, by category column."""
+        """Return the categories that were trained on, by category column."""
         if not self._columns("category"):
             return []
         return self.transformer.named_transformers_["category"][-1].categories_
@@ -309,7 +309,7 @@ class TablePreprocessing(Preprocessing):
         return [column for column in self.kinds if self.kinds[column] == kind]
 
     def _clean(self, inputs: pd.DataFrame) -> pd.DataFrame:
-        """One float column per number, object columns of text (None where missing) for categories."""
+        """Return one float column per number, object columns of text (None where missing) for categories."""
         divisors = self.scale if isinstance(self.scale, dict) else {}
         columns = []
         for column, kind in self.kinds.items():
@@ -324,7 +324,7 @@ class TablePreprocessing(Preprocessing):
         return pd.concat(columns, axis=1)
 
     def _name_of(self, part: str) -> str:
-        """Returns the column that a column of `_clean` comes from: of `when year`, `when`."""
+        """Return the column that a column of `_clean` comes from: of `when year`, `when`."""
         return part if part in self.kinds else part.rpartition(" ")[0]
 
 

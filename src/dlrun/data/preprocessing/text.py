@@ -28,7 +28,7 @@ PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
 
 
 def tokenize(text: str) -> list[str]:
-    """Words in lower case, without punctuation."""
+    """Return words in lower case, without punctuation."""
     return text.lower().translate(PUNCTUATION).split()
 
 
@@ -112,7 +112,7 @@ class TextPreprocessing(Preprocessing):
             raise Mistake(f"data.ngrams is {ngrams}: it must be [fewest, most], as [1, 2] is, or null")
 
     def tokens(self, text: str) -> list[str]:
-        """The tokens of a text in their order: words, or characters, in lower case."""
+        """Return the tokens of a text in their order: words, or characters, in lower case."""
         return list(" ".join(text.lower().split())) if self.analyzer == "char" else tokenize(text)
 
     def fit(self, inputs: np.ndarray) -> Self:
@@ -173,7 +173,7 @@ class TextPreprocessing(Preprocessing):
         return rows
 
     def inputs_of(self, given: pd.DataFrame | np.ndarray) -> np.ndarray:
-        """Texts, or a table with the column that the run was trained on.
+        """Return the texts that are given, or those in the column of a table that the run was trained on.
 
         Raises:
             Mistake: the table lacks it.
@@ -185,7 +185,7 @@ class TextPreprocessing(Preprocessing):
         return as_texts(given[self.column])
 
     def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
-        """The rows of a table, or the lines of a .txt file, some thousands at a time."""
+        """Yield the rows of a table, or the lines of a .txt file, some thousands at a time."""
         if path.suffix == ".txt":
             lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
             yield pd.DataFrame({self.column: lines}), np.array(lines, dtype=object)
@@ -194,7 +194,7 @@ class TextPreprocessing(Preprocessing):
             yield frame, self.inputs_of(frame)
 
     def describe(self) -> dict[str, Any]:
-        """What `preprocessing.json` records; a fitted vectorizer goes into `preprocessing.skops`."""
+        """Return what `preprocessing.json` records; a fitted vectorizer goes into `preprocessing.skops`."""
         return {
             "kind": "text",
             "column": self.column,
@@ -224,7 +224,7 @@ class TextPreprocessing(Preprocessing):
         return restored
 
     def fitted(self) -> bytes | None:
-        """The fitted vectorizer, as skops writes it (no pickle); None for tokens and patterns."""
+        """Return the fitted vectorizer, as skops writes it (no pickle); None for tokens and patterns."""
         if self.vectorizer is None:
             return None
         import skops.io

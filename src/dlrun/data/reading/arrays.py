@@ -10,7 +10,7 @@ from dlrun.errors import Mistake, one_line
 
 
 def load_array(path: Path) -> np.ndarray:
-    """The array in a .npy file, read as it is needed.
+    """Return the array in a .npy file, read as it is needed.
 
     Raises:
         Mistake: it is none, or could run code.

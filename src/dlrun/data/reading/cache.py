@@ -18,7 +18,7 @@ VERSION = 2  # of the rules by which files become arrays: what was decoded by ol
 def cached(
     kind: str, files: Iterable[Path], settings: object, decode: Callable[[], dict[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
-    """The arrays that `decode()` gives, from the cache where they have been decoded before.
+    """Return the arrays that `decode()` gives, from the cache where they have been decoded before.
 
     Args:
         kind: the sub-folder of the cache.

@@ -54,17 +54,17 @@ class Columns:
 
     @property
     def kinds(self) -> dict[str, str]:
-        """Returns the kind of every column."""
+        """The kind of every column."""
         return {name: column.kind for name, column in self.found.items()}
 
     def values(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Returns a table with numbers as numbers, dates as dates, and None or NaN where a value is missing."""
+        """Return a table with numbers as numbers, dates as dates, and None or NaN where a value is missing."""
         return frame.assign(
             **{c: values_of(frame[c], self.found[c], self.form.missing_values) for c in self.found if c in frame}
         )
 
     def without_markers(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Returns a table whose text is as it was, but for the values that are missing."""
+        """Return a table whose text is as it was, but for the values that are missing."""
         return frame.assign(
             **{
                 c: without_markers(frame[c], column.kind, self.form.missing_values)
@@ -81,7 +81,7 @@ def describe_columns(
     dates: dict[str, str] | None = None,
     comma_file: bool = False,
 ) -> tuple[Columns, list[str]]:
-    """Returns what every column holds, inferred unless `named`, and lines that say so to the person.
+    """Return what every column holds, inferred unless `named`, and lines that say so to the person.
 
     Args:
         frame: the table as it stands in its file.
@@ -119,7 +119,7 @@ def describe_columns(
 
 
 def _lines_of(found: dict[str, Column]) -> list[str]:
-    """Returns a line for every kind, one for numbers and one for dates that are written in a way of their own, and one
+    """Return a line for every kind, one for numbers and one for dates that are written in a way of their own, and one
     for every remark.
     """
     lines = []
@@ -147,7 +147,7 @@ def _listed(shown: list[str]) -> str:
 
 
 def infer_column(column: pd.Series, form: Format | None = None, comma_file: bool = False) -> Column:
-    """Returns what a column holds."""
+    """Return what a column holds."""
     form = form or Format()
     if what := holds_objects(column):
         return Column("ignore", f"holds {what}")
@@ -199,7 +199,7 @@ def _infer_text(column: pd.Series, form: Format, comma_file: bool) -> Column:
 
 
 def numbers_in(column: pd.Series, form: Format, comma_file: bool) -> Column | None:
-    """Returns how the numbers in a column of text are written, or None where it holds something else.
+    """Return how the numbers in a column of text are written, or None where it holds something else.
 
     At least 95 % of its values must be numbers; or half of them, more than 20 different ones, where nothing but one to
     three other texts stand between them, which are missing values then.
@@ -222,7 +222,7 @@ def numbers_in(column: pd.Series, form: Format, comma_file: bool) -> Column | No
 def told_column(
     column: pd.Series, kind: str, form: Format, dates: str | None = None, comma_file: bool = False
 ) -> Column:
-    """Returns what a column holds whose kind the person has named, with what does not fit it.
+    """Return what a column holds whose kind the person has named, with what does not fit it.
 
     Raises:
         Mistake: it was to hold dates, and holds none of one format.
@@ -260,7 +260,7 @@ def _told_dates(column: pd.Series, filled: pd.Series, told: str | None) -> Colum
 
 
 def _one_value(value: object, gaps: int) -> Column:
-    """Returns what a column with one value is: of no use, or a flag where there are gaps beside it."""
+    """Return what a column with one value is: of no use, or a flag where there are gaps beside it."""
     if not gaps:
         return Column("ignore", "one value only")
     shown = category_text(str(value))
@@ -270,7 +270,7 @@ def _one_value(value: object, gaps: int) -> Column:
 
 
 def _numbers_rows(values: pd.Series, name: str) -> bool:
-    """Returns whether whole numbers do nothing but number the rows, in whatever order."""
+    """Return whether whole numbers do nothing but number the rows, in whatever order."""
     if not pd.api.types.is_integer_dtype(values) or len(values) <= 20 or values.nunique() < len(values):
         return False
     steps = np.diff(np.sort(values.to_numpy()))
@@ -279,7 +279,7 @@ def _numbers_rows(values: pd.Series, name: str) -> bool:
 
 
 def _are_compact_dates(values: pd.Series) -> bool:
-    """Returns whether whole numbers are dates without a mark between year, month and day: 20190131."""
+    """Return whether whole numbers are dates without a mark between year, month and day: 20190131."""
     if not pd.api.types.is_integer_dtype(values) or not values.between(18000101, 21001231).mean() >= ENOUGH:
         return False
     parsed = pd.to_datetime(values.astype(str), format="%Y%m%d", errors="coerce")
@@ -287,7 +287,7 @@ def _are_compact_dates(values: pd.Series) -> bool:
 
 
 def _too_large(values: pd.Series) -> str:
-    """Returns a remark on infinities, and on numbers that no float32 holds."""
+    """Return a remark on infinities, and on numbers that no float32 holds."""
     if not pd.api.types.is_float_dtype(values):
         return ""
     count = int((values.notna() & finite(values).isna()).sum())
@@ -295,19 +295,19 @@ def _too_large(values: pd.Series) -> str:
 
 
 def counted(count: int, what: str) -> str:
-    """Returns a count and what is counted: `1 value`, `2 values`."""
+    """Return a count and what is counted: `1 value`, `2 values`."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _other_texts(others: pd.Series) -> str:
-    """Returns how many other texts there are, and the most frequent of them."""
+    """Return how many other texts there are, and the most frequent of them."""
     counts = others.astype(str).value_counts()
     shown = ", ".join(f"'{_short(text)}'" for text in counts.index[:3]) + (", …" if len(counts) > 3 else "")
     return f"{counted(len(others), 'other text')} ({shown})"
 
 
 def _of_dates(column: pd.Series, filled: pd.Series, written: str | None, share: float, other: str | None) -> str:
-    """Returns a remark on texts that are no dates, and on an order of day and month that could be another."""
+    """Return a remark on texts that are no dates, and on an order of day and month that could be another."""
     said = []
     if share < 1:
         said.append(f"{_other_texts(filled[parse_dates(filled, written).isna()])} read as missing dates")
@@ -320,7 +320,7 @@ def _of_dates(column: pd.Series, filled: pd.Series, written: str | None, share: 
 
 
 def _half_numbers(values: pd.Series, form: Format) -> str:
-    """Returns a remark on categories among which many are numbers."""
+    """Return a remark on categories among which many are numbers."""
     notation, share = find_notation(values, form.decimal, form.thousands_mark)
     numbers = parse(values, notation) if share >= 0.5 else pd.Series(dtype=float)
     if numbers.nunique() <= MANY:
@@ -333,7 +333,7 @@ def _half_numbers(values: pd.Series, form: Format) -> str:
 
 
 def _has_decimal_comma(column: pd.Series) -> bool:
-    """Returns whether numbers with a decimal comma stand in a column of text, by its first rows."""
+    """Return whether numbers with a decimal comma stand in a column of text, by its first rows."""
     filled = pd.Series(dtype=object)
     if not holds_objects(column):
         filled = without_markers(column.iloc[:500], "numeric", None).dropna()
@@ -349,7 +349,7 @@ def _short(text: str) -> str:
 
 
 def values_of(column: pd.Series, known: Column, told: list[str] | None = None) -> pd.Series:
-    """Returns a column with numbers as numbers, dates as dates, and None or NaN where a value is missing.
+    """Return a column with numbers as numbers, dates as dates, and None or NaN where a value is missing.
 
     What is there already as it should be stays so: of a table that has been read, this changes nothing.
     """
@@ -372,7 +372,7 @@ def _is_number(values: pd.Series) -> bool:
 
 
 def _flag_values(values: pd.Series, flag: str) -> pd.Series:
-    """Returns 1 where a flag is set, 0 where it is not, NaN where something else stands there."""
+    """Return 1 where a flag is set, 0 where it is not, NaN where something else stands there."""
     if pd.api.types.is_bool_dtype(values):
         return values.astype(float)
     texts = values.map(lambda value: category_text(str(value)).lower(), na_action="ignore")
@@ -381,7 +381,7 @@ def _flag_values(values: pd.Series, flag: str) -> pd.Series:
 
 
 def find_leaks(frame: pd.DataFrame, kinds: dict[str, str], targets: pd.DataFrame) -> list[str]:
-    """Returns a warning for every column that equals or determines a target, as an answer among the questions does.
+    """Return a warning for every column that equals or determines a target, as an answer among the questions does.
 
     A category counts as determining when each of its values, five rows or more on average, has one target only. Rows
     where the column is empty say nothing about it: they are not counted, and the line says how many are left.
@@ -403,7 +403,7 @@ def find_leaks(frame: pd.DataFrame, kinds: dict[str, str], targets: pd.DataFrame
 
 
 def _is_multiple(values: pd.Series, truth: pd.Series) -> bool:
-    """Returns whether two columns of numbers lie on one straight line."""
+    """Return whether two columns of numbers lie on one straight line."""
     if not (_is_number(values) and _is_number(truth)) or values.nunique() < 3 or truth.nunique() < 3:
         return False
     spread = values.astype(float) - values.astype(float).mean()
@@ -411,7 +411,7 @@ def _is_multiple(values: pd.Series, truth: pd.Series) -> bool:
 
 
 def numbers_of(column: pd.Series, known: Column, told: list[str] | None = None) -> pd.DataFrame:
-    """Returns a numeric, boolean or date column as float columns; what does not fit is NaN."""
+    """Return a numeric, boolean or date column as float columns; what does not fit is NaN."""
     values = values_of(column, known, told)
     if known.kind == "date":
         parts = {f"{column.name} {part}": getattr(values.dt, part).astype(float) for part in DATE_PARTS}
@@ -423,7 +423,7 @@ def numbers_of(column: pd.Series, known: Column, told: list[str] | None = None) 
 
 
 def category_texts(column: pd.Series) -> pd.Series:
-    """Returns the categories of a column as text, None where missing.
+    """Return the categories of a column as text, None where missing.
 
     A number is written in one way only, whether the other values of its column made it an integer, a float or text.
     """
@@ -433,7 +433,7 @@ def category_texts(column: pd.Series) -> pd.Series:
 
 
 def category_text(text: str) -> str:
-    """Returns a category in the one way that it is written here: without blanks around it, 1.0 as 1, true as True."""
+    """Return a category in the one way that it is written here: without blanks around it, 1.0 as 1, true as True."""
     text = text.strip()
     if text in ("TRUE", "true", "FALSE", "false"):  # as pandas reads them, and writes them again
         return text.capitalize()
@@ -441,7 +441,7 @@ def category_text(text: str) -> str:
 
 
 def times_of(column: pd.Series) -> np.ndarray:
-    """Returns the times of a column, to be sorted by: dates, or numbers.
+    """Return the times of a column, to be sorted by: dates, or numbers.
 
     Raises:
         Mistake: values are missing, or are neither numbers nor dates of one format with a year.

@@ -27,7 +27,7 @@ SAMPLE = 200
 
 
 def parse_dates(texts: pd.Series, written: str | None) -> pd.Series:
-    """Returns dates without a time zone: local time, as it stands there. NaT where a text is no such date.
+    """Return dates without a time zone: local time, as it stands there. NaT where a text is no such date.
 
     Names of weekdays, fractions of seconds and offsets from UTC are read over.
     """
@@ -41,12 +41,12 @@ def parse_dates(texts: pd.Series, written: str | None) -> pd.Series:
 
 
 def local(dates: pd.Series) -> pd.Series:
-    """Returns dates as the clock at their place shows them."""
+    """Return dates as the clock at their place shows them."""
     return dates if getattr(dates.dt, "tz", None) is None else dates.dt.tz_localize(None)
 
 
 def find_date_format(texts: pd.Series) -> tuple[str | None, float, str | None]:
-    """Returns the format in which most `texts` are dates with a year, their share, and one that fits as well.
+    """Return the format in which most `texts` are dates with a year, their share, and one that fits as well.
 
     Where day and month could be exchanged in every row, the order is taken in which the dates follow each other at the
     more even steps, else the month comes first; the other order is the third value.
@@ -71,13 +71,13 @@ def find_date_format(texts: pd.Series) -> tuple[str | None, float, str | None]:
 
 
 def date_format(texts: pd.Series) -> str | None:
-    """Returns the one format in which at least 95 % of the `texts` are dates with a year, or None."""
+    """Return the one format in which at least 95 % of the `texts` are dates with a year, or None."""
     written, share, _ = find_date_format(texts)
     return written if share >= ENOUGH else None
 
 
 def order_said(written: str) -> str:
-    """Returns a date format in words where day and month could be mistaken for each other, else as it is."""
+    """Return a date format in words where day and month could be mistaken for each other, else as it is."""
     day, month = written.find("%d"), written.find("%m")
     if min(day, month) < 0 or written.startswith(("%Y", "%y")):
         return written
@@ -85,7 +85,7 @@ def order_said(written: str) -> str:
 
 
 def _canonical(values: pd.Series) -> pd.Series:
-    """Returns texts without weekdays, fractions of seconds and offsets, a blank between day and time."""
+    """Return texts without weekdays, fractions of seconds and offsets, a blank between day and time."""
     distinct = values.dropna().unique()
     return values.map({text: _canonical_text(text) for text in distinct}).astype("string")
 
@@ -98,12 +98,12 @@ def _canonical_text(text: str) -> str:
 
 
 def _exchanged(written: str) -> str:
-    """Returns a format with day and month exchanged."""
+    """Return a format with day and month exchanged."""
     return written.replace("%d", "%?").replace("%m", "%d").replace("%?", "%m")
 
 
 def _unevenness(dates: pd.Series) -> float:
-    """Returns by how much the steps between dates differ, as a share of their mean; infinite where dates go back."""
+    """Return by how much the steps between dates differ, as a share of their mean; infinite where dates go back."""
     steps = np.diff(dates.dropna().to_numpy().astype("datetime64[s]").astype(np.int64)).astype(float)
     if len(steps) < 2 or not ((steps >= 0).all() or (steps <= 0).all()) or steps.mean() == 0:
         return float("inf")

@@ -47,7 +47,8 @@ class File:
 
 
 def read(file: File, data_dir: str | None) -> bytes:
-    """The unpacked content of `file`: from `data_dir`, else from the cache, else from the network into the cache.
+    """Return the unpacked content of `file`: from `data_dir`, else from the cache, else from the network into the
+    cache.
 
     Raises:
         Mistake: no such data folder, a content with another checksum, or no address that answers.
@@ -56,7 +57,8 @@ def read(file: File, data_dir: str | None) -> bytes:
 
 
 def locate(file: File, data_dir: str | None) -> Path:
-    """Where `file` lies: in `data_dir`, or else in the cache, downloaded if need be. Its content is not checked here.
+    """Return where `file` lies: in `data_dir`, or else in the cache, downloaded if need be. Its content is not checked
+    here.
 
     Raises:
         Mistake: no such data folder, or no address that answers with the right content.
@@ -83,7 +85,7 @@ def progress(items: Iterable[T], total: int, description: str) -> Iterable[T]:
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for data (`$XDG_CACHE_HOME/dlrun` or the system's own place)."""
+    """Return the user's cache folder for data (`$XDG_CACHE_HOME/dlrun` or the system's own place)."""
     import pooch
 
     return Path(pooch.os_cache("dlrun"))
@@ -103,7 +105,7 @@ def _checked(path: Path, file: File) -> bytes:
 
 
 def unpack(path: Path) -> bytes:
-    """The content of a file, unpacked by its suffix (.gz, .bz2, .xz).
+    """Return the content of a file, unpacked by its suffix (.gz, .bz2, .xz).
 
     Raises:
         Mistake: it cannot be read or unpacked.

@@ -45,7 +45,7 @@ LOOKED_AT = 4096
 
 
 def open_text(source: Path | io.BytesIO, name: str) -> io.TextIOWrapper:
-    """Returns the text of a table, unpacked, with plain line ends and without a byte order mark.
+    """Return the text of a table, unpacked, with plain line ends and without a byte order mark.
 
     Raises:
         Mistake: it is a file of another kind, which is named; or an archive of several files.
@@ -58,7 +58,7 @@ def open_text(source: Path | io.BytesIO, name: str) -> io.TextIOWrapper:
 
 
 def open_bytes(source: Path | io.BytesIO, name: str) -> io.BufferedReader:
-    """Returns the content of a file, unpacked where its name says that it is packed.
+    """Return the content of a file, unpacked where its name says that it is packed.
 
     Raises:
         Mistake: an archive of several files, or of none.

@@ -52,7 +52,7 @@ class Record:
 def find_layout(
     lines: list[str], name: str, separator: str | None = None, header: str | int | None = None, quote: str | None = '"'
 ) -> Layout:
-    """Returns the layout of a table from its first lines.
+    """Return the layout of a table from its first lines.
 
     Args:
         lines: the first lines, without their ends.
@@ -106,7 +106,7 @@ def find_layout(
 
 
 def find_separator(lines: list[str], quote: str | None) -> str:
-    """Returns what divides most rows into equally many fields, and the header likewise; blanks where nothing else."""
+    """Return what divides most rows into equally many fields, and the header likewise; blanks where nothing else."""
     fitting = []
     for candidate in SEPARATORS:
         records = divide(lines, candidate, quote)
@@ -133,7 +133,7 @@ def find_separator(lines: list[str], quote: str | None) -> str:
 
 
 def divide(lines: list[str], separator: str, quote: str | None) -> list[Record]:
-    """Returns the records in `lines`, without empty ones; a quoted field may go on over several lines."""
+    """Return the records in `lines`, without empty ones; a quoted field may go on over several lines."""
     blanks = separator == BLANKS
     given = [line.replace("\t", " ").strip() if blanks else line for line in lines]
     quoting = {"quoting": csv.QUOTE_NONE} if quote is None else {"quotechar": quote}
@@ -156,7 +156,7 @@ def divide(lines: list[str], separator: str, quote: str | None) -> list[Record]:
 
 
 def looks_like_data(first: list[str], below: list[list[str]]) -> bool:
-    """Returns whether the first line of a table holds values, and no names.
+    """Return whether the first line of a table holds values, and no names.
 
     It does where half of its fields are numbers above numbers, or nearly all are that or occur again below in their
     columns; but for names that are numbers: years, and those that go up step by step.
@@ -184,7 +184,7 @@ def _numeric(column: list[str]) -> bool:
 
 
 def _are_names(numbers: list[str], below: list[str]) -> bool:
-    """Returns whether numbers are names: years (above what are none), or a scale that goes up (0, 1, 2, … or 400.5,
+    """Return whether numbers are names: years (above what are none), or a scale that goes up (0, 1, 2, … or 400.5,
     401.2, …).
     """
     if len(numbers) < 2 or len(set(numbers)) < len(numbers) or any(set(text) & set(",%") for text in numbers):
@@ -204,13 +204,13 @@ def _is_year(text: str) -> bool:
 
 
 def is_number(text: str) -> bool:
-    """Returns whether a field is a number, with a decimal point or a decimal comma."""
+    """Return whether a field is a number, with a decimal point or a decimal comma."""
     return re.fullmatch(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?%?", text.strip()) is not None
 
 
 def _first_of_table(records: list[Record], width: int) -> int:
-    """Returns which record is the table's first: as wide as the others (or one field less, where rows end in a
-    separator or begin with their name), and no comment above the header.
+    """Return which record is the table's first: as wide as the others (or one field less, where rows end in a separator
+    or begin with their name), and no comment above the header.
     """
     for i, record in enumerate(records[:-1]):
         rest = [r.fields for r in records[i + 1 :]]
@@ -228,14 +228,14 @@ def _is_comment(record: Record) -> bool:
 
 
 def _stands_above_numbers(fields: list[str], below: list[list[str]]) -> bool:
-    """Returns whether fields are the names of columns of numbers: a text stands above numbers, and no number does."""
+    """Return whether fields are the names of columns of numbers: a text stands above numbers, and no number does."""
     rows = [row for row in below if len(row) >= len(fields)]
     above = [text for i, text in enumerate(fields) if rows and _numeric([row[i] for row in rows])]
     return bool(above) and not any(map(is_number, above))
 
 
 def _named(head: Record, below: list[Record], width: int, separator: str, headless: bool, name: str) -> Layout:
-    """Returns the layout of a table whose first record is `head`."""
+    """Return the layout of a table whose first record is `head`."""
     if headless:
         names = [str(i + 1) for i in range(max(width, len(head.fields)))]
         return Layout(separator, head.first - 1, names, headless=True)

@@ -68,7 +68,7 @@ class Seen:
     animated: int = 0
 
     def lines(self, rules: Rules) -> list[str]:
-        """What was done, in a line each."""
+        """Return what was done, in a line each."""
         low, high = rules.value_range or (0, 255)
         size = "×".join(map(str, rules.size or ()))
         said = {
@@ -107,7 +107,7 @@ class ImageFiles(Dataset):
         return len(self.files)
 
     def __getitem__(self, row: int) -> Tensor:
-        """An image, (channels, height, width) bytes.
+        """Return an image, (channels, height, width) bytes.
 
         Raises:
             Mistake: its file can no longer be read.
@@ -118,16 +118,16 @@ class ImageFiles(Dataset):
         return torch.from_numpy(np.ascontiguousarray(image))
 
     def __getitems__(self, rows: list[int]) -> list[Tensor]:
-        """Several images, which is how a DataLoader asks for a batch; Pillow lets threads decode side by side."""
+        """Return several images, which is how a DataLoader asks for a batch; Pillow lets threads decode side by side."""
         with ThreadPoolExecutor(self.workers) as pool:
             return list(pool.map(self.__getitem__, rows))
 
     def take(self, rows: np.ndarray) -> ImageFiles:
-        """These rows alone, still in their files."""
+        """Return these rows alone, still in their files."""
         return ImageFiles(self.files[rows], self.rules, self.checksums[rows], self.workers)
 
     def batches(self, groups: Sequence[Tensor]) -> Iterator[Tensor]:
-        """The images (n, channels, height, width) of each group of row indices, one group ahead of its use.
+        """Return the images (n, channels, height, width) of each group of row indices, one group ahead of its use.
 
         Raises:
             Mistake: a file can no longer be read.
@@ -158,7 +158,7 @@ class Decoded:
 
 
 def load_images(files: list[Path], rules: Rules) -> Decoded:
-    """The images in `files`, in memory.
+    """Return the images in `files`, in memory.
 
     The result is cached, so that it is decoded once.
 
@@ -170,7 +170,7 @@ def load_images(files: list[Path], rules: Rules) -> Decoded:
 
 
 def open_images(files: list[Path], rules: Rules, workers: int) -> Decoded:
-    """The images in `files`, which stay there.
+    """Return the images in `files`, which stay there.
 
     All are decoded once, to see whether they can be; what was seen is cached.
     """
@@ -182,7 +182,8 @@ def open_images(files: list[Path], rules: Rules, workers: int) -> Decoded:
 
 
 def examine(files: Sequence[Path], rules: Rules) -> tuple[Rules, Seen]:
-    """The rules with the size and the range of values of these files, where they are open, and what decoding will do.
+    """Return the rules with the size and the range of values of these files, where they are open, and what decoding
+    will do.
 
     Raises:
         Mistake: the background is no colour.
@@ -217,7 +218,7 @@ def examine(files: Sequence[Path], rules: Rules) -> tuple[Rules, Seen]:
 
 
 def decode(file: Path | str, rules: Rules) -> np.ndarray | None:
-    """(channels, height, width) bytes, or None for a file that cannot be read; `rules` know their size."""
+    """Return (channels, height, width) bytes, or None for a file that cannot be read; `rules` know their size."""
     from PIL import ImageOps
 
     Image = _pillow()
@@ -240,7 +241,9 @@ def decode(file: Path | str, rules: Rules) -> np.ndarray | None:
 
 
 def why_unreadable(file: Path) -> str:
-    """What a person may want to know of a file that could not be decoded, in brackets; empty where nothing is known."""
+    """Return what a person may want to know of a file that could not be decoded, in brackets; empty where nothing is
+    known.
+    """
     Image = _pillow()
     try:
         with Image.open(file):
@@ -253,7 +256,7 @@ def why_unreadable(file: Path) -> str:
 
 @cache
 def _pillow():
-    """Pillow's module of images; it is quiet on large ones, since those that are too large are left out by name."""
+    """Return Pillow's module of images; it is quiet on large ones, since those that are too large are left out by name."""
     from PIL import Image
 
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -286,7 +289,7 @@ def _head_of(file: Path) -> _Head | None:
 
 
 def _is_deep(image) -> bool:
-    """Whether a Pillow image has more than 8 bits a channel, or fractions."""
+    """Return whether a Pillow image has more than 8 bits a channel, or fractions."""
     return image.mode.startswith("I") or image.mode == "F"
 
 
@@ -295,7 +298,9 @@ def _is_transparent(image) -> bool:
 
 
 def _extremes_of(file: Path) -> tuple[float, float] | None:
-    """The lowest and the highest value in a deep image; None where it cannot be read, or has none that is finite."""
+    """Return the lowest and the highest value in a deep image; None where it cannot be read, or has none that is
+    finite.
+    """
     Image = _pillow()
     try:
         with Image.open(file) as image:
@@ -307,7 +312,7 @@ def _extremes_of(file: Path) -> tuple[float, float] | None:
 
 
 def _range_of(lowest: float, highest: float) -> tuple[float, float]:
-    """What becomes 0 and 255: the range of a number of bits that is in use, or 0 to 1, or else the values' own."""
+    """Return what becomes 0 and 255: the range of a number of bits that is in use, or 0 to 1, or else the values' own."""
     if lowest >= 0 and highest <= 1:
         return 0.0, 1.0
     fitting = [float(most) for most in DEEP_RANGES if highest <= most]
@@ -315,7 +320,7 @@ def _range_of(lowest: float, highest: float) -> tuple[float, float]:
 
 
 def _as_bytes(image, value_range: tuple[float, float] | None):
-    """A deep Pillow image as one of bytes; what is no number is 0."""
+    """Return a deep Pillow image as one of bytes; what is no number is 0."""
     from PIL import Image
 
     low, high = value_range or (0.0, 65535.0)
@@ -325,7 +330,7 @@ def _as_bytes(image, value_range: tuple[float, float] | None):
 
 
 def _looked_at(files: list[Path], rules: Rules, decode_all: Callable) -> dict[str, np.ndarray]:
-    """What `decode_all` makes of the files, and what was seen of them."""
+    """Return what `decode_all` makes of the files, and what was seen of them."""
     rules, seen = examine(files, rules)
     return decode_all(files, rules) | {
         "size": np.array(rules.size),
@@ -360,7 +365,7 @@ def _checksums_of_all(files: list[Path], rules: Rules) -> dict[str, np.ndarray]:
 
 
 def _decoded(files: list[Path], rules: Rules) -> Iterator[np.ndarray | None]:
-    """Every image, decoded by threads a few ahead, so that they are not all in memory at once."""
+    """Yield every image, decoded by threads a few ahead, so that they are not all in memory at once."""
     with ThreadPoolExecutor(cpu_count()) as pool:
         at_once = 100 * cpu_count()
         groups = (files[start : start + at_once] for start in range(0, len(files), at_once))

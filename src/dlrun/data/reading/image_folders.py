@@ -40,7 +40,7 @@ class Passed:
         return self
 
     def lines(self) -> list[str]:
-        """How many they are, in a line for each kind."""
+        """Return how many they are, in a line for each kind."""
         said = []
         if self.others:
             shown = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in self.others.most_common(8))
@@ -71,7 +71,7 @@ class Labelled:
 
 
 def find_images(place: Path) -> tuple[list[Path], Passed]:
-    """The image files in a folder and below it, by their suffix and sorted, and what was passed over; or a file."""
+    """Return the image files in a folder and below it, by their suffix and sorted, and what was passed over; or a file."""
     if place.is_file():
         return [place], Passed()
     found, passed = [], Passed()
@@ -87,7 +87,7 @@ def find_images(place: Path) -> tuple[list[Path], Passed]:
 
 
 def by_folder(root: Path) -> Labelled:
-    """Images in `<class>/<file>`, or in `train/<class>/<file>` and `test/` or `val/` beside it.
+    """Return images in `<class>/<file>`, or in `train/<class>/<file>` and `test/` or `val/` beside it.
 
     Raises:
         Mistake: fewer than two folders of classes; says what there is instead.
@@ -107,8 +107,8 @@ def by_folder(root: Path) -> Labelled:
 
 
 def by_table(root: Path, table: Path, target: str | None) -> Labelled:
-    """Images below `root` with the labels that a table gives them: it has a column with the files, by name (with or
-    without suffix) or by path, and one with the labels.
+    """Return images below `root` with the labels that a table gives them: it has a column with the files, by name (with
+    or without suffix) or by path, and one with the labels.
 
     Args:
         target: the column of labels; None: the only one beside that of the files.
@@ -147,7 +147,7 @@ def by_table(root: Path, table: Path, target: str | None) -> Labelled:
 
 
 def find_table(name: str, root: Path, places: list[Path]) -> Path:
-    """The table `name`: in the folder of the images or the one around it, or else in one of `places`.
+    """Return the table `name`: in the folder of the images or the one around it, or else in one of `places`.
 
     Raises:
         Mistake: it is in none of them.
@@ -222,7 +222,7 @@ def _note_strays(found: Labelled, root: Path, folders: list[Path]) -> None:
 
 
 def _instead(root: Path, found: Labelled) -> str:
-    """What a folder without classes may be instead, and how to have it read."""
+    """Return what a folder without classes may be instead, and how to have it read."""
     images, _ = find_images(root)
     for place in (root, root.parent):
         if tables := _tables_of(place, images):
@@ -234,7 +234,7 @@ def _instead(root: Path, found: Labelled) -> str:
 
 
 def _tables_of(folder: Path, images: list[Path]) -> list[Path]:
-    """The tables in a folder that name most of the images in one of their columns."""
+    """Return the tables in a folder that name most of the images in one of their columns."""
     found = []
     for file in sorted(folder.iterdir()):
         looked_at = file.suffix.lower() in TABLE_SUFFIXES and file.is_file() and not _hidden_part(Path(file.name))
@@ -249,8 +249,8 @@ def _tables_of(folder: Path, images: list[Path]) -> list[Path]:
 
 
 def _file_column(frame: pd.DataFrame, images: list[Path], root: Path) -> tuple[str | None, list[Path | None]]:
-    """The column whose values name the images, and the image of each row; None where none names half of its rows or of
-    the images.
+    """Return the column whose values name the images, and the image of each row; None where none names half of its rows
+    or of the images.
     """
     ways: list[Callable[[Path], str]] = [
         lambda file: file.name,
@@ -277,5 +277,5 @@ def _visible_folders(folder: Path) -> list[Path]:
 
 
 def _hidden_part(path: Path) -> str | None:
-    """The part of a path that is hidden, if any."""
+    """Return the part of a path that is hidden, if any."""
     return next((part for part in path.parts if part.startswith(".") or part == "__MACOSX"), None)

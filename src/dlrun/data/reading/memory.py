@@ -10,7 +10,7 @@ CGROUPS = Path("/sys/fs/cgroup")  # where Linux says what a container or a job o
 
 
 def free_memory() -> int | None:
-    """Bytes that this process can still have: what the machine can give, or less where its cgroup allows less.
+    """Return bytes that this process can still have: what the machine can give, or less where its cgroup allows less.
 
     Returns:
         None where neither says.
@@ -20,7 +20,7 @@ def free_memory() -> int | None:
 
 
 def _of_machine() -> int | None:
-    """Bytes that the machine can give without swapping."""
+    """Return bytes that the machine can give without swapping."""
     if not sys.platform.startswith("linux"):
         import psutil
 
@@ -33,7 +33,9 @@ def _of_machine() -> int | None:
 
 
 def _of_cgroups(root: Path, membership: Path) -> int | None:
-    """Bytes that the cgroups of this process leave free: the least of its own and those above it; None: no limit."""
+    """Return bytes that the cgroups of this process leave free: the least of its own and those above it; None: no
+    limit.
+    """
     try:
         lines = [line.split(":", 2) for line in membership.read_text().splitlines()]
     except OSError:
@@ -51,7 +53,7 @@ def _of_cgroups(root: Path, membership: Path) -> int | None:
 
 
 def _upwards(tree: Path, path: str) -> Iterator[Path]:
-    """The folder of a cgroup and of those that it lies in; in a container its own is the root of what is seen."""
+    """Yield the folder of a cgroup and of those that it lies in; in a container its own is the root of what is seen."""
     folder = tree / path.lstrip("/")
     while folder != tree:
         yield folder
@@ -60,7 +62,9 @@ def _upwards(tree: Path, path: str) -> Iterator[Path]:
 
 
 def _left_in(folder: Path, limit: str, used: str, cached: str) -> int | None:
-    """Bytes that a cgroup may still take; files that are kept in memory (`cached`) give way where memory is needed."""
+    """Return bytes that a cgroup may still take; files that are kept in memory (`cached`) give way where memory is
+    needed.
+    """
     try:
         allowed, taken = (folder / limit).read_text().strip(), int((folder / used).read_text())
         counts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())

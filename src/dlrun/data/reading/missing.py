@@ -16,7 +16,7 @@ MARKERS_OF = {"category": GAPS, "boolean": GAPS | {"na"}}  # elsewhere, among nu
 
 
 def markers(kind: str, told: list[str] | None = None) -> frozenset[str]:
-    """Returns the texts, in lower case, that mean "no value" in a column of a kind.
+    """Return the texts, in lower case, that mean "no value" in a column of a kind.
 
     What pandas takes as missing, and what other programs write, never is a number or a date, so among these it is a
     gap. In a column of text a word such as "None", "NA" or "unknown" can be one of the categories, and is one.
@@ -33,19 +33,19 @@ def markers(kind: str, told: list[str] | None = None) -> frozenset[str]:
 
 
 def is_text(column: pd.Series) -> bool:
-    """Returns whether a column holds text, or objects of several types."""
+    """Return whether a column holds text, or objects of several types."""
     return column.dtype == object or isinstance(column.dtype, pd.StringDtype)
 
 
 def stripped(column: pd.Series) -> pd.Series:
-    """Returns a column of text as objects: without blanks at either end, None where there is no text."""
+    """Return a column of text as objects: without blanks at either end, None where there is no text."""
     texts = column.astype(object)
     kept = texts.where(texts.notna(), None)
     return kept.map(lambda value: value.strip() if isinstance(value, str) else value)
 
 
 def without_markers(column: pd.Series, kind: str, told: list[str] | None) -> pd.Series:
-    """Returns a column with None, or NaN, where a value is missing; see `markers`."""
+    """Return a column with None, or NaN, where a value is missing; see `markers`."""
     if is_text(column):
         texts = stripped(column)
         gaps = markers(kind, told)

@@ -44,7 +44,7 @@ class Notation:
 
     @property
     def plain(self) -> bool:
-        """Returns whether the numbers are written as a program expects them."""
+        """Whether the numbers are written as a program expects them."""
         return self == Notation()
 
     def __str__(self) -> str:
@@ -63,7 +63,7 @@ class Notation:
 
 
 def parse(texts: pd.Series, notation: Notation) -> pd.Series:
-    """Returns float numbers, NaN where a text is no number in that notation or a value is missing."""
+    """Return float numbers, NaN where a text is no number in that notation or a value is missing."""
     distinct = texts.dropna().unique()
     plain = [_plain(str(text), notation) for text in distinct]
     numbers = pd.to_numeric(pd.Series([p[0] for p in plain], dtype=object), errors="coerce").to_numpy(dtype=float)
@@ -72,7 +72,7 @@ def parse(texts: pd.Series, notation: Notation) -> pd.Series:
 
 
 def finite(values: pd.Series) -> pd.Series:
-    """Returns numbers as float64, with NaN for infinities and for what no float32 holds."""
+    """Return numbers as float64, with NaN for infinities and for what no float32 holds."""
     values = values.astype(float)
     return values.where(values.abs() < HUGE)
 
@@ -80,7 +80,7 @@ def finite(values: pd.Series) -> pd.Series:
 def find_notation(
     texts: pd.Series, decimal: str | None = None, thousands: str | None = None, comma_file: bool = False
 ) -> tuple[Notation, float]:
-    """Returns the notation in which most of the `texts` are numbers, and their share.
+    """Return the notation in which most of the `texts` are numbers, and their share.
 
     Args:
         texts: a column without its missing values.
@@ -121,7 +121,7 @@ def find_notation(
 
 @cache
 def _pattern(decimal: str, thousands: str) -> re.Pattern:
-    """Returns what the digits of a number look like with these marks."""
+    """Return what the digits of a number look like with these marks."""
     mark = re.escape(decimal)
     whole = r"\d+"
     if thousands:
@@ -131,7 +131,7 @@ def _pattern(decimal: str, thousands: str) -> re.Pattern:
 
 
 def _parts(text: str) -> tuple[str, str] | None:
-    """Returns the digits with their marks, and the unit in lower case; None where a text is no number."""
+    """Return the digits with their marks, and the unit in lower case; None where a text is no number."""
     found = NUMBER.fullmatch(_bracketed(text))
     if found is None:
         return None
@@ -145,7 +145,7 @@ def _parts(text: str) -> tuple[str, str] | None:
 
 
 def _bracketed(text: str) -> str:
-    """Returns a text with plain marks, and a minus for the brackets that book-keepers write."""
+    """Return a text with plain marks, and a minus for the brackets that book-keepers write."""
     text = text.translate(PLAIN).strip()
     return f"-{text[1:-1]}" if text.startswith("(") and text.endswith(")") else text
 
@@ -155,7 +155,7 @@ def _is_currency(text: str) -> bool:
 
 
 def _unit(parts: dict[str, tuple[str, str]], counts: pd.Series) -> tuple[str, bool]:
-    """Returns the unit of most numbers, and whether letters behind them multiply."""
+    """Return the unit of most numbers, and whether letters behind them multiply."""
     found: dict[str, int] = {}
     for text, (_, unit) in parts.items():
         found[_singular(unit)] = found.get(_singular(unit), 0) + int(counts[text])
@@ -170,7 +170,7 @@ def _unit(parts: dict[str, tuple[str, str]], counts: pd.Series) -> tuple[str, bo
 
 
 def _split_multiple(unit: str) -> tuple[str, str]:
-    """Returns a unit without the letter that multiplies, and that letter: `€k` is `€` and `k`."""
+    """Return a unit without the letter that multiplies, and that letter: `€k` is `€` and `k`."""
     for letter in sorted(MULTIPLES, key=len, reverse=True):
         stem = unit.removesuffix(letter)
         if stem != unit and (not stem or _is_currency(stem)):
@@ -183,12 +183,12 @@ def _singular(unit: str) -> str:
 
 
 def _bare(unit: str) -> str:
-    """Returns what a number without a unit counts as: one of that unit, but for percents."""
+    """Return what a number without a unit counts as: one of that unit, but for percents."""
     return unit if unit == "%" else ""
 
 
 def _plain(text: str, notation: Notation) -> tuple[str | None, float]:
-    """Returns a number as Python writes it, and what it is multiplied by."""
+    """Return a number as Python writes it, and what it is multiplied by."""
     found = _parts(text)
     if found is None:
         special = text.strip().lower().lstrip("+-")

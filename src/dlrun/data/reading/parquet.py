@@ -12,7 +12,7 @@ from dlrun.data.reading.dates import local
 
 
 def plain_types(frame: pd.DataFrame) -> pd.DataFrame:
-    """Returns a table whose columns are float, int, bool, dates without a time zone, or objects.
+    """Return a table whose columns are float, int, bool, dates without a time zone, or objects.
 
     Nullable numbers are float with NaN, decimals float, durations seconds, dictionaries their values; dates with a time
     zone show the clock at their place. Lists, maps and bytes stay objects.
@@ -48,7 +48,7 @@ def _plain(column: pd.Series) -> pd.Series:
 
 
 def holds_objects(column: pd.Series) -> str | None:
-    """Returns what a column holds where that is neither numbers, dates nor text: `lists`, `bytes`; else None."""
+    """Return what a column holds where that is neither numbers, dates nor text: `lists`, `bytes`; else None."""
     if column.dtype != object:
         return None
     first = next((value for value in column if value is not None), None)

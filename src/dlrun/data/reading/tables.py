@@ -65,12 +65,12 @@ class Format:
 
     @property
     def quote_mark(self) -> str | None:
-        """Returns the character that quotes fields, or None."""
+        """The character that quotes fields, or None."""
         return None if self.quote == "none" else self.quote or '"'
 
     @property
     def thousands_mark(self) -> str | None:
-        """Returns the mark between groups of digits, an empty text for none, or None where it is found out."""
+        """The mark between groups of digits, an empty text for none, or None where it is found out."""
         return "" if self.thousands == "none" else self.thousands
 
 
@@ -91,7 +91,7 @@ class Table:
 
 
 def find(path: str, data_dir: str | None, key: str) -> Path:
-    """The file `path`: in the current folder (or absolute), else in `data_dir`.
+    """Return the file `path`: in the current folder (or absolute), else in `data_dir`.
 
     Raises:
         Mistake: there is no such file; names a near one.
@@ -129,7 +129,7 @@ def check_memory(path: Path, name: str) -> None:
 
 
 def _unpacked_size(path: Path, most: int) -> int:
-    """Bytes of a table when it is unpacked, counted up to `most`; of Parquet an estimate."""
+    """Return bytes of a table when it is unpacked, counted up to `most`; of Parquet an estimate."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
             return sum(member.file_size for member in archive.infolist())
@@ -149,7 +149,7 @@ def load_table(
     as_text: list[str] | None = None,
     form: Format | None = None,
 ) -> Table:
-    """Returns a table from a file or from unpacked bytes, by the suffix of `name`: .tsv and .tab by tabulators,
+    """Return a table from a file or from unpacked bytes, by the suffix of `name`: .tsv and .tab by tabulators,
     .parquet, anything else by the separator that divides its lines; .gz, .bz2, .xz and .zip files unpacked.
 
     Args:
@@ -181,7 +181,7 @@ def read_table(
     as_text: list[str] | None = None,
     form: Format | None = None,
 ) -> pd.DataFrame:
-    """Returns a table whose columns are numbers where every value is one, however it is written; see `load_table`.
+    """Return a table whose columns are numbers where every value is one, however it is written; see `load_table`.
 
     What means "no value" is missing (see `missing.markers`), but in the columns of `as_text`, which stay as they are.
 
@@ -196,12 +196,12 @@ def read_table(
 
 
 def as_values(frame: pd.DataFrame) -> pd.DataFrame:
-    """Returns a table of `read_rows` with None where a text means that there is no number."""
+    """Return a table of `read_rows` with None where a text means that there is no number."""
     return frame.assign(**{column: without_markers(frame[column], "numeric", None) for column in frame.columns})
 
 
 def _values(column: pd.Series, form: Format, comma_file: bool) -> pd.Series:
-    """Returns numbers where all values of a column are numbers, else its text."""
+    """Return numbers where all values of a column are numbers, else its text."""
     if is_text(column):
         among_numbers = without_markers(column, "numeric", form.missing_values)
         filled = among_numbers.dropna()
@@ -250,7 +250,7 @@ def _layout_of(source: Path | io.BytesIO, name: str, form: Format) -> Layout:
 
 @contextmanager
 def _opened(source: Path | io.BytesIO, name: str, layout: Layout) -> Iterator[io.TextIOWrapper]:
-    """The text of a table from its first row on."""
+    """Yield the text of a table from its first row on."""
     with open_text(source, name) as text, warnings.catch_warnings():
         for _ in range(layout.skip):
             text.readline()
@@ -286,7 +286,7 @@ def _options(layout: Layout, form: Format) -> _Options:
 def _lines_beside_rows(
     source: Path | io.BytesIO, name: str, layout: Layout, frame: pd.DataFrame, form: Format
 ) -> list[str]:
-    """Returns a line where rows hold more lines than there are rows: texts of several lines, or a quote too many."""
+    """Return a line where rows hold more lines than there are rows: texts of several lines, or a quote too many."""
     with open_text(source, name) as text:
         for _ in range(layout.skip):
             text.readline()
@@ -311,7 +311,7 @@ def _lines_beside_rows(
 
 
 def read_rows(path: Path, of_array: Callable | None = None, form: Format | None = None) -> Iterator[pd.DataFrame]:
-    """The rows of a table to predict for, ROWS_AT_ONCE at a time, so that it need not fit in memory.
+    """Yield the rows of a table to predict for, ROWS_AT_ONCE at a time, so that it need not fit in memory.
 
     Text stays as it stands in the file, so that it can be written out again unchanged.
 
@@ -373,7 +373,7 @@ def _explained(name: str):
 
 
 def _of_parser(message: str) -> str:
-    """Returns what pandas says of a table that it cannot read, in this program's words."""
+    """Return what pandas says of a table that it cannot read, in this program's words."""
     if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message):
         return (
             f"row {found[2]} has {found[3]} values and the header {found[1]} (a decimal comma, or another comma in a "

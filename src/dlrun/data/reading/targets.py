@@ -18,7 +18,7 @@ FEW_TAGS = 0.2  # different tags, as a share of the rows, for a column to hold t
 
 
 def read_targets(frame: pd.DataFrame, form: Format, comma_file: bool = False) -> tuple[pd.DataFrame, list[str]]:
-    """Returns the columns to predict: numbers, or text without blanks around it; None or NaN where there is no value.
+    """Return the columns to predict: numbers, or text without blanks around it; None or NaN where there is no value.
 
     Several columns of two truth values each are labels of 0 and 1.
 
@@ -60,7 +60,7 @@ def _numbers_or_classes(column: pd.Series, form: Format, comma_file: bool) -> tu
 
 
 def _said_of_classes(texts: pd.Series, form: Format) -> list[str]:
-    """Returns lines on classes that could be gaps, and on numbers that are taken as classes."""
+    """Return lines on classes that could be gaps, and on numbers that are taken as classes."""
     filled = texts.dropna().astype(str)
     counts = filled.value_counts()
     lines = []
@@ -80,13 +80,13 @@ def _said_of_classes(texts: pd.Series, form: Format) -> list[str]:
 
 
 def _labels(texts: pd.Series) -> pd.Series:
-    """Returns 1 and 0 for two truth values, else the texts."""
+    """Return 1 and 0 for two truth values, else the texts."""
     known = texts.map(lambda text: TRUTHS.get(str(text).lower()), na_action="ignore")
     return known.astype(float) if known.notna().sum() == texts.notna().sum() and texts.notna().any() else texts
 
 
 def find_tag_separator(texts: pd.Series) -> str | None:
-    """Returns what divides a column of text into tags that occur again and again, or None where it holds none."""
+    """Return what divides a column of text into tags that occur again and again, or None where it holds none."""
     filled = texts.dropna().astype(str)
     for separator in TAG_SEPARATORS:
         several = filled.str.contains(separator, regex=False)
@@ -100,12 +100,12 @@ def find_tag_separator(texts: pd.Series) -> str | None:
 
 
 def split_tags(text: str, separator: str) -> list[str]:
-    """Returns the tags in a text, without blanks around them."""
+    """Return the tags in a text, without blanks around them."""
     return [tag.strip() for tag in text.split(separator) if tag.strip()]
 
 
 def tag_labels(texts: pd.Series, separator: str) -> tuple[np.ndarray, list[str]]:
-    """Returns a label of 0 or 1 for every row and tag, (n, tags), and the tags; a row without a text has none.
+    """Return a label of 0 or 1 for every row and tag, (n, tags), and the tags; a row without a text has none.
 
     Raises:
         Mistake: there are fewer than two tags.

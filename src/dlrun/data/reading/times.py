@@ -67,7 +67,7 @@ class Step:
     day: str = ""
 
     def positions(self, times: pd.Index) -> np.ndarray:
-        """(n,) where each time lies, counted in steps: whole numbers apart where all are as they should be."""
+        """Return (n,) where each time lies, counted in steps: whole numbers apart where all are as they should be."""
         if self.unit == "numbers":
             return times.to_numpy(dtype=np.float64) / self.size
         moments = times.to_numpy().astype("datetime64[us]")
@@ -82,7 +82,7 @@ class Step:
         return (months.astype(np.int64) + late) / self.size
 
     def breaks(self, times: pd.Index) -> np.ndarray:
-        """The rows whose time does not lie one step after the time of the row before."""
+        """Return the rows whose time does not lie one step after the time of the row before."""
         return np.flatnonzero(~np.isclose(np.diff(self.positions(times)), 1, rtol=0, atol=1e-6)) + 1
 
     def __str__(self) -> str:
@@ -127,7 +127,7 @@ class Clock:
     others: list[str] = field(default_factory=list)
 
     def read(self, frame: pd.DataFrame, key: str = "data.time") -> tuple[pd.DataFrame, pd.Index, list[str]]:
-        """The rows, oldest first, with their times, and lines that say what was done.
+        """Return the rows, oldest first, with their times, and lines that say what was done.
 
         What is not known yet (ways of writing, the step) is found out and kept.
 
@@ -158,7 +158,7 @@ class Clock:
         return frame, times, lines
 
     def describe(self) -> dict:
-        """Plain values from which `restore` makes the same clock."""
+        """Return plain values from which `restore` makes the same clock."""
         return asdict(self)
 
     @classmethod
@@ -168,7 +168,8 @@ class Clock:
         return cls(**{**described, "step": None if step is None else Step(**step)})
 
     def parse(self, text: str | float, times: pd.Index) -> pd.Timestamp | float:
-        """A time that a person wrote in a setting, comparable with `times`: as in the file, or in another plain way.
+        """Return a time that a person wrote in a setting, comparable with `times`: as in the file, or in another plain
+        way.
 
         Raises:
             ValueError: it is none.
@@ -185,7 +186,7 @@ class Clock:
         return moment if moment.tzinfo is None else moment.tz_convert("UTC").tz_localize(None)
 
     def summary(self, times: pd.Index) -> str:
-        """A line on the times: from when to when, how they were read, and their step."""
+        """Return a line on the times: from when to when, how they were read, and their step."""
         ways = [way for way in self.written.values() if "%" in way]
         others = f", though {' and '.join(self.others)} would fit as well" if self.others else ""
         read_as = f", read as {', '.join(ways)}{others} (data.dates)" if ways else ""
@@ -193,7 +194,7 @@ class Clock:
         return f"times: {_plain(times[0])} to {_plain(times[-1])}{zone}{read_as}, steps of {self.step}"
 
     def moments(self, frame: pd.DataFrame, key: str = "data.time") -> tuple[pd.Index, pd.Index]:
-        """The times of the rows, in UTC where they have offsets, and as they stand on the wall.
+        """Return the times of the rows, in UTC where they have offsets, and as they stand on the wall.
 
         Of several ways to read them that in which they are in order and without gaps; the clock keeps it.
 
@@ -239,7 +240,9 @@ class Clock:
     def _best_of_column(
         self, column: pd.Series, key: str, placed: Callable[[pd.Index], pd.Index]
     ) -> tuple[pd.Index, pd.Index]:
-        """The times of one column, read in the way whose times, `placed` where they belong, are least out of order."""
+        """Return the times of one column, read in the way whose times, `placed` where they belong, are least out of
+        order.
+        """
         name = str(column.name)
         if isinstance(column.dtype, pd.DatetimeTZDtype) or pd.api.types.is_datetime64_dtype(column):
             moments = pd.DatetimeIndex(column)
@@ -257,7 +260,7 @@ class Clock:
         return found[self.written[name]]
 
     def _localized(self, times: pd.Index, wall: pd.Index, key: str) -> pd.Index:
-        """Times without offsets, which stand in the time zone, in UTC."""
+        """Return times without offsets, which stand in the time zone, in UTC."""
         if not isinstance(times, pd.DatetimeIndex):
             raise Mistake("data.timezone: the times are numbers, and lie in no time zone; leave it null")
         if not times.equals(wall):
@@ -292,7 +295,7 @@ class Clock:
         raise Mistake(f"{key}: {what} ({len(wrong)} rows so); sort the file by '{self.columns[0]}'")
 
     def _clocks_changed(self, times: pd.Index, rows: np.ndarray) -> bool:
-        """Whether an hour stands twice at each of the `rows`, as when daylight saving ends."""
+        """Return whether an hour stands twice at each of the `rows`, as when daylight saving ends."""
         if not isinstance(times, pd.DatetimeIndex) or self.timezone is not None or len(times) < 3:
             return False
         steps = np.diff(times.to_numpy())
@@ -328,24 +331,24 @@ class Clock:
 
 
 def _may_change(times: pd.DatetimeIndex) -> bool:
-    """Whether clocks may be put forward or back just before each of the times."""
+    """Return whether clocks may be put forward or back just before each of the times."""
     return bool((times.month.isin(CLOCK_CHANGES) & (times.hour < BEFORE_HOUR)).all())
 
 
 def _plain(time: object) -> str:
-    """A time as a person writes it: a date alone at midnight."""
+    """Return a time as a person writes it: a date alone at midnight."""
     return f"{time:.10g}" if isinstance(time, float) else str(time).removesuffix(" 00:00:00")
 
 
 def find_step(times: pd.Index) -> Step | None:
-    """The step that leaves the fewest of the times out of place; None for fewer than two."""
+    """Return the step that leaves the fewest of the times out of place; None for fewer than two."""
     if len(times) < 2:
         return None
     return min(_possible_steps(times), key=lambda step: len(step.breaks(times)))
 
 
 def ways_of_writing(column: pd.Series) -> list[str]:
-    """The ways in which all values of a column are times, the commonest first."""
+    """Return the ways in which all values of a column are times, the commonest first."""
     texts = _texts(column)
     numbers = pd.to_numeric(texts, errors="coerce")
     if numbers.notna().all():
@@ -360,7 +363,7 @@ def ways_of_writing(column: pd.Series) -> list[str]:
 
 
 def find_several(frame: pd.DataFrame, clock: Clock | None, target: str) -> str | None:
-    """What tells a file with several series from one with one series, as a line; None where it holds one.
+    """Return what tells a file with several series from one with one series, as a line; None where it holds one.
 
     With a time column: columns in each of whose values the times go on in order, while in the file they do not. Without
     one: a column of text whose values stand in blocks.
@@ -391,7 +394,9 @@ def find_several(frame: pd.DataFrame, clock: Clock | None, target: str) -> str |
 
 
 def find_further_parts(frame: pd.DataFrame, dates: list[str]) -> list[str]:
-    """The columns year, month and so on that a table has beside those in `dates`, which do not make a time alone."""
+    """Return the columns year, month and so on that a table has beside those in `dates`, which do not make a time
+    alone.
+    """
     if not {name.lower() for name in dates} <= set(PARTS) or not frame.duplicated(dates).any():
         return []
     there = [name for name in map(str, frame.columns) if name.lower() in PARTS]
@@ -399,7 +404,7 @@ def find_further_parts(frame: pd.DataFrame, dates: list[str]) -> list[str]:
 
 
 def find_clock_column(frame: pd.DataFrame, dates: list[str]) -> str | None:
-    """A column with the time of day, where each date occurs in several rows and that column tells them apart."""
+    """Return a column with the time of day, where each date occurs in several rows and that column tells them apart."""
     if not frame.duplicated(dates).any():
         return None
     for column in frame.columns:
@@ -416,7 +421,7 @@ def find_clock_column(frame: pd.DataFrame, dates: list[str]) -> str | None:
 
 
 def _find_blocks(frame: pd.DataFrame, columns: list[str], target: str) -> str | None:
-    """What divides the rows of a table without a time column into several series; see `find_several`."""
+    """Return what divides the rows of a table without a time column into several series; see `find_several`."""
     for column in columns:
         values = frame[column]
         text = not pd.api.types.is_numeric_dtype(values)
@@ -434,13 +439,13 @@ def _find_blocks(frame: pd.DataFrame, columns: list[str], target: str) -> str | 
 
 
 def _one_way(moments: pd.Series, groups: pd.Series) -> bool:
-    """Whether the moments of every group only increase, or only decrease."""
+    """Return whether the moments of every group only increase, or only decrease."""
     steps = moments.groupby(groups).diff().dropna()
     return bool((steps > 0).all() or (steps < 0).all())
 
 
 def _in_blocks(column: pd.Series) -> bool:
-    """Whether equal values stand together, and there are several."""
+    """Return whether equal values stand together, and there are several."""
     codes = pd.factorize(column)[0]
     return 2 <= len(np.unique(codes)) == 1 + np.count_nonzero(np.diff(codes))
 
@@ -451,7 +456,7 @@ def _shown(column: pd.Series) -> str:
 
 
 def _candidates(texts: pd.Series) -> list[str]:
-    """The ways of writing a time that one of the first few texts is written in."""
+    """Return the ways of writing a time that one of the first few texts is written in."""
     found: dict[str, None] = {}
     for text in texts.iloc[:GUESSED]:
         day, clock = text, ""
@@ -462,7 +467,7 @@ def _candidates(texts: pd.Series) -> list[str]:
 
 
 def _format_of_clock(part: re.Match) -> str:
-    """The format of a time of day that CLOCK_PART has found."""
+    """Return the format of a time of day that CLOCK_PART has found."""
     blank = lambda name: " " if part[name].startswith(" ") else ""  # noqa: E731
     clock = ("T" if part["before"].startswith("T") else " ") + ("%I" if part["half"] else "%H")
     for name, code in (("minute", ":%M"), ("second", ":%S"), ("fraction", ".%f")):
@@ -484,7 +489,7 @@ def _fits(texts: pd.Series, way: str) -> bool:
 
 
 def _parsed(texts: pd.Series, way: str) -> pd.Series:
-    """Texts as moments, those with offsets in UTC; NaT where they are not written so."""
+    """Return texts as moments, those with offsets in UTC; NaT where they are not written so."""
     if way == QUARTERS:
         found = texts.str.extract(QUARTER)
         year, quarter = found[0].fillna(found[3]), found[1].fillna(found[2])
@@ -500,7 +505,7 @@ def _parsed(texts: pd.Series, way: str) -> pd.Series:
 
 
 def _read_as(column: pd.Series, way: str, key: str) -> tuple[pd.Index, pd.Index]:
-    """The times of a column that are written in a known way: in UTC where they have offsets, and as on the wall.
+    """Return the times of a column that are written in a known way: in UTC where they have offsets, and as on the wall.
 
     Raises:
         Mistake: one of them is not.
@@ -524,7 +529,7 @@ def _read_as(column: pd.Series, way: str, key: str) -> tuple[pd.Index, pd.Index]
 
 
 def _apart(times: pd.DatetimeIndex, wall: Callable[[], pd.DatetimeIndex]) -> tuple[pd.Index, pd.Index]:
-    """Times with a zone as those in UTC and those on the wall; others as they are, twice."""
+    """Return times with a zone as those in UTC and those on the wall; others as they are, twice."""
     return (times, times) if times.tz is None else (times.tz_convert("UTC").tz_localize(None), wall())
 
 
@@ -533,7 +538,7 @@ def _texts(column: pd.Series) -> pd.Series:
 
 
 def _first_misfit(column: pd.Series) -> str:
-    """What to say of a column that is not written in one known way."""
+    """Return what to say of a column that is not written in one known way."""
     texts = _texts(column)
     first = texts.iloc[:TRIED]
     best = max(_candidates(first), key=lambda way: _parsed(first, way).notna().sum())
@@ -545,7 +550,7 @@ def _first_misfit(column: pd.Series) -> str:
 
 
 def _disorder(times: pd.Index) -> int:
-    """How many rows are out of order or not one step after the one before."""
+    """Return how many rows are out of order or not one step after the one before."""
     steps = np.diff(times.to_numpy())
     if len(steps) and (steps < _nothing(steps)).mean() > 0.5:
         return _disorder(times[::-1])
@@ -555,7 +560,7 @@ def _disorder(times: pd.Index) -> int:
 
 
 def _nothing(steps: np.ndarray) -> np.ndarray:
-    """No time at all, in the unit of `steps`."""
+    """Return no time at all, in the unit of `steps`."""
     return np.zeros(1, dtype=steps.dtype)
 
 
@@ -584,7 +589,7 @@ def _commonest(values: np.ndarray):
 
 
 def _days_of_months(months: np.ndarray, day: str) -> np.ndarray:
-    """The day of each month: a number, or where the month is shorter its end; or its first or last weekday."""
+    """Return the day of each month: a number, or where the month is shorter its end; or its first or last weekday."""
     starts, ends = months.astype("datetime64[D]"), (months + 1).astype("datetime64[D]")
     if day == "first":
         return np.busday_offset(starts, 0, roll="forward")
@@ -594,7 +599,7 @@ def _days_of_months(months: np.ndarray, day: str) -> np.ndarray:
 
 
 def _times_of_day(column: pd.Series, key: str) -> pd.TimedeltaIndex:
-    """Times of day: 13:00, 1:00 PM, hours from 0 on or (24: the hour that ends then) to 24, or 1300.
+    """Return times of day: 13:00, 1:00 PM, hours from 0 on or (24: the hour that ends then) to 24, or 1300.
 
     Raises:
         Mistake: they are none.

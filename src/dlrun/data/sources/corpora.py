@@ -34,7 +34,8 @@ def imdb(
     data_dir: str | None = None,
     licence: str = "",
 ) -> Source:
-    """50,000 film reviews, half of them to be tested on (Maas and others 2011); see TextPreprocessing for the settings.
+    """Return 50,000 film reviews, half of them to be tested on (Maas and others 2011); see TextPreprocessing for the
+    settings.
 
     Raises:
         Mistake: the archive cannot be had, or holds no reviews.
@@ -62,7 +63,7 @@ def reuters(
     data_dir: str | None = None,
     licence: str = "",
 ) -> Source:
-    """Newswires of 1987 (Reuters-21578), each with its first topic as class, of the `topics` commonest ones.
+    """Return newswires of 1987 (Reuters-21578), each with its first topic as class, of the `topics` commonest ones.
 
     Raises:
         Mistake: the archive cannot be had, holds no newswires, or fewer than two topics are asked for.
@@ -118,7 +119,7 @@ def _decode_reuters(file: File, data_dir: str | None, topics: int) -> dict[str, 
 
 
 def _members(file: File, data_dir: str | None) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of the files in a tar archive, read in order; nothing is written to the disk."""
+    """Yield (name, content) of the files in a tar archive, read in order; nothing is written to the disk."""
     try:
         with tarfile.open(fileobj=io.BytesIO(read(file, data_dir))) as archive:
             for member in archive:
@@ -129,12 +130,12 @@ def _members(file: File, data_dir: str | None) -> Iterator[tuple[str, bytes]]:
 
 
 def _bytes_of(texts) -> dict[str, np.ndarray]:
-    """Texts as one array of bytes and the place where each ends."""
+    """Return texts as one array of bytes and the place where each ends."""
     encoded = [text.encode() for text in texts]
     return {"text": np.frombuffer(b"".join(encoded), dtype=np.uint8), "ends": np.cumsum([len(t) for t in encoded])}
 
 
 def _texts_of(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """(n,) the texts that `_bytes_of` packed."""
+    """Return (n,) the texts that `_bytes_of` packed."""
     content, ends = arrays["text"].tobytes(), arrays["ends"].tolist()
     return np.array([content[a:b].decode() for a, b in zip([0, *ends], ends, strict=False)], dtype=object)

@@ -23,7 +23,7 @@ CLASSES_SHOWN = 50
 
 
 def digits(scale: str = "unit") -> Source:
-    """The 1,797 digits that ship with scikit-learn: 8×8 pixels of 0 to 16; `scale`: see ImagePreprocessing."""
+    """Return the 1,797 digits that ship with scikit-learn: 8×8 pixels of 0 to 16; `scale`: see ImagePreprocessing."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -39,7 +39,7 @@ def idx(
     licence: str = "",
     scale: str = "unit",
 ) -> Source:
-    """Images and labels in the IDX format of MNIST (http://yann.lecun.com/exdb/mnist/).
+    """Return images and labels in the IDX format of MNIST (http://yann.lecun.com/exdb/mnist/).
 
     Args:
         files: `train_images`, `train_labels`, `test_images` and `test_labels`.
@@ -68,7 +68,7 @@ def idx(
 
 
 def parse_idx(content: bytes, name: str) -> np.ndarray:
-    """The array in the unpacked IDX file `content`: magic number 0x08 (bytes), the sizes, the values.
+    """Return the array in the unpacked IDX file `content`: magic number 0x08 (bytes), the sizes, the values.
 
     Raises:
         Mistake: another magic number, or too few or too many bytes.
@@ -88,8 +88,8 @@ def parse_idx(content: bytes, name: str) -> np.ndarray:
 def cifar(
     file: File, class_names: list[str], data_dir: str | None = None, licence: str = "", scale: str = "unit"
 ) -> Source:
-    """CIFAR-10 in its binary version (https://www.cs.toronto.edu/~kriz/cifar.html): five training batches and a test
-    batch, each row a label and 3·32·32 pixels; `scale`: see ImagePreprocessing.
+    """Return CIFAR-10 in its binary version (https://www.cs.toronto.edu/~kriz/cifar.html): five training batches and a
+    test batch, each row a label and 3·32·32 pixels; `scale`: see ImagePreprocessing.
 
     Raises:
         Mistake: the archive cannot be had, or does not hold the batches.
@@ -114,7 +114,7 @@ def cifar(
 
 
 def _member(archive: bytes, name: str, path: str) -> bytes:
-    """The content of the member `name`, in whatever folder of the tar file; nothing is written to the disk."""
+    """Return the content of the member `name`, in whatever folder of the tar file; nothing is written to the disk."""
     try:
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             member = next((m for m in tar if m.isfile() and PurePosixPath(m.name).name == name), None)
@@ -140,8 +140,8 @@ def folder(
     labels: str | None = None,
     target: str | None = None,
 ) -> Source:
-    """Images in `path/<class>/<file>`, in `path/train/<class>/<file>` with `test/` or `val/` beside it, or with a table
-    of labels: decoded in parallel, held upright, resized where their sizes differ, and cached.
+    """Return images in `path/<class>/<file>`, in `path/train/<class>/<file>` with `test/` or `val/` beside it, or with
+    a table of labels: decoded in parallel, held upright, resized where their sizes differ, and cached.
 
     Args:
         path: the folder, relative to the current one or else to `data_dir`.
@@ -208,7 +208,7 @@ def folder(
 
 
 def _targets(labels: list, root: Path) -> tuple[np.ndarray, list[str] | None]:
-    """Class indices and the class names; or numbers as they are, and None.
+    """Return class indices and the class names; or numbers as they are, and None.
 
     Raises:
         Mistake: one class only.
@@ -230,7 +230,7 @@ def _classes_line(targets: np.ndarray, class_names: list[str]) -> str:
 
 
 def choose_workers(workers: str | int) -> int:
-    """Threads that decode images: the number given; auto: as many as there are cores for this process.
+    """Return threads that decode images: the number given; auto: as many as there are cores for this process.
 
     Raises:
         Mistake: neither `auto` nor a number from 1 on.

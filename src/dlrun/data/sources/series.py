@@ -34,7 +34,7 @@ def csv(
     group: str | dict[str, str] | None = None,
     data_dir: str | None = None,
 ) -> Source:
-    """A table of the user's, a row a step.
+    """Return a table of the user's, a row a step.
 
     Args:
         path: the file, relative to the current folder or else to `data_dir`.
@@ -90,7 +90,7 @@ def csv(
 def _one_series(
     frame: pd.DataFrame, clock: Clock | None, target: str, group: str | dict[str, str] | None
 ) -> tuple[pd.DataFrame, list[str]]:
-    """The rows of one series, and a line on how many these are.
+    """Return the rows of one series, and a line on how many these are.
 
     Raises:
         Mistake: the file holds several, or has no such series.
@@ -128,7 +128,7 @@ def _border(test_from: str, times: pd.Index, clock: Clock | None) -> pd.Timestam
 
 
 def _without_guesses(source: Source, known: np.ndarray) -> Source:
-    """The windows whose target stands in the file: what was filled in is no truth to learn from or be judged by."""
+    """Return the windows whose target stands in the file: what was filled in is no truth to learn from or be judged by."""
     kept = known[source.row_numbers]
     if kept.all():
         return source
@@ -147,7 +147,9 @@ def zonal_demand(
     data_dir: str | None = None,
     licence: str = "",
 ) -> Source:
-    """Hourly electricity demand of Ontario, (demand − offset) / divide; `Hour` 1 to 24 is the hour that ends then."""
+    """Return hourly electricity demand of Ontario, (demand − offset) / divide; `Hour` 1 to 24 is the hour that ends
+    then.
+    """
     frame = read_table(io.BytesIO(read(file, data_dir)), file.path)
     long = frame["Date"].str.len() == 10  # the file has two ways of writing a date
     days = pd.to_datetime(frame["Date"].where(long), format="%Y/%m/%d").fillna(
@@ -169,7 +171,8 @@ def poloniex(
     data_dir: str | None = None,
     licence: str = "",
 ) -> Source:
-    """Half-hourly bitcoin prices as relative changes; the class is whether the weighted average rises (or stays).
+    """Return half-hourly bitcoin prices as relative changes; the class is whether the weighted average rises (or
+    stays).
 
     Rows where any column's change is undefined (0/0) are dropped, infinite changes are 0. The course leaves out `skip`
     windows at the beginning of each side.
@@ -200,7 +203,8 @@ def windows(
     test_from: str | float | pd.Timestamp | None = None,
     skip: int = 0,
 ) -> Source:
-    """Windows of `lags` steps of the `inputs`, oldest first, whose last lies `horizon` steps before the target's.
+    """Return windows of `lags` steps of the `inputs`, oldest first, whose last lies `horizon` steps before the
+    target's.
 
     With `test_from` the windows are made separately before and from that time on (the step at that very time belongs to
     both sides, as in pandas' slices), so that no window reaches across the border.

@@ -26,7 +26,7 @@ def polynomial(
     degree: int | None = None,
     scale: str = "none",
 ) -> Source:
-    """y = Σ coefficients[k]·xᵏ + noise·N(0, 1), at n points x drawn uniformly from [low, high).
+    """Return y = Σ coefficients[k]·xᵏ + noise·N(0, 1), at n points x drawn uniformly from [low, high).
 
     Drawn as the courses do, to the bit: `np.random.seed(random_state)`, then `(high − low)·rand(n, 1) + low`, then
     `randn(n, 1)`; the polynomial is added up from its highest power down.
@@ -56,7 +56,9 @@ def polynomial(
 
 
 def gaussian_logistic(n: int, coefficients: list[float], random_state: int = 0) -> Source:
-    """X ~ N(0, 1) of shape (n, len(coefficients)), y ~ Bernoulli(σ(X·coefficients)), from NumPy's default generator."""
+    """Return X ~ N(0, 1) of shape (n, len(coefficients)), y ~ Bernoulli(σ(X·coefficients)), from NumPy's default
+    generator.
+    """
     generator = np.random.default_rng(random_state)
     x = generator.standard_normal((n, len(coefficients)))
     y = generator.random(n) < 1 / (1 + np.exp(-x @ np.asarray(coefficients)))
@@ -65,7 +67,7 @@ def gaussian_logistic(n: int, coefficients: list[float], random_state: int = 0) 
 
 
 def gate(gate: str) -> Source:
-    """The truth table of a logic gate: two inputs (one for not), 0 or 1, in the order 00, 01, 10, 11.
+    """Return the truth table of a logic gate: two inputs (one for not), 0 or 1, in the order 00, 01, 10, 11.
 
     Raises:
         Mistake: there is no such gate.

@@ -44,7 +44,7 @@ def csv(
     polynomial: int | None = None,
     data_dir: str | None = None,
 ) -> Source:
-    """Returns a table of the user's.
+    """Return a table of the user's.
 
     Args:
         path: the file, relative to the current folder or else to `data_dir`.
@@ -95,7 +95,7 @@ def published(
     data_dir: str | None = None,
     licence: str = "",
 ) -> Source:
-    """Returns a published table: found in `data_dir`, or downloaded and checked; the other settings as for `csv`.
+    """Return a published table: found in `data_dir`, or downloaded and checked; the other settings as for `csv`.
 
     Raises:
         Mistake: the file cannot be had.
@@ -153,7 +153,8 @@ def supplied(table: pd.DataFrame | None) -> Iterator[None]:
 
 
 def california_housing(file: File, data_dir: str | None = None, scale: Any = "standard", licence: str = "") -> Source:
-    """California housing by scikit-learn's fetcher; a copy of its cache file in `data_dir` is checked and used first.
+    """Return California housing by scikit-learn's fetcher; a copy of its cache file in `data_dir` is checked and used
+    first.
 
     Raises:
         Mistake: it can be had neither there nor by the fetcher.
@@ -172,12 +173,12 @@ def california_housing(file: File, data_dir: str | None = None, scale: Any = "st
 
 
 def categories_in(columns: dict[str, str] | None) -> list[str]:
-    """The columns that a person has named categories: they are read as they are written."""
+    """Return the columns that a person has named categories: they are read as they are written."""
     return [name for name, kind in (columns or {}).items() if kind == "category"]
 
 
 def names_of(target: str | int | float | list[str]) -> list[str]:
-    """The columns to predict.
+    """Return the columns to predict.
 
     Raises:
         Mistake: none, or one that stands twice.
@@ -195,7 +196,7 @@ def from_arrays(
     scale: Any = "none",
     polynomial: int | None = None,
 ) -> Source:
-    """A source from arrays: inputs (n, features), columns named x1, x2, …; targets (n,) or (n, k).
+    """Return a source from arrays: inputs (n, features), columns named x1, x2, …; targets (n,) or (n, k).
 
     Args:
         drop: columns to leave out.
@@ -215,7 +216,7 @@ def from_arrays(
 
 
 def from_bunch(bunch, drop: list[str] | None = None, scale: Any = "standard", polynomial: int | None = None) -> Source:
-    """A source from what scikit-learn's `load_*(as_frame=True)` return; see `from_arrays`."""
+    """Return a source from what scikit-learn's `load_*(as_frame=True)` return; see `from_arrays`."""
     names = getattr(bunch, "target_names", None)
     classes = [str(name) for name in names] if names is not None and len(names) > 1 else None
     frame, preprocessing = _numbers(bunch.data, drop, scale, polynomial)
@@ -231,7 +232,7 @@ def from_bunch(bunch, drop: list[str] | None = None, scale: Any = "standard", po
 def _numbers(
     frame: pd.DataFrame, drop: list[str] | None, scale: Any, polynomial: int | None
 ) -> tuple[pd.DataFrame, TablePreprocessing]:
-    """A table of numbers without the columns to `drop`, and its preprocessing."""
+    """Return a table of numbers without the columns to `drop`, and its preprocessing."""
     require(drop or [], frame, "data.drop")
     frame = frame.drop(columns=drop or [])
     if frame.shape[1] == 0:
@@ -250,7 +251,7 @@ def _source(
     scale: Any,
     polynomial: int | None,
 ) -> Source:
-    """Returns the source of one to three tables with the same columns, by the split whose rows they are."""
+    """Return the source of one to three tables with the same columns, by the split whose rows they are."""
     expected = tables["train"].frame.columns
     frame = _joined([table.frame[expected] for table in tables.values()])
     numbers = np.concatenate([np.arange(len(table.frame)) for table in tables.values()])
@@ -302,7 +303,7 @@ def _source(
 
 
 def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """Returns tables below each other; a column that is text in one of them is text in all."""
+    """Return tables below each other; a column that is text in one of them is text in all."""
     if len(frames) == 1:
         return frames[0]
     for column in frames[0].columns:
@@ -312,7 +313,7 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _separator_of(truth: pd.DataFrame, told: str | None, notes: list[str]) -> str | None:
-    """Returns what divides tags in the target, and says in `notes` that it was found; None where it holds none."""
+    """Return what divides tags in the target, and say in `notes` that it was found; None where it holds none."""
     if told == "none" or len(truth.columns) != 1 or not is_text(truth[truth.columns[0]]):
         if told not in (None, "none"):
             raise Mistake(f"data.target_separator is '{told}': it divides the text of one target; set it to null")

@@ -39,7 +39,7 @@ def csv(
     ngrams: list[int] | None = None,
     data_dir: str | None = None,
 ) -> Source:
-    """A table of the user's with a column of text.
+    """Return a table of the user's with a column of text.
 
     Args:
         path: the file, relative to the current folder or else to `data_dir`.
@@ -72,14 +72,14 @@ def published(
     data_dir: str | None = None,
     licence: str = "",
 ) -> Source:
-    """A published table with a column of text; rows whose target is in `exclude` are left out."""
+    """Return a published table with a column of text; rows whose target is in `exclude` are left out."""
     preprocessing = TextPreprocessing(text, represent, words, stop_words, length, pad, patterns, analyzer, ngrams)
     frame = read_table(io.BytesIO(read(file, data_dir)), file.path, as_text=[text])
     return _source(frame, locate(file, data_dir), target, text, exclude or [], preprocessing)
 
 
 def character_windows(file: File, window: int = 3, data_dir: str | None = None, licence: str = "") -> Source:
-    """A line a text, in lower case and ended by a line break: windows of characters, and the one that follows as class.
+    """Return windows of characters with the one that follows as class: of each line, in lower case, and its line break.
 
     Raises:
         Mistake: the window is below 1, or longer than every line.
@@ -106,7 +106,8 @@ def character_windows(file: File, window: int = 3, data_dir: str | None = None, 
 def _source(
     frame: pd.DataFrame, path: Path, target: str, text: str, exclude: list[str], preprocessing: TextPreprocessing
 ) -> Source:
-    """The rows of `frame` with a target, with the texts as they stand in the file at `path`: "None" and "NA" are texts.
+    """Return the rows of `frame` with a target, with the texts as they stand in the file at `path`: "None" and "NA" are
+    texts.
 
     Raises:
         Mistake: there is no such column.
@@ -134,7 +135,7 @@ def _source(
 
 
 def _without_blanks(texts: np.ndarray, represent: str) -> list[str]:
-    """A line for the person, where most texts are of a script that puts no blanks between its words."""
+    """Return a line for the person, where most texts are of a script that puts no blanks between its words."""
     runs = [UNBROKEN.findall(text) for text in texts]
     lengths = [len(run) for found in runs for run in found]
     count = sum(bool(found) for found in runs)
