@@ -121,7 +121,7 @@ class Data:
         return self.valid.row_numbers is self.test.row_numbers  # one split, on whatever device
 
     def checksum(self) -> str:
-        """Return the sha256 of all inputs and targets, as split and preprocessed: whether two runs saw the same data."""
+        """Return the sha256 of all inputs and targets, as split and preprocessed: the same for the same data."""
         digest = hashlib.sha256()
         for split in self.splits().values():
             for tensor in (*split.rows.pieces(), split.targets):

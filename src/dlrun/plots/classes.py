@@ -67,7 +67,7 @@ def precision_recall(run: FinishedRun) -> Figure | None:
 
 
 def thresholds(run: FinishedRun) -> Figure | None:
-    """Draw precision, recall and F1 of the second of two classes against the probability from which on it is predicted."""
+    """Draw precision, recall and F1 of the second of two classes against the probability from which it is predicted."""
     from sklearn.metrics import precision_recall_curve
 
     questions = yes_or_no(run)

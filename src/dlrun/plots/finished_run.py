@@ -115,7 +115,7 @@ class FinishedRun:
         Rows without a number in one of the `columns` are left out. None where a split has no other rows, or where the
         raw inputs have not been kept.
         """
-        found = {}
+        by_split = {}
         for split in dict.fromkeys(("train", self.split)):
             raw = self.data.splits()[split].raw
             if not isinstance(raw, pd.DataFrame):
@@ -124,5 +124,5 @@ class FinishedRun:
             whole = np.isfinite(inputs).all(axis=1)
             if not whole.any():
                 return None
-            found[split] = inputs[whole], self.predictions_by_split[split].truth[whole]
-        return found
+            by_split[split] = inputs[whole], self.predictions_by_split[split].truth[whole]
+        return by_split

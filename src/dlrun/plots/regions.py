@@ -49,7 +49,7 @@ def decision_boundary(run: FinishedRun) -> Figure | None:
 
 
 def hidden_features(run: FinishedRun) -> Figure | None:
-    """Draw what the last hidden layer makes of each row, coloured by its true class, where that layer has two neurons."""
+    """Draw what the last hidden layer makes of each row, coloured by its true class, if that layer has two neurons."""
     if not run.task.has_one_class or not isinstance(run.fitted.model, nn.Module):
         return None
     linear = [module for module in run.fitted.model.modules() if isinstance(module, nn.Linear)]

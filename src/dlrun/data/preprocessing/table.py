@@ -107,8 +107,8 @@ class TablePreprocessing(Preprocessing):
         from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 
         for column in self._columns("date"):  # a table that was not read from a file has no formats yet
-            if self.columns.found[column].dates is None and not _is_datetime(inputs[column]):
-                self.columns.found[column] = told_column(inputs[column], "date", self.columns.form)
+            if self.columns.by_name[column].dates is None and not _is_datetime(inputs[column]):
+                self.columns.by_name[column] = told_column(inputs[column], "date", self.columns.form)
         clean = self._clean(inputs)
         self.ranges = self._ranges_of(clean)
         empty = [str(c) for c in clean.columns if clean[c].isna().all()]
@@ -242,9 +242,9 @@ class TablePreprocessing(Preprocessing):
             "kind": "table",
             "columns": self.kinds,
             "max_categories": self.max_categories,
-            "date_formats": {c: known.dates for c, known in self.columns.found.items() if known.dates is not None},
-            "numbers": {c: asdict(k.notation) for c, k in self.columns.found.items() if not k.notation.plain},
-            "flags": {c: known.flag for c, known in self.columns.found.items() if known.flag is not None},
+            "date_formats": {c: known.dates for c, known in self.columns.by_name.items() if known.dates is not None},
+            "numbers": {c: asdict(k.notation) for c, k in self.columns.by_name.items() if not k.notation.plain},
+            "flags": {c: known.flag for c, known in self.columns.by_name.items() if known.flag is not None},
             "format": asdict(self.columns.form),
             "headless": self.headless,
             "filled_in": self.filled,
@@ -319,7 +319,7 @@ class TablePreprocessing(Preprocessing):
             elif kind == "plain":
                 columns.append(pd.to_numeric(inputs[column], errors="coerce"))
             elif kind != "ignore":
-                numbers = numbers_of(inputs[column], self.columns.found[column], told)
+                numbers = numbers_of(inputs[column], self.columns.by_name[column], told)
                 columns.append(numbers / divisors.get(column, 1))
         return pd.concat(columns, axis=1)
 

@@ -49,18 +49,18 @@ class Column:
 class Columns:
     """The columns of a table, by name, and how the table is written: all that it takes to read new rows likewise."""
 
-    found: dict[str, Column] = field(default_factory=dict)
+    by_name: dict[str, Column] = field(default_factory=dict)
     form: Format = field(default_factory=Format)
 
     @property
     def kinds(self) -> dict[str, str]:
         """The kind of every column."""
-        return {name: column.kind for name, column in self.found.items()}
+        return {name: column.kind for name, column in self.by_name.items()}
 
     def values(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return a table with numbers as numbers, dates as dates, and None or NaN where a value is missing."""
         return frame.assign(
-            **{c: values_of(frame[c], self.found[c], self.form.missing_values) for c in self.found if c in frame}
+            **{c: values_of(frame[c], self.by_name[c], self.form.missing_values) for c in self.by_name if c in frame}
         )
 
     def without_markers(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -68,7 +68,7 @@ class Columns:
         return frame.assign(
             **{
                 c: without_markers(frame[c], column.kind, self.form.missing_values)
-                for c, column in self.found.items()
+                for c, column in self.by_name.items()
                 if c in frame and column.kind != "ignore"
             }
         )
@@ -103,40 +103,40 @@ def describe_columns(
         choose(kind, KINDS, f"data.columns.{column}")
     named = {**dict.fromkeys(dates or {}, "date"), **named}
     comma_file = comma_file or any(_has_decimal_comma(frame[c]) for c in frame if is_text(frame[c]))
-    found = {
+    by_name = {
         c: told_column(frame[c], named[c], form, (dates or {}).get(c), comma_file)
         if c in named
         else infer_column(frame[c], form, comma_file)
         for c in frame.columns
     }
-    lines = _lines_of(found)
-    if all(column.kind == "ignore" for column in found.values()):
-        texts = [str(c) for c, column in found.items() if "free text" in column.reason]
+    lines = _lines_of(by_name)
+    if all(column.kind == "ignore" for column in by_name.values()):
+        texts = [str(c) for c, column in by_name.items() if "free text" in column.reason]
         of_texts = f"; to learn from texts: data=text {hint('data.text', texts[0])}" if texts else ""
         why = "; ".join(lines) or "the table has only the target"
         raise Mistake(f"data: no column is left to learn from ({why}){of_texts}")
-    return Columns(found, form), lines
+    return Columns(by_name, form), lines
 
 
-def _lines_of(found: dict[str, Column]) -> list[str]:
+def _lines_of(by_name: dict[str, Column]) -> list[str]:
     """Return a line for every kind, one for numbers and one for dates that are written in a way of their own, and one
     for every remark.
     """
     lines = []
     for kind in KINDS:
-        members = [c for c in found if found[c].kind == kind]
+        members = [c for c in by_name if by_name[c].kind == kind]
         if members:
-            shown = [f"{c} ({found[c].reason})" if kind == "ignore" or found[c].flag else c for c in members]
+            shown = [f"{c} ({by_name[c].reason})" if kind == "ignore" or by_name[c].flag else c for c in members]
             lines.append(f"{'ignored' if kind == 'ignore' else kind} columns: {_listed(shown)}")
-    written = [f"{name} ({c.notation})" for name, c in found.items() if c.kind == "numeric" and not c.notation.plain]
+    written = [f"{name} ({c.notation})" for name, c in by_name.items() if c.kind == "numeric" and not c.notation.plain]
     if written:
         lines.append(
             f"numbers as written: {_listed(written)}; data.decimal, data.thousands or data.columns say otherwise"
         )
-    ordered = [f"{name} ({order_said(c.dates)})" for name, c in found.items() if c.dates]
+    ordered = [f"{name} ({order_said(c.dates)})" for name, c in by_name.items() if c.dates]
     if ordered:
         lines.append(f"dates as written: {_listed(ordered)}; data.dates={{<column>: <format>}} says otherwise")
-    remarks = [f"column '{name}': {column.remark}" for name, column in found.items() if column.remark]
+    remarks = [f"column '{name}': {column.remark}" for name, column in by_name.items() if column.remark]
     more = [f"and such remarks about {len(remarks) - SHOWN} more columns"] if len(remarks) > SHOWN else []
     return lines + remarks[:SHOWN] + more
 
@@ -308,15 +308,15 @@ def _other_texts(others: pd.Series) -> str:
 
 def _of_dates(column: pd.Series, filled: pd.Series, written: str | None, share: float, other: str | None) -> str:
     """Return a remark on texts that are no dates, and on an order of day and month that could be another."""
-    said = []
+    remarks = []
     if share < 1:
-        said.append(f"{_other_texts(filled[parse_dates(filled, written).isna()])} read as missing dates")
+        remarks.append(f"{_other_texts(filled[parse_dates(filled, written).isna()])} read as missing dates")
     if other is not None:
-        said.append(
+        remarks.append(
             f"day and month could be exchanged in every row; {hint('data.dates', {str(column.name): other})} reads "
             "them the other way"
         )
-    return ", ".join(said)
+    return ", ".join(remarks)
 
 
 def _half_numbers(values: pd.Series, form: Format) -> str:
@@ -460,5 +460,5 @@ def times_of(column: pd.Series) -> np.ndarray:
 
 
 def _are_truths(values: pd.Series) -> bool:
-    found = set(map(str.lower, values.astype(str).unique()[:5]))
-    return len(found) == 2 and {TRUTHS.get(text) for text in found} == {0.0, 1.0}
+    distinct = set(map(str.lower, values.astype(str).unique()[:5]))
+    return len(distinct) == 2 and {TRUTHS.get(text) for text in distinct} == {0.0, 1.0}

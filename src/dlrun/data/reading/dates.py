@@ -35,8 +35,8 @@ def parse_dates(texts: pd.Series, written: str | None) -> pd.Series:
         return local(texts)
     values = texts.astype("string")
     if written not in FORMATS:  # the person's own, which may ask for what is read over
-        found = pd.to_datetime(values, format=written, errors="coerce", utc="%z" in str(written))
-        return local(found).fillna(pd.to_datetime(_canonical(values), format=written, errors="coerce"))
+        moments = pd.to_datetime(values, format=written, errors="coerce", utc="%z" in str(written))
+        return local(moments).fillna(pd.to_datetime(_canonical(values), format=written, errors="coerce"))
     return pd.to_datetime(_canonical(values), format=written, errors="coerce")
 
 

@@ -133,11 +133,11 @@ def _download(file: File, target: Path) -> None:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _fetch(address, part)
-            found = hashlib.sha256(unpack(part)).hexdigest()
-            if file.sha256 not in (found, UNVERIFIED):
+            checksum = hashlib.sha256(unpack(part)).hexdigest()
+            if file.sha256 not in (checksum, UNVERIFIED):
                 raise ValueError("what came is not the published content (its sha256 differs)")
             if file.sha256 == UNVERIFIED:
-                target.with_name(f"{target.name}.sha256").write_text(found)
+                target.with_name(f"{target.name}.sha256").write_text(checksum)
             part.replace(target)
             return
         except (OSError, ValueError, Mistake) as error:

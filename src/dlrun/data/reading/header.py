@@ -114,7 +114,7 @@ def find_separator(lines: list[str], quote: str | None) -> str:
         if width > 1 and count >= REGULAR * len(records):
             head = records[_first_of_table(records, width)].fields
             fitting.append((len(head) >= width - 1 and len(head) > 1, candidate, width))
-    fitting.sort(key=lambda found: not found[0])  # those that divide the header first, in their order
+    fitting.sort(key=lambda fit: not fit[0])  # those that divide the header first, in their order
     best = fitting[0][1:] if fitting else None
     if best is None or best[0] == "\t":
         records = divide(lines, BLANKS, quote)

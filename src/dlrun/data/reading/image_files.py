@@ -71,7 +71,7 @@ class Seen:
         """Return what was done, in a line each."""
         low, high = rules.value_range or (0, 255)
         size = "×".join(map(str, rules.size or ()))
-        said = {
+        counts = {
             f"turned upright, as their Exif orientation says: {self.turned} images": self.turned,
             f"transparent images: {self.transparent}, drawn on {rules.background} (data.background)": self.transparent,
             f"images of 16 bits or of fractions: {self.deep}; their values {low:g} to {high:g} become 0 to 255 "
@@ -80,7 +80,7 @@ class Seen:
             f"images of another size than {size}: {self.resized}, resized to it (data.size)": self.resized,
             f"images with several frames or pages: {self.animated}; the first is read": self.animated,
         }
-        return [line for line, count in said.items() if count]
+        return [line for line, count in counts.items() if count]
 
 
 class ImageFiles(Dataset):
@@ -118,7 +118,7 @@ class ImageFiles(Dataset):
         return torch.from_numpy(np.ascontiguousarray(image))
 
     def __getitems__(self, rows: list[int]) -> list[Tensor]:
-        """Return several images, which is how a DataLoader asks for a batch; Pillow lets threads decode side by side."""
+        """Return several images, as a DataLoader asks for a batch; Pillow lets threads decode side by side."""
         with ThreadPoolExecutor(self.workers) as pool:
             return list(pool.map(self.__getitem__, rows))
 
@@ -165,8 +165,8 @@ def load_images(files: list[Path], rules: Rules) -> Decoded:
     Raises:
         Mistake: the images do not fit in memory.
     """
-    found = cached("images", files, rules, lambda: _looked_at(files, rules, _decode_all))
-    return Decoded(found["images"], *_facts_of(files, rules, found))
+    arrays = cached("images", files, rules, lambda: _looked_at(files, rules, _decode_all))
+    return Decoded(arrays["images"], *_facts_of(files, rules, arrays))
 
 
 def open_images(files: list[Path], rules: Rules, workers: int) -> Decoded:
@@ -174,11 +174,11 @@ def open_images(files: list[Path], rules: Rules, workers: int) -> Decoded:
 
     All are decoded once, to see whether they can be; what was seen is cached.
     """
-    found = cached("image_files", files, rules, lambda: _looked_at(files, rules, _checksums_of_all))
-    broken, rules, seen = _facts_of(files, rules, found)
-    readable = np.setdiff1d(np.arange(len(files)), found["broken"])
+    arrays = cached("image_files", files, rules, lambda: _looked_at(files, rules, _checksums_of_all))
+    broken, rules, seen = _facts_of(files, rules, arrays)
+    readable = np.setdiff1d(np.arange(len(files)), arrays["broken"])
     kept = np.array([str(files[i]) for i in readable], dtype=object)
-    return Decoded(ImageFiles(kept, rules, found["checksums"], workers), broken, rules, seen)
+    return Decoded(ImageFiles(kept, rules, arrays["checksums"], workers), broken, rules, seen)
 
 
 def examine(files: Sequence[Path], rules: Rules) -> tuple[Rules, Seen]:
@@ -256,7 +256,7 @@ def why_unreadable(file: Path) -> str:
 
 @cache
 def _pillow():
-    """Return Pillow's module of images; it is quiet on large ones, since those that are too large are left out by name."""
+    """Return Pillow's module of images, quiet on large ones: those that are too large are left out by name."""
     from PIL import Image
 
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -312,7 +312,7 @@ def _extremes_of(file: Path) -> tuple[float, float] | None:
 
 
 def _range_of(lowest: float, highest: float) -> tuple[float, float]:
-    """Return what becomes 0 and 255: the range of a number of bits that is in use, or 0 to 1, or else the values' own."""
+    """Return what becomes 0 and 255: the range of the bits that are in use, or 0 to 1, or else the values' own."""
     if lowest >= 0 and highest <= 1:
         return 0.0, 1.0
     fitting = [float(most) for most in DEEP_RANGES if highest <= most]
@@ -339,9 +339,9 @@ def _looked_at(files: list[Path], rules: Rules, decode_all: Callable) -> dict[st
     }
 
 
-def _facts_of(files: list[Path], rules: Rules, found: dict[str, np.ndarray]) -> tuple[list[Path], Rules, Seen]:
-    known = replace(rules, size=tuple(found["size"].tolist()), value_range=tuple(found["range"].tolist()) or None)
-    return [files[i] for i in found["broken"]], known, Seen(*found["seen"].tolist())
+def _facts_of(files: list[Path], rules: Rules, arrays: dict[str, np.ndarray]) -> tuple[list[Path], Rules, Seen]:
+    known = replace(rules, size=tuple(arrays["size"].tolist()), value_range=tuple(arrays["range"].tolist()) or None)
+    return [files[i] for i in arrays["broken"]], known, Seen(*arrays["seen"].tolist())
 
 
 def _decode_all(files: list[Path], rules: Rules) -> dict[str, np.ndarray]:
@@ -357,10 +357,10 @@ def _decode_all(files: list[Path], rules: Rules) -> dict[str, np.ndarray]:
 
 
 def _checksums_of_all(files: list[Path], rules: Rules) -> dict[str, np.ndarray]:
-    found = [None if image is None else zlib.crc32(image.tobytes()) for image in _decoded(files, rules)]
+    checksums = [None if image is None else zlib.crc32(image.tobytes()) for image in _decoded(files, rules)]
     return {
-        "checksums": np.array([checksum for checksum in found if checksum is not None], dtype=np.uint32),
-        "broken": np.array([i for i, checksum in enumerate(found) if checksum is None], dtype=np.int64),
+        "checksums": np.array([checksum for checksum in checksums if checksum is not None], dtype=np.uint32),
+        "broken": np.array([i for i, checksum in enumerate(checksums) if checksum is None], dtype=np.int64),
     }
 
 

@@ -41,14 +41,14 @@ class Passed:
 
     def lines(self) -> list[str]:
         """Return how many they are, in a line for each kind."""
-        said = []
+        lines = []
         if self.others:
             shown = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in self.others.most_common(8))
-            said.append(f"files that are no images by their suffix: {self.others.total()} passed over ({shown})")
+            lines.append(f"files that are no images by their suffix: {self.others.total()} passed over ({shown})")
         if self.hidden:
             shown = ", ".join(list(self.hidden)[:5])
-            said.append(f"hidden files: {self.hidden.total()} passed over ({shown})")
-        return said
+            lines.append(f"hidden files: {self.hidden.total()} passed over ({shown})")
+        return lines
 
 
 @dataclass
@@ -71,19 +71,19 @@ class Labelled:
 
 
 def find_images(place: Path) -> tuple[list[Path], Passed]:
-    """Return the image files in a folder and below it, by their suffix and sorted, and what was passed over; or a file."""
+    """Return the image files in a folder and below it, by suffix and sorted, and what was passed over; or a file."""
     if place.is_file():
         return [place], Passed()
-    found, passed = [], Passed()
+    images, passed = [], Passed()
     for file in sorted(place.rglob("*")):
         if hidden := _hidden_part(file.relative_to(place)):
             passed.hidden[hidden] += file.is_file()
         elif file.is_file() and file.suffix.lower() in IMAGE_SUFFIXES:
-            found.append(file)
+            images.append(file)
         elif file.is_file():
             passed.others[file.suffix.lower()] += 1
     passed.hidden = +passed.hidden
-    return found, passed
+    return images, passed
 
 
 def by_folder(root: Path) -> Labelled:
@@ -96,14 +96,14 @@ def by_folder(root: Path) -> Labelled:
     parts = {folder: PARTS.get(folder.name.lower(), "") for folder in folders}
     if "train" in parts.values() and len(set(parts.values()) - {""}) > 1:
         return _by_part(root, parts)
-    found = Labelled([], [], [], Passed())
+    labelled = Labelled([], [], [], Passed())
     for folder in folders:
-        _add_class(found, root, folder, "")
-    _note_strays(found, root, [root])
-    if len(set(found.labels)) < 2:
-        raise Mistake(f"data.path: {root} has images in {len(set(found.labels))} sub-folders; each class needs one of "
-                      f"its own{_instead(root, found)}")  # fmt: skip
-    return found
+        _add_class(labelled, root, folder, "")
+    _note_strays(labelled, root, [root])
+    if len(set(labelled.labels)) < 2:
+        raise Mistake(f"data.path: {root} has images in {len(set(labelled.labels))} sub-folders; each class needs one "
+                      f"of its own{_instead(root, labelled)}")  # fmt: skip
+    return labelled
 
 
 def by_table(root: Path, table: Path, target: str | None) -> Labelled:
@@ -133,17 +133,17 @@ def by_table(root: Path, table: Path, target: str | None) -> Labelled:
     rows = [(file, label) for file, label in zip(there, frame[target], strict=True) if file and not pd.isna(label)]
     if len(rows) < 2:
         raise Mistake(f"data.labels: {len(rows)} rows of {table.name} have a file and a label ('{target}')")
-    found = Labelled([file for file, _ in rows], [label for _, label in rows], [""] * len(rows), passed)
-    lost, unlabelled = sum(file is None for file in there), len(set(images) - set(found.files))
+    labelled = Labelled([file for file, _ in rows], [label for _, label in rows], [""] * len(rows), passed)
+    lost, unlabelled = sum(file is None for file in there), len(set(images) - set(labelled.files))
     unknown = len(frame) - lost - len(rows)
-    said = {
+    counts = {
         f"labels: column '{target}' of {table.name}, by the files in its column '{column}'": 1,
         f"rows of {table.name} whose file is not there: {lost}, left out": lost,
         f"rows of {table.name} without a label: {unknown}, left out": unknown,
         f"images that {table.name} has no label for: {unlabelled}, left out": unlabelled,
     }
-    found.notes += [line for line, count in said.items() if count]
-    return found
+    labelled.notes += [line for line, count in counts.items() if count]
+    return labelled
 
 
 def find_table(name: str, root: Path, places: list[Path]) -> Path:
@@ -153,27 +153,27 @@ def find_table(name: str, root: Path, places: list[Path]) -> Path:
         Mistake: it is in none of them.
     """
     candidates = [root / name, root.parent / name, *places]
-    found = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if found is None:
+    table = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if table is None:
         raise Mistake(f"data.labels: there is no file '{name}' in {root}, beside it, or in the current folder")
-    return found
+    return table
 
 
 def _by_part(root: Path, parts: dict[Path, str]) -> Labelled:
-    found = Labelled([], [], [], Passed())
+    labelled = Labelled([], [], [], Passed())
     unread = [folder.name for folder, part in parts.items() if not part]
     for folder in sorted((f for f, part in parts.items() if part), key=lambda f: parts[f] != "train"):
         for sub_folder in _visible_folders(folder):
-            _add_class(found, folder, sub_folder, parts[folder])
-    trained = {label for label, part in zip(found.labels, found.parts, strict=True) if part == "train"}
+            _add_class(labelled, folder, sub_folder, parts[folder])
+    trained = {label for label, part in zip(labelled.labels, labelled.parts, strict=True) if part == "train"}
     if len(trained) < 2:
         raise Mistake(
             f"data.path: {root} is divided into {', '.join(f.name for f, part in parts.items() if part)}, and its "
             f"training part has images in {len(trained)} sub-folders; each class needs one of its own, or a table of "
             "labels beside the images (data.labels=labels.csv data.path=<folder of the images>)"
         )
-    strange = Counter(label for label in found.labels if label not in trained)
-    kept = [i for i, label in enumerate(found.labels) if label in trained]
+    strange = Counter(label for label in labelled.labels if label not in trained)
+    kept = [i for i, label in enumerate(labelled.labels) if label in trained]
     notes = [f"parts: {', '.join(f.name for f, part in parts.items() if part)}, as the folders say"]
     if strange:
         notes.append(f"images of classes that the training part lacks: {strange.total()}, left out "
@@ -181,47 +181,48 @@ def _by_part(root: Path, parts: dict[Path, str]) -> Labelled:
     if unread:
         notes.append(f"folders beside them that are not read: {', '.join(unread)}")
     kept_of = lambda values: [values[i] for i in kept]  # noqa: E731
-    found.files, found.labels, found.parts = map(kept_of, (found.files, found.labels, found.parts))
-    found.notes = notes + found.notes
-    _note_strays(found, root, [root, *(folder for folder, part in parts.items() if part)])
-    return found
+    labelled.files, labelled.labels, labelled.parts = map(kept_of, (labelled.files, labelled.labels, labelled.parts))
+    labelled.notes = notes + labelled.notes
+    _note_strays(labelled, root, [root, *(folder for folder, part in parts.items() if part)])
+    return labelled
 
 
-def _add_class(found: Labelled, root: Path, folder: Path, part: str) -> None:
+def _add_class(labelled: Labelled, root: Path, folder: Path, part: str) -> None:
     """Add the images of the class that a folder below `root` holds, those in its sub-folders too."""
     files, passed = find_images(folder)
     deeper = sorted({str(file.parent.relative_to(root)) for file in files if file.parent != folder})
     if deeper:
         count = sum(file.parent != folder for file in files)
-        found.notes.append(f"class '{folder.name}': {count} of its {len(files)} images lie in sub-folders "
+        labelled.notes.append(f"class '{folder.name}': {count} of its {len(files)} images lie in sub-folders "
                            f"({', '.join(deeper[:3])}{', …' if len(deeper) > 3 else ''})")  # fmt: skip
     if not files:
-        found.notes.append(f"folder '{folder.relative_to(root)}' has no image and is no class")
-    found.passed += passed
-    found.files += files
-    found.labels += [folder.name] * len(files)
-    found.parts += [part] * len(files)
+        labelled.notes.append(f"folder '{folder.relative_to(root)}' has no image and is no class")
+    labelled.passed += passed
+    labelled.files += files
+    labelled.labels += [folder.name] * len(files)
+    labelled.parts += [part] * len(files)
 
 
-def _note_strays(found: Labelled, root: Path, folders: list[Path]) -> None:
+def _note_strays(labelled: Labelled, root: Path, folders: list[Path]) -> None:
     """Count what lies in `folders` themselves, and so in no class, and what is hidden in them."""
     strays: Counter[str] = Counter()
     for folder in folders:
         for entry in sorted(folder.iterdir()):
             if _hidden_part(Path(entry.name)):
-                found.passed.hidden[entry.name] += 1 if entry.is_file() else sum(f.is_file() for f in entry.rglob("*"))
+                files = [entry] if entry.is_file() else [file for file in entry.rglob("*") if file.is_file()]
+                labelled.passed.hidden[entry.name] += len(files)
             elif entry.is_file() and entry.suffix.lower() in IMAGE_SUFFIXES:
                 strays[folder.name] += 1
             elif entry.is_file():
-                found.passed.others[entry.suffix.lower()] += 1
+                labelled.passed.others[entry.suffix.lower()] += 1
     if strays:
-        found.notes.append(f"images in no class folder: {strays.total()}, left out (in {', '.join(strays)})")
-    if tables := _tables_of(root, found.files):
-        found.notes.append(f"{tables[0].name} names images of this folder; data.labels={tables[0].name} takes the "
+        labelled.notes.append(f"images in no class folder: {strays.total()}, left out (in {', '.join(strays)})")
+    if tables := _tables_of(root, labelled.files):
+        labelled.notes.append(f"{tables[0].name} names images of this folder; data.labels={tables[0].name} takes the "
                            "labels from there")  # fmt: skip
 
 
-def _instead(root: Path, found: Labelled) -> str:
+def _instead(root: Path, labelled: Labelled) -> str:
     """Return what a folder without classes may be instead, and how to have it read."""
     images, _ = find_images(root)
     for place in (root, root.parent):
@@ -230,12 +231,12 @@ def _instead(root: Path, found: Labelled) -> str:
     nested = [folder for folder in _visible_folders(root) if len(_visible_folders(folder)) > 1]
     if len(nested) == 1:
         return f"; or is it data.path={nested[0]}?"
-    return "".join(f"; {line}" for line in found.passed.lines())
+    return "".join(f"; {line}" for line in labelled.passed.lines())
 
 
 def _tables_of(folder: Path, images: list[Path]) -> list[Path]:
     """Return the tables in a folder that name most of the images in one of their columns."""
-    found = []
+    tables = []
     for file in sorted(folder.iterdir()):
         looked_at = file.suffix.lower() in TABLE_SUFFIXES and file.is_file() and not _hidden_part(Path(file.name))
         if looked_at and file.stat().st_size <= LARGEST_TABLE:
@@ -244,8 +245,8 @@ def _tables_of(folder: Path, images: list[Path]) -> list[Path]:
             except Mistake:  # some other file; what is wrong with it does not matter here
                 continue
             if _file_column(frame, images, folder)[0] is not None:
-                found.append(file)
-    return found
+                tables.append(file)
+    return tables
 
 
 def _file_column(frame: pd.DataFrame, images: list[Path], root: Path) -> tuple[str | None, list[Path | None]]:

@@ -10,7 +10,7 @@ CGROUPS = Path("/sys/fs/cgroup")  # where Linux says what a container or a job o
 
 
 def free_memory() -> int | None:
-    """Return bytes that this process can still have: what the machine can give, or less where its cgroup allows less.
+    """Return the bytes that this process can still have: what the machine can give, or less if its cgroup allows less.
 
     Returns:
         None where neither says.
@@ -20,7 +20,7 @@ def free_memory() -> int | None:
 
 
 def _of_machine() -> int | None:
-    """Return bytes that the machine can give without swapping."""
+    """Return the bytes that the machine can give without swapping."""
     if not sys.platform.startswith("linux"):
         import psutil
 
@@ -33,7 +33,7 @@ def _of_machine() -> int | None:
 
 
 def _of_cgroups(root: Path, membership: Path) -> int | None:
-    """Return bytes that the cgroups of this process leave free: the least of its own and those above it; None: no
+    """Return the bytes that the cgroups of this process leave free: the least of its own and those above it; None: no
     limit.
     """
     try:
@@ -62,7 +62,7 @@ def _upwards(tree: Path, path: str) -> Iterator[Path]:
 
 
 def _left_in(folder: Path, limit: str, used: str, cached: str) -> int | None:
-    """Return bytes that a cgroup may still take; files that are kept in memory (`cached`) give way where memory is
+    """Return the bytes that a cgroup may still take; files that are kept in memory (`cached`) give way where memory is
     needed.
     """
     try:

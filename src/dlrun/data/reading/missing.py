@@ -49,8 +49,8 @@ def without_markers(column: pd.Series, kind: str, told: list[str] | None) -> pd.
     if is_text(column):
         texts = stripped(column)
         gaps = markers(kind, told)
-        found = [value for value in texts.dropna().unique() if isinstance(value, str) and value.lower() in gaps]
-        return texts.mask(texts.isin(found), None) if found else texts
+        marks = [value for value in texts.dropna().unique() if isinstance(value, str) and value.lower() in gaps]
+        return texts.mask(texts.isin(marks), None) if marks else texts
     numbers = [number for number in map(_number, told or []) if number is not None]
     if numbers and pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         gap = column.isin(numbers)

@@ -48,18 +48,18 @@ class Notation:
         return self == Notation()
 
     def __str__(self) -> str:
-        said = []
+        ways = []
         if self.decimal != ".":
-            said.append("decimal comma")
+            ways.append("decimal comma")
         if self.thousands:
-            said.append(f"thousands '{self.thousands}'")
+            ways.append(f"thousands '{self.thousands}'")
         if self.unit == "%":
-            said.append("in percent: 5% is 5")
+            ways.append("in percent: 5% is 5")
         elif self.unit:
-            said.append(f"unit '{self.unit}'")
+            ways.append(f"unit '{self.unit}'")
         if self.multiples:
-            said.append("K, M, B multiplied out")
-        return ", ".join(said)
+            ways.append("K, M, B multiplied out")
+        return ", ".join(ways)
 
 
 def parse(texts: pd.Series, notation: Notation) -> pd.Series:
@@ -132,16 +132,16 @@ def _pattern(decimal: str, thousands: str) -> re.Pattern:
 
 def _parts(text: str) -> tuple[str, str] | None:
     """Return the digits with their marks, and the unit in lower case; None where a text is no number."""
-    found = NUMBER.fullmatch(_bracketed(text))
-    if found is None:
+    match = NUMBER.fullmatch(_bracketed(text))
+    if match is None:
         return None
-    before = (found["before"] + found["between"]).strip().lower()
-    behind = found["behind"].strip().lower()
+    before = (match["before"] + match["between"]).strip().lower()
+    behind = match["behind"].strip().lower()
     if before and not _is_currency(before):
         return None
     if behind and not (_is_currency(behind) or UNIT.fullmatch(behind)):
         return None
-    return found["body"].strip(" '_"), before + behind
+    return match["body"].strip(" '_"), before + behind
 
 
 def _bracketed(text: str) -> str:
@@ -156,15 +156,15 @@ def _is_currency(text: str) -> bool:
 
 def _unit(parts: dict[str, tuple[str, str]], counts: pd.Series) -> tuple[str, bool]:
     """Return the unit of most numbers, and whether letters behind them multiply."""
-    found: dict[str, int] = {}
+    units: dict[str, int] = {}
     for text, (_, unit) in parts.items():
-        found[_singular(unit)] = found.get(_singular(unit), 0) + int(counts[text])
-    letters = {_split_multiple(unit)[1] for unit in found} - {""}
-    stems = {_split_multiple(unit)[0] for unit in found}
+        units[_singular(unit)] = units.get(_singular(unit), 0) + int(counts[text])
+    letters = {_split_multiple(unit)[1] for unit in units} - {""}
+    stems = {_split_multiple(unit)[0] for unit in units}
     if len(letters) > 1 and len(stems - {""}) <= 1:
         return max(stems), True
-    named = {unit: count for unit, count in found.items() if unit}
-    if named and max(named.values()) >= found.get("", 0):
+    named = {unit: count for unit, count in units.items() if unit}
+    if named and max(named.values()) >= units.get("", 0):
         return max(named, key=named.__getitem__), False
     return "", False
 
@@ -189,11 +189,11 @@ def _bare(unit: str) -> str:
 
 def _plain(text: str, notation: Notation) -> tuple[str | None, float]:
     """Return a number as Python writes it, and what it is multiplied by."""
-    found = _parts(text)
-    if found is None:
+    divided = _parts(text)
+    if divided is None:
         special = text.strip().lower().lstrip("+-")
         return (text.strip(), 1.0) if special in ("inf", "infinity") else (None, 1.0)
-    body, unit = found
+    body, unit = divided
     factor = 1.0
     if notation.multiples:
         stem, letter = _split_multiple(_singular(unit))

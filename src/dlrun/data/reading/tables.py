@@ -129,7 +129,7 @@ def check_memory(path: Path, name: str) -> None:
 
 
 def _unpacked_size(path: Path, most: int) -> int:
-    """Return bytes of a table when it is unpacked, counted up to `most`; of Parquet an estimate."""
+    """Return the bytes of a table when it is unpacked, counted up to `most`; of Parquet an estimate."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive:
             return sum(member.file_size for member in archive.infolist())
@@ -374,14 +374,14 @@ def _explained(name: str):
 
 def _of_parser(message: str) -> str:
     """Return what pandas says of a table that it cannot read, in this program's words."""
-    if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message):
+    if match := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message):
         return (
-            f"row {found[2]} has {found[3]} values and the header {found[1]} (a decimal comma, or another comma in a "
+            f"row {match[2]} has {match[3]} values and the header {match[1]} (a decimal comma, or another comma in a "
             "text, needs quotes or another separator)"
         )
-    if found := re.search(r"EOF inside string starting at row (\d+)", message):
+    if match := re.search(r"EOF inside string starting at row (\d+)", message):
         return (
-            f"a quote opens in row {int(found[1]) + 1} and does not close; data.quote=none takes quotes as they stand"
+            f"a quote opens in row {int(match[1]) + 1} and does not close; data.quote=none takes quotes as they stand"
         )
     return one_line(message.removeprefix("Error tokenizing data. C error: "))
 

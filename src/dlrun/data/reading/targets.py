@@ -25,17 +25,17 @@ def read_targets(frame: pd.DataFrame, form: Format, comma_file: bool = False) ->
     Raises:
         Mistake: a column holds lists or the like.
     """
-    found, lines = {}, []
+    columns, lines = {}, []
     for name in frame:
         column = frame[name]
         if what := holds_objects(column):
             raise Mistake(f"data.target: column '{name}' holds {what}; numbers, classes or tags are needed")
-        values, said = _numbers_or_classes(column, form, comma_file)
+        values, remarks = _numbers_or_classes(column, form, comma_file)
         if len(frame.columns) > 1 and is_text(values):
             values = _labels(values)
-        found[name] = values
-        lines += [f"target '{name}': {line}" for line in said]
-    return pd.DataFrame(found, index=frame.index), lines
+        columns[name] = values
+        lines += [f"target '{name}': {line}" for line in remarks]
+    return pd.DataFrame(columns, index=frame.index), lines
 
 
 def _numbers_or_classes(column: pd.Series, form: Format, comma_file: bool) -> tuple[pd.Series, list[str]]:
@@ -45,8 +45,8 @@ def _numbers_or_classes(column: pd.Series, form: Format, comma_file: bool) -> tu
             return values, []
         kept = finite(values)
         lost = int((values.notna() & kept.isna()).sum())
-        said = [f"{counted(lost, 'value')} infinite, or of 1e37 and more, taken as missing"] if lost else []
-        return kept, said
+        remarks = [f"{counted(lost, 'value')} infinite, or of 1e37 and more, taken as missing"] if lost else []
+        return kept, remarks
     known = numbers_in(column, form, comma_file)
     if known is not None and known.kind == "numeric":
         texts = without_markers(column, "numeric", form.missing_values)
@@ -92,9 +92,9 @@ def find_tag_separator(texts: pd.Series) -> str | None:
         several = filled.str.contains(separator, regex=False)
         if several.mean() < 0.05 or not len(filled):
             continue
-        found = [tag for text in filled.unique() for tag in split_tags(text, separator)]
-        tags = set(found)
-        if 2 < len(tags) <= max(3, FEW_TAGS * len(filled)) and len(tags) < len(found):  # they occur in several texts
+        written = [tag for text in filled.unique() for tag in split_tags(text, separator)]
+        tags = set(written)
+        if 2 < len(tags) <= max(3, FEW_TAGS * len(filled)) and len(tags) < len(written):  # they occur in several texts
             return separator
     return None
 

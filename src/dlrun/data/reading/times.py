@@ -249,15 +249,15 @@ class Clock:
             return _apart(moments, lambda: moments.tz_localize(None))
         if name in self.written:
             return _read_as(column, self.written[name], key)
-        found = {way: _read_as(column, way, key) for way in ways_of_writing(column)}
-        if not found:
+        readings = {way: _read_as(column, way, key) for way in ways_of_writing(column)}
+        if not readings:
             raise Mistake(f"{key}: {_first_misfit(column)}; data.dates={{{name}: '%d/%m/%Y %H:%M'}} says how they are "
                           "written")  # fmt: skip
-        disorder = {way: _disorder(placed(times)) for way, (times, _) in found.items()} if len(found) > 1 else {}
-        self.written[name] = min(disorder, key=lambda way: disorder[way]) if disorder else next(iter(found))
+        disorder = {way: _disorder(placed(times)) for way, (times, _) in readings.items()} if len(readings) > 1 else {}
+        self.written[name] = min(disorder, key=lambda way: disorder[way]) if disorder else next(iter(readings))
         least = disorder.get(self.written[name])
         self.others = [way for way in disorder if disorder[way] == least and way != self.written[name]]
-        return found[self.written[name]]
+        return readings[self.written[name]]
 
     def _localized(self, times: pd.Index, wall: pd.Index, key: str) -> pd.Index:
         """Return times without offsets, which stand in the time zone, in UTC."""
@@ -457,13 +457,13 @@ def _shown(column: pd.Series) -> str:
 
 def _candidates(texts: pd.Series) -> list[str]:
     """Return the ways of writing a time that one of the first few texts is written in."""
-    found: dict[str, None] = {}
+    ways: dict[str, None] = {}
     for text in texts.iloc[:GUESSED]:
         day, clock = text, ""
         if (part := CLOCK_PART.search(text)) and (part["minute"] or part["half"]):
             day, clock = text[: part.start()], _format_of_clock(part)
-        found |= dict.fromkeys(f"{way}{clock}" for way in (*DAYS, *MONTHS) if _is_written(day, way))
-    return [ISO, QUARTERS, WEEKS, *found]
+        ways |= dict.fromkeys(f"{way}{clock}" for way in (*DAYS, *MONTHS) if _is_written(day, way))
+    return [ISO, QUARTERS, WEEKS, *ways]
 
 
 def _format_of_clock(part: re.Match) -> str:
@@ -491,8 +491,8 @@ def _fits(texts: pd.Series, way: str) -> bool:
 def _parsed(texts: pd.Series, way: str) -> pd.Series:
     """Return texts as moments, those with offsets in UTC; NaT where they are not written so."""
     if way == QUARTERS:
-        found = texts.str.extract(QUARTER)
-        year, quarter = found[0].fillna(found[3]), found[1].fillna(found[2])
+        parts = texts.str.extract(QUARTER)
+        year, quarter = parts[0].fillna(parts[3]), parts[1].fillna(parts[2])
         return pd.to_datetime(year + "-" + (quarter.astype(float) * 3 - 2).astype("Int64").astype("string"),
                               format="%Y-%m", errors="coerce")  # fmt: skip
     if way == WEEKS:
@@ -518,13 +518,13 @@ def _read_as(column: pd.Series, way: str, key: str) -> tuple[pd.Index, pd.Index]
         return pd.Index(numbers), pd.Index(numbers)
     texts = texts.str.removesuffix(".0") if way in ("%Y%m%d", "%Y%m") else texts
     try:
-        found = _parsed(texts, way)
+        moments = _parsed(texts, way)
     except ValueError as error:
         raise Mistake(f"data.dates: '{way}' is no way to write a date ({one_line(error)})") from error
-    if found.isna().any():
-        row = np.flatnonzero(found.isna())[0]
+    if moments.isna().any():
+        row = np.flatnonzero(moments.isna())[0]
         raise Mistake(f"{key}: row {row} of column '{column.name}' ('{texts.iloc[row]}') is not written as {way}")
-    return _apart(pd.DatetimeIndex(found), lambda: pd.DatetimeIndex(
+    return _apart(pd.DatetimeIndex(moments), lambda: pd.DatetimeIndex(
         _parsed(texts.str.replace(OFFSET_ALONE, "", regex=True), way.removesuffix("%z").strip())))  # fmt: skip
 
 
@@ -584,8 +584,8 @@ def _possible_steps(times: pd.Index) -> Iterator[Step]:
 
 
 def _commonest(values: np.ndarray):
-    found, counts = np.unique(values, return_counts=True)
-    return found[counts.argmax()]
+    distinct, counts = np.unique(values, return_counts=True)
+    return distinct[counts.argmax()]
 
 
 def _days_of_months(months: np.ndarray, day: str) -> np.ndarray:
@@ -615,7 +615,7 @@ def _times_of_day(column: pd.Series, key: str) -> pd.TimedeltaIndex:
         full = texts.where(texts.str.count(":") == 2, texts + ":00")
         return pd.TimedeltaIndex(pd.to_timedelta(full))
     for way in ("%I:%M %p", "%I:%M:%S %p", "%I %p", "%I%p"):
-        found = pd.to_datetime(texts, format=way, errors="coerce")
-        if found.notna().all():
-            return pd.TimedeltaIndex(found - found.dt.normalize())
+        moments = pd.to_datetime(texts, format=way, errors="coerce")
+        if moments.notna().all():
+            return pd.TimedeltaIndex(moments - moments.dt.normalize())
     raise Mistake(f"{key}: column '{column.name}' holds no times of day ('{texts.iloc[0]}')")

@@ -71,8 +71,8 @@ def reuters(
     if topics < 2:
         raise Mistake(f"data.topics is {topics}: it must be at least 2")
     preprocessing = TextPreprocessing("text", represent, words, stop_words, length, pad)
-    found = locate(file, data_dir)
-    arrays = cached("texts", [found], ("reuters", topics), lambda: _decode_reuters(file, data_dir, topics))
+    archive = locate(file, data_dir)
+    arrays = cached("texts", [archive], ("reuters", topics), lambda: _decode_reuters(file, data_dir, topics))
     names = [name.decode() for name in arrays["names"]]
     left_out = int(arrays["left_out"])
     notes = [f"newswires of other topics: {left_out:,}, left out (data.topics)"] if left_out else []
@@ -82,16 +82,16 @@ def reuters(
 
 
 def _decode_imdb(file: File, data_dir: str | None) -> dict[str, np.ndarray]:
-    found = []
+    reviews = []
     for name, content in _members(file, data_dir):
         if place := REVIEW.search(name):
             text = content.decode("utf-8").replace("<br />", " ")
-            found.append((name, place[1] == "test", place[2] == "pos", text))
-    if not found:
+            reviews.append((name, place[1] == "test", place[2] == "pos", text))
+    if not reviews:
         raise Mistake(f"{file.path}: holds no reviews (train/pos/….txt and the like)")
-    found.sort()
-    order = np.random.default_rng(SHUFFLED_BY).permutation(len(found))
-    _, tested, positive, texts = zip(*(found[i] for i in order), strict=True)
+    reviews.sort()
+    order = np.random.default_rng(SHUFFLED_BY).permutation(len(reviews))
+    _, tested, positive, texts = zip(*(reviews[i] for i in order), strict=True)
     return {**_bytes_of(texts), "labels": np.array(positive, dtype=np.int64), "tested": np.array(tested)}
 
 

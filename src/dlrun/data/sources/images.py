@@ -173,28 +173,28 @@ def folder(
         raise Mistake(f"data.range is {range}: it must be [lowest, highest], or null")
     if target is not None and labels is None:
         raise Mistake("data.target: names a column of data.labels, and there is no such table; leave it null")
-    found = (
+    labelled = (
         by_folder(root)
         if labels is None
         else by_table(root, find_table(labels, root, _places(labels, data_dir)), target)
     )
     rules = Rules((size[0], size[1]) if size else None, grey, background, (range[0], range[1]) if range else None)
-    decoded = load_images(found.files, rules) if in_memory else open_images(found.files, rules, workers)
-    kept = [i for i, file in enumerate(found.files) if file not in set(decoded.broken)]
+    decoded = load_images(labelled.files, rules) if in_memory else open_images(labelled.files, rules, workers)
+    kept = [i for i, file in enumerate(labelled.files) if file not in set(decoded.broken)]
     if not kept:
-        raise Mistake(f"data.path: none of the {len(found.files)} files below {root} is an image that can be read")
+        raise Mistake(f"data.path: none of the {len(labelled.files)} files below {root} is an image that can be read")
     preprocessing = ImagePreprocessing(255.0, scale, background, decoded.rules.value_range)
-    targets, class_names = _targets([found.labels[i] for i in kept], root)
-    notes = [*found.notes, *found.passed.lines(), *decoded.seen.lines(decoded.rules)]
+    targets, class_names = _targets([labelled.labels[i] for i in kept], root)
+    notes = [*labelled.notes, *labelled.passed.lines(), *decoded.seen.lines(decoded.rules)]
     if decoded.broken:
         shown = ", ".join(f"{file.relative_to(root)}{why_unreadable(file)}" for file in decoded.broken[:5])
         more = ", …" if len(decoded.broken) > 5 else ""
         notes.append(f"{len(decoded.broken)} of the files cannot be read and were left out: {shown}{more}")
     if class_names is not None:
-        gone = sorted({str(label) for label in found.labels} - set(class_names))
+        gone = sorted({str(label) for label in labelled.labels} - set(class_names))
         notes += [f"class '{name}' has no image that can be read: it is left out" for name in gone]
         notes.append(_classes_line(targets, class_names))
-    parts = np.array([found.parts[i] for i in kept])
+    parts = np.array([labelled.parts[i] for i in kept])
     given = {part: rows for part in ("valid", "test") if len(rows := np.flatnonzero(parts == part))}
     return Source(
         decoded.images,
@@ -230,7 +230,7 @@ def _classes_line(targets: np.ndarray, class_names: list[str]) -> str:
 
 
 def choose_workers(workers: str | int) -> int:
-    """Return threads that decode images: the number given; auto: as many as there are cores for this process.
+    """Return how many threads decode images: the number given; auto: as many as there are cores for this process.
 
     Raises:
         Mistake: neither `auto` nor a number from 1 on.

@@ -128,7 +128,7 @@ def _border(test_from: str, times: pd.Index, clock: Clock | None) -> pd.Timestam
 
 
 def _without_guesses(source: Source, known: np.ndarray) -> Source:
-    """Return the windows whose target stands in the file: what was filled in is no truth to learn from or be judged by."""
+    """Return the windows whose target stands in the file: what was filled in is no truth to learn from or judge by."""
     kept = known[source.row_numbers]
     if kept.all():
         return source
@@ -147,9 +147,7 @@ def zonal_demand(
     data_dir: str | None = None,
     licence: str = "",
 ) -> Source:
-    """Return hourly electricity demand of Ontario, (demand − offset) / divide; `Hour` 1 to 24 is the hour that ends
-    then.
-    """
+    """Return hourly electricity demand of Ontario, (demand − offset) / divide; `Hour` 1 to 24 is what ends then."""
     frame = read_table(io.BytesIO(read(file, data_dir)), file.path)
     long = frame["Date"].str.len() == 10  # the file has two ways of writing a date
     days = pd.to_datetime(frame["Date"].where(long), format="%Y/%m/%d").fillna(

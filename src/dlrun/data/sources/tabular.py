@@ -258,8 +258,8 @@ def _source(
     part = np.repeat(list(tables), [len(table.frame) for table in tables.values()])
     comma_file = tables["train"].comma_file
     notes = list(dict.fromkeys(note for table in tables.values() for note in table.notes))
-    truth, said = read_targets(frame[targets], form, comma_file)
-    notes += said
+    truth, remarks = read_targets(frame[targets], form, comma_file)
+    notes += remarks
     separator = _separator_of(truth, target_separator, notes)
     labels, tags = tag_labels(truth[targets[0]], separator) if separator is not None else (None, [])
     if labels is None:

@@ -52,8 +52,8 @@ def csv(
         Mistake: a file or column that is not there.
     """
     preprocessing = TextPreprocessing(text, represent, words, stop_words, length, pad, patterns, analyzer, ngrams)
-    found = find(path, data_dir, "data.path")
-    return _source(read_table(found, path, as_text=[text]), found, target, text, [], preprocessing)
+    place = find(path, data_dir, "data.path")
+    return _source(read_table(place, path, as_text=[text]), place, target, text, [], preprocessing)
 
 
 def published(
@@ -137,8 +137,8 @@ def _source(
 def _without_blanks(texts: np.ndarray, represent: str) -> list[str]:
     """Return a line for the person, where most texts are of a script that puts no blanks between its words."""
     runs = [UNBROKEN.findall(text) for text in texts]
-    lengths = [len(run) for found in runs for run in found]
-    count = sum(bool(found) for found in runs)
+    lengths = [len(run) for own in runs for run in own]
+    count = sum(bool(own) for own in runs)
     if 2 * count <= len(texts) or sum(lengths) <= LONGEST_WORD * len(lengths):
         return []
     remedy = "data.analyzer=char takes characters"
