@@ -35,7 +35,7 @@ class Augment:
     flip: bool = False
     contrast: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, most in (("shift", 1), ("rotation", 180), ("zoom", 0.9), ("shear", 80), ("contrast", 1)):
             value = getattr(self, name)
             if not 0 <= value <= most:

@@ -6,9 +6,10 @@ what a run will draw is looked up before it trains, and drawn after its results 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
@@ -35,7 +36,9 @@ def one(title: str, x: str, y: str, size: tuple[float, float] = (WIDTH, HEIGHT))
     return figure, axes
 
 
-def several(title: str, rows: int, columns: int, size: tuple[float, float] = (WIDTH, HEIGHT), **how) -> tuple:
+def several(
+    title: str, rows: int, columns: int, size: tuple[float, float] = (WIDTH, HEIGHT), **how: Any
+) -> tuple[Figure, np.ndarray]:
     """Return a figure with a title, and its grid (rows, columns) of axes."""
     figure = blank(size)
     figure.suptitle(title)

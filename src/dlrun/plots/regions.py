@@ -86,7 +86,7 @@ def _scatter(axes: Axes, split: str, inputs: np.ndarray, classes: np.ndarray, na
         )
 
 
-def _colors(n: int) -> list:
+def _colors(n: int) -> list[str | tuple[float, float, float, float]]:
     from matplotlib import colormaps
 
     if n == 2:

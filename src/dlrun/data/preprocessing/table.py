@@ -87,7 +87,7 @@ class TablePreprocessing(Preprocessing):
         self.scale = scale
         self.fits_all_rows = scale == "standard_all_rows"  # the scaler is to see the test rows too
         self.polynomial = polynomial
-        self.ranges: dict[str, list] = {}
+        self.ranges: dict[str, list[Any]] = {}  # the smallest and the largest value
         self.columns = columns or Columns({column: TableColumn(kind, "as told") for column, kind in kinds.items()})
         self.headless = headless
         self.filled: dict[str, int] = {}
@@ -290,9 +290,9 @@ class TablePreprocessing(Preprocessing):
             return []
         return self.transformer.named_transformers_["category"][-1].categories_
 
-    def _ranges_of(self, clean: pd.DataFrame) -> dict[str, list]:
+    def _ranges_of(self, clean: pd.DataFrame) -> dict[str, list[Any]]:
         """Return the smallest and the largest value of each number and date, in its own units, dates as ISO text."""
-        ranges: dict[str, list] = {}
+        ranges: dict[str, list[Any]] = {}
         divisors = self.scale if isinstance(self.scale, dict) else {}
         for column, kind in self.kinds.items():
             if kind == "date":

@@ -40,7 +40,7 @@ class File:
     sha256: str
     mirror: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         path = PurePath(self.path)
         if path.is_absolute() or path.drive or ".." in path.parts:
             raise Mistake(f"data: the file path '{self.path}' leads out of the data folder")

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,6 +25,9 @@ from dlrun.data.reading.download import progress
 from dlrun.data.reading.memory import free_memory
 from dlrun.data.reading.read_ahead import ahead
 from dlrun.errors import Mistake
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 UNREADABLE = (OSError, ValueError, SyntaxError, Warning)  # Pillow raises all of these for broken images
 ORIENTATION = 0x0112  # the Exif tag that says how a camera was held
@@ -83,7 +88,7 @@ class Seen:
         return [line for line, count in counts.items() if count]
 
 
-class ImageFiles(Dataset):
+class ImageFiles(Dataset[Tensor]):
     """Images that stay in their files until a batch of them is read.
 
     Args:
@@ -255,7 +260,7 @@ def why_unreadable(file: Path) -> str:
 
 
 @cache
-def _pillow():
+def _pillow() -> ModuleType:
     """Return Pillow's module of images, quiet on large ones: those that are too large are left out by name."""
     from PIL import Image
 
@@ -288,12 +293,12 @@ def _head_of(file: Path) -> _Head | None:
         return None
 
 
-def _is_deep(image) -> bool:
+def _is_deep(image: Image) -> bool:
     """Return whether a Pillow image has more than 8 bits a channel, or fractions."""
     return image.mode.startswith("I") or image.mode == "F"
 
 
-def _is_transparent(image) -> bool:
+def _is_transparent(image: Image) -> bool:
     return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
 
 
@@ -319,17 +324,19 @@ def _range_of(lowest: float, highest: float) -> tuple[float, float]:
     return (0.0, fitting[0]) if lowest >= 0 and fitting else (lowest, highest)
 
 
-def _as_bytes(image, value_range: tuple[float, float] | None):
+def _as_bytes(image: Image, value_range: tuple[float, float] | None) -> Image:
     """Return a deep Pillow image as one of bytes; what is no number is 0."""
-    from PIL import Image
+    from PIL.Image import fromarray
 
     low, high = value_range or (0.0, 65535.0)
     values = np.asarray(image, dtype=np.float64)
     scaled = np.clip((values - low) / ((high - low) or 1.0), 0, 1) * 255
-    return Image.fromarray(np.rint(np.nan_to_num(scaled)).astype(np.uint8))
+    return fromarray(np.rint(np.nan_to_num(scaled)).astype(np.uint8))
 
 
-def _looked_at(files: list[Path], rules: Rules, decode_all: Callable) -> dict[str, np.ndarray]:
+def _looked_at(
+    files: list[Path], rules: Rules, decode_all: Callable[[list[Path], Rules], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
     """Return what `decode_all` makes of the files, and what was seen of them."""
     rules, seen = examine(files, rules)
     return decode_all(files, rules) | {

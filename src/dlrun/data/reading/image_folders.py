@@ -64,7 +64,7 @@ class Labelled:
     """
 
     files: list[Path]
-    labels: list
+    labels: list[str | float]
     parts: list[str]
     passed: Passed
     notes: list[str] = field(default_factory=list)
@@ -172,7 +172,7 @@ def _by_part(root: Path, parts: dict[Path, str]) -> Labelled:
             f"training part has images in {len(trained)} sub-folders; each class needs one of its own, or a table of "
             "labels beside the images (data.labels=labels.csv data.path=<folder of the images>)"
         )
-    strange = Counter(label for label in labelled.labels if label not in trained)
+    strange = Counter(str(label) for label in labelled.labels if label not in trained)
     kept = [i for i, label in enumerate(labelled.labels) if label in trained]
     notes = [f"parts: {', '.join(f.name for f, part in parts.items() if part)}, as the folders say"]
     if strange:

@@ -120,7 +120,7 @@ def find_notation(
 
 
 @cache
-def _pattern(decimal: str, thousands: str) -> re.Pattern:
+def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
     """Return what the digits of a number look like with these marks."""
     mark = re.escape(decimal)
     whole = r"\d+"

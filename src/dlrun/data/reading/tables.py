@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypedDict
 
+import numpy as np
 import pandas as pd
 
 from dlrun.data.reading.arrays import load_array
@@ -53,7 +54,7 @@ class Format:
     decimal: str | None = None
     thousands: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.decimal is not None:
             choose(self.decimal, dict.fromkeys((".", ",")), "data.decimal")
         if self.thousands is not None:
@@ -310,7 +311,9 @@ def _lines_beside_rows(
     ]
 
 
-def read_rows(path: Path, of_array: Callable | None = None, form: Format | None = None) -> Iterator[pd.DataFrame]:
+def read_rows(
+    path: Path, of_array: Callable[[np.ndarray], pd.DataFrame] | None = None, form: Format | None = None
+) -> Iterator[pd.DataFrame]:
     """Yield the rows of a table to predict for, ROWS_AT_ONCE at a time, so that it need not fit in memory.
 
     Text stays as it stands in the file, so that it can be written out again unchanged.
@@ -354,7 +357,7 @@ def _suffixes(name: str) -> set[str]:
 
 
 @contextmanager
-def _explained(name: str):
+def _explained(name: str) -> Iterator[None]:
     """Turn what a file that is no table leads to into one line."""
     try:
         yield

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -157,12 +158,12 @@ class Clock:
         lines += self._look_for_gaps(wall if self.local else times, key)
         return frame, times, lines
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         """Return plain values from which `restore` makes the same clock."""
         return asdict(self)
 
     @classmethod
-    def restore(cls, described: dict) -> Clock:
+    def restore(cls, described: Mapping[str, Any]) -> Clock:
         """Return the clock, from what `describe` gave."""
         step = described["step"]
         return cls(**{**described, "step": None if step is None else Step(**step)})
@@ -466,7 +467,7 @@ def _candidates(texts: pd.Series) -> list[str]:
     return [ISO, QUARTERS, WEEKS, *ways]
 
 
-def _format_of_clock(part: re.Match) -> str:
+def _format_of_clock(part: re.Match[str]) -> str:
     """Return the format of a time of day that CLOCK_PART has found."""
     blank = lambda name: " " if part[name].startswith(" ") else ""  # noqa: E731
     clock = ("T" if part["before"].startswith("T") else " ") + ("%I" if part["half"] else "%H")
@@ -583,7 +584,8 @@ def _possible_steps(times: pd.Index) -> Iterator[Step]:
             yield Step("months", float(_commonest(apart)), day)
 
 
-def _commonest(values: np.ndarray):
+def _commonest(values: np.ndarray) -> Any:
+    """Return the value that occurs most often, of whatever type the values are."""
     distinct, counts = np.unique(values, return_counts=True)
     return distinct[counts.argmax()]
 

@@ -10,7 +10,7 @@ import io
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -129,7 +129,7 @@ def _members(file: File, data_dir: str | None) -> Iterator[tuple[str, bytes]]:
         raise Mistake(f"{file.path}: cannot be read as an archive ({one_line(error)}); delete it") from error
 
 
-def _bytes_of(texts) -> dict[str, np.ndarray]:
+def _bytes_of(texts: Iterable[str]) -> dict[str, np.ndarray]:
     """Return texts as one array of bytes and the place where each ends."""
     encoded = [text.encode() for text in texts]
     return {"text": np.frombuffer(b"".join(encoded), dtype=np.uint8), "ends": np.cumsum([len(t) for t in encoded])}

@@ -207,7 +207,7 @@ def folder(
     )
 
 
-def _targets(labels: list, root: Path) -> tuple[np.ndarray, list[str] | None]:
+def _targets(labels: list[str | float], root: Path) -> tuple[np.ndarray, list[str] | None]:
     """Return class indices and the class names; or numbers as they are, and None.
 
     Raises:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ from dlrun.data.reading.tables import Format, Table, find, load_table, require
 from dlrun.data.reading.targets import find_tag_separator, read_targets, split_tags, tag_labels
 from dlrun.data.source import Source
 from dlrun.errors import Mistake, one_line
+
+if TYPE_CHECKING:
+    from sklearn.utils import Bunch
 
 _SUPPLIED: ContextVar[pd.DataFrame | None] = ContextVar("frame", default=None)  # it cannot stand in a config
 
@@ -215,7 +218,9 @@ def from_arrays(
     return Source(frame, targets, preprocessing)
 
 
-def from_bunch(bunch, drop: list[str] | None = None, scale: Any = "standard", polynomial: int | None = None) -> Source:
+def from_bunch(
+    bunch: Bunch, drop: list[str] | None = None, scale: Any = "standard", polynomial: int | None = None
+) -> Source:
     """Return a source from what scikit-learn's `load_*(as_frame=True)` return; see `from_arrays`."""
     names = getattr(bunch, "target_names", None)
     classes = [str(name) for name in names] if names is not None and len(names) > 1 else None
