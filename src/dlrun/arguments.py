@@ -56,6 +56,20 @@ def call(name: str, command: Callable[..., int], arguments: list[str], config_di
     return command(**given, **rest)
 
 
+def describe(name: str, command: Callable[..., int]) -> str:
+    """Return the help of a command: what it does, its arguments with their defaults, and what they mean."""
+    parameters = inspect.signature(command).parameters.items()
+    shown = [f"{key}=…" if p.default is p.empty else f"[{key}={_default(p.default)}]" for key, p in parameters
+             if key not in TAKE_THE_REST]  # fmt: skip
+    rest = "".join(f" [{key}]" for key, _ in parameters if key in ("folders", "choices", "overrides"))
+    text = (inspect.getdoc(command) or "").split("\n\nRaises:")[0]
+    return f"dlrun {name}{rest} {' '.join(shown)}".rstrip() + f"\n\n{text}"
+
+
+def _default(value: object) -> str:
+    return yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
+
+
 def _plain(key: str, value: str) -> object:
     """Return a number, a truth value or a list, as YAML reads it."""
     try:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import re
 import sys
 import traceback
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -32,6 +34,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise the mistake."""
+        option = re.search(r"unrecognized arguments: --([\w.]+=\S*)", message)
+        if option:
+            raise Mistake(f"--{option[1]}: keys are written without dashes: {option[1]}")
         raise Mistake(f"{message} (dlrun --help shows what there is)")
 
 
@@ -77,6 +82,11 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def _dispatch(options: argparse.Namespace) -> int:
+    if options.help and options.overrides[:1] and options.overrides[0] in COMMANDS:
+        from dlrun.arguments import describe
+
+        print(describe(options.overrides[0], _function_of(options.overrides[0])))
+        return 0
     if options.help:
         return _help(options)
     if options.version:
@@ -113,8 +123,13 @@ def _command(name: str, options: argparse.Namespace) -> int:
 
     if options.multirun:
         raise Mistake(f"-m: means nothing to dlrun {name}")
+    return call(name, _function_of(name), options.overrides[1:], options.config_dir)
+
+
+def _function_of(name: str) -> Callable[..., int]:
+    """Return the function that does a command."""
     module, _, function = COMMANDS[name].partition(":")
-    return call(name, getattr(import_module(module), function), options.overrides[1:], options.config_dir)
+    return getattr(import_module(module), function)
 
 
 def _take(overrides: list[str], key: str) -> str | None:

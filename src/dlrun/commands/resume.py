@@ -44,6 +44,12 @@ def resume(path: str, changes: list[str], config_dir: str | None) -> int:
     if longer and _schedule_depends_on_length(before):
         raise Mistake("trainer.epochs: cannot change when this run is resumed, for its schedule's length depends on it")
     _refuse_other_config(folder, before, now)
+    patience = "trainer.early_stopping.patience"
+    if longer and _stopped_early(record, before) and before.get(patience) == now.get(patience):
+        raise Mistake(
+            f"{folder}: stopped early after epoch {record.epochs:g}, the best one being {record.best_epoch:g}; more "
+            f"epochs change nothing unless {patience}=… is raised with them"
+        )
     if record.status == "diverged" or (record.status == "finished" and not longer):
         print(f"{folder}: this run has {record.status}; there is nothing to resume")
         return 0
@@ -86,6 +92,14 @@ def _asks_for_more_epochs(now: object, before: object, record: Record) -> bool:
     """Return whether more epochs are asked for than the run was given, or, where that was `auto`, than it trained."""
     had = before if isinstance(before, int) else record.epochs or 0
     return isinstance(now, int) and now > had
+
+
+def _stopped_early(record: Record, before: dict[str, object]) -> bool:
+    """Return whether a finished run had epochs left that it did not train."""
+    had = before.get("trainer.epochs")
+    stops = before.get("trainer.early_stopping.monitor") is not None and record.status == "finished"
+    left = not isinstance(had, int) or (record.epochs or 0) < had
+    return stops and left and (record.best_epoch or 0) < (record.epochs or 0)
 
 
 def _schedule_depends_on_length(config: dict[str, object]) -> bool:

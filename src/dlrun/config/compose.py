@@ -23,7 +23,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dlrun.config.explain import explained
+from dlrun.config.explain import explained, refuse_hydras_own
 from dlrun.config.grammar import DICT_KEYS, named_pairs, quote_literal
 from dlrun.config.groups import LISTED, config_folder, with_choices
 from dlrun.config.schema import Config
@@ -101,6 +101,8 @@ class Composer:
         return composed
 
     def _composed(self, overrides: list[str]) -> Composed:
+        for override in overrides:
+            refuse_hydras_own(override)
         with explained(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             quoted = [quote_literal(override) for override in overrides]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 
@@ -15,6 +15,30 @@ from omegaconf.errors import OmegaConfBaseException
 from dlrun.config.groups import LISTED, config_folder
 from dlrun.config.schema import Config
 from dlrun.errors import Mistake, did_you_mean, one_line
+
+SHORT_OF = ("trainer", "optimizer", "model")  # groups whose settings are typed without their group now and then
+OURS = {
+    "hydra.run": "output_dir",
+    "hydra.sweep": "sweep_dir",
+    "hydra/launcher": "launcher",
+    "hydra/sweeper": "sweeper",
+    "hydra.verbose": "debug",
+    "hydra.launcher": "launcher",
+    "hydra.sweeper": "sweeper",
+}  # keys in place of Hydra's
+
+
+def refuse_hydras_own(override: str) -> None:
+    """Refuse an override of Hydra itself, which would change nothing.
+
+    Raises:
+        Mistake: names the key of dlrun's that does what is meant.
+    """
+    key = override.lstrip("+~").partition("=")[0]
+    if key == "hydra" or key.startswith(("hydra.", "hydra/")):
+        ours = next((own for theirs, own in OURS.items() if key.startswith(theirs)), None)
+        instead = f"; the key here is {ours}" if ours else ""
+        raise Mistake(f"{key}: is a key of Hydra's, which dlrun does not use{instead}")
 
 
 @contextmanager
@@ -61,7 +85,8 @@ def _explain(error: Exception) -> str:
         parent = cause.parent_node
         known = [k for k in parent if k not in ("hydra", "_target_")] if isinstance(parent, DictConfig) else []
         where = f" (here: {', '.join(map(str, known))})" if known else ""
-        return f"{key}: there is no such key{did_you_mean(key.rpartition('.')[2], known)}{where}"
+        near = did_you_mean(key.rpartition(".")[2], known) if "." in key else hint_for(key, map(str, known))
+        return f"{key}: there is no such key{near}{where if '.' in key or 'mean' not in near else ''}"
     return f"{key}: {one_line(reason)}" if key and key not in reason else one_line(reason)
 
 
@@ -74,5 +99,16 @@ def _explain_hydra(message: str) -> str:
     if unknown_group:
         name = unknown_group.group(1).partition("@")[0]
         groups = {p.name for p in config_folder().iterdir() if p.is_dir()} - set(LISTED.values())
-        return f"{name}: there is no such key{did_you_mean(name, [*sorted(groups), *(f.name for f in fields(Config))])}"
+        return f"{name}: there is no such key{hint_for(name, [*sorted(groups), *(f.name for f in fields(Config))])}"
     return message
+
+
+def hint_for(name: str, known: Iterable[str]) -> str:
+    """Return what may have been meant by a key that there is not: the full key of a short one, or one spelt alike."""
+    short = name.lower().strip("-")
+    for group in SHORT_OF:
+        for file in (config_folder() / group).glob("*.yaml"):
+            settings = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+            if short in settings:
+                return f"; did you mean {group}.{short}?"
+    return did_you_mean(short, known)

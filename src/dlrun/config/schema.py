@@ -157,6 +157,7 @@ KEYS: dict[str, Key] = {  # those that are anything else than a Key(); what is s
     "sweeper": PLACE,
     "sweeper.trials": Key("place", resumable_parts=True),
     "trainer.checkpoint_every": PLACE,
+    "trainer.early_stopping.patience": Key(resumable=True),
     "trainer.epochs": Key(resumable=True),
     "trainer.max_minutes": Key("place", resumable=True, resumable_parts=True),
     "workers": PLACE,

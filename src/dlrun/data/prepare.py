@@ -153,7 +153,7 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
     fitted_rows = rows["train"]
     if source.preprocessing.fits_all_rows:
         fitted_rows = np.concatenate(list(rows.values()))
-        notes.append("the scaler was fitted on all rows, test rows included (data.scale=standard_all_rows)")
+        notes.append("warning: the scaler was fitted on all rows, test rows included (data.scale=standard_all_rows)")
     preprocessing = deepcopy(source.preprocessing).fit(take(source.inputs, fitted_rows))
     notes += getattr(preprocessing, "notes", [])
     preprocessing.describe()  # what could not be kept with the run is refused before the training, not after it
@@ -226,7 +226,9 @@ def _divided(
         if "valid" in given or "test" not in parts:
             why = "the source has validation rows of its own" if "valid" in given else "there are no test rows"
             raise Mistake(f"data.split.valid.by=test: {why}; leave it out")
-        notes.append("the test rows are the validation rows too (data.split.valid.by=test): they are not untouched")
+        notes.append(
+            "warning: the test rows are the validation rows too (data.split.valid.by=test): they are not untouched"
+        )
     rows = {name: chosen[indices] for name, indices in parts.items()}
     available = len(rows["train"])
     rows["train"] = fewer_rows(rows["train"], settings.train_rows, settings.split, settings.split_seed, ordered)

@@ -28,6 +28,7 @@ def average(records: Sequence[Record]) -> Record:
         parameters=records[0].parameters,
         best_epoch=statistics.mean(record.best_epoch or 0 for record in records),
         epochs=statistics.mean(record.epochs or 0 for record in records),
+        notes=list(dict.fromkeys(note for record in records for note in record.notes)),
         fit_seconds=round(sum(record.fit_seconds or 0 for record in records), 3),
     )
 

@@ -8,10 +8,25 @@ from collections.abc import Sequence
 from dlrun.ranking.ranking import Ranking
 from dlrun.ranking.runs_table import Result
 from dlrun.runs.tables import number
+from dlrun.store.record import Record
 
 
 def judgement(ordered: Sequence[Result], ranking: Ranking) -> list[str]:
-    """Return lines on what the ranking is by, and on whether the lead of the first run is noise."""
+    """Return lines on what the ranking is by, what to know of the data, and whether the lead of the first is noise."""
+    return [*_lead(ordered, ranking), *caveats([result.record for result in ordered])]
+
+
+def caveats(records: Sequence[Record]) -> list[str]:
+    """Return what whoever reads the figures of some runs must know: the warnings of their data, and unfinished ones."""
+    lines = list(dict.fromkeys(warning for record in records for warning in record.warnings))
+    improving = sum(record.still_improving for record in records)
+    if improving:
+        of = f"{improving} of {len(records)} runs were" if len(records) > 1 else "the run was"
+        lines.append(f"{of} still improving at the last epoch: more of them (trainer.epochs=…) may help")
+    return lines
+
+
+def _lead(ordered: Sequence[Result], ranking: Ranking) -> list[str]:
     lines = [str(ranking)]
     if len(ordered) < 2 or not ranking.is_figure:
         return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rich.console import Console
@@ -49,6 +50,10 @@ def conclude(assembled: Assembled, folder: RunFolder, console: Console, alone: b
     metrics = record.to_json()
     add_hyperparameters(folder.path, hyperparameters(metrics), dict(evaluation.numbers()))
     report(console, folder, metrics)
+    stopper = training.stopper
+    if stopper is not None and training.progress.epochs and math.isnan(stopper.best):
+        what = f"{stopper.settings.monitor} was undefined in every epoch"
+        console.print(f"{what}: it has stopped nothing, and the last weights are kept", markup=False)
     wanted = [picture for picture in recipe.output.plots if alone or picture.is_named]
     if wanted and metrics["status"] != "diverged":
         fitted = Fitted(folder, data.task, data.inputs, data.preprocessing, training.learner, assembled.runtime)
@@ -75,6 +80,7 @@ def summary(assembled: Assembled, evaluation: Evaluation) -> Record:
         undefined=judged["undefined"],
         rows={name: len(rows) for name, rows in data.splits().items()},
         parameters=training.learner.parameters,
+        notes=list(data.notes),
         **course(training.progress, assembled.recipe),
     )
 

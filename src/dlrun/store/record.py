@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -37,6 +37,7 @@ class Record:
         best_epoch: whose weights were evaluated; a mean over parts need not be whole.
         epochs: trained.
         fit_seconds: spent in training, in all parts together.
+        notes: what was inferred, filled in, dropped or suspicious in the data; of parts, the notes of any.
     """
 
     status: str
@@ -54,6 +55,7 @@ class Record:
     best_epoch: float | None = None
     epochs: float | None = None
     fit_seconds: float | None = None
+    notes: Sequence[str] = ()
 
     @classmethod
     def read(cls, content: Mapping[str, Any], where: str) -> Record:
@@ -75,7 +77,7 @@ class Record:
         """Return the object of metrics.json; what is empty or not known is left out."""
         judged = {"baseline": self.baseline, "undefined": self.undefined} if self.figures else {}
         rest = {name: getattr(self, name) for name in _CHECKS if name not in ("baseline", "undefined")}
-        filled = {name: value for name, value in rest.items() if value not in (None, {})}
+        filled = {name: value for name, value in rest.items() if value not in (None, {}, ())}
         parameters = {"parameters": self.parameters} if self.figures else {}
         return {"status": self.status, "kind": self.kind, **self.figures, **judged, **parameters, **filled}
 
@@ -90,6 +92,11 @@ class Record:
         """Return the standard deviation of a figure over the parts; None where there is none."""
         split, _, metric = name.partition("/")
         return self.deviation.get(split, {}).get(metric)
+
+    @property
+    def warnings(self) -> list[str]:
+        """The notes that whoever reads a figure must know of."""
+        return [note for note in self.notes if note.startswith("warning")]
 
     @property
     def still_improving(self) -> bool:
@@ -135,6 +142,13 @@ def _table(value: object, name: str, check: Callable[[object, str], Any]) -> dic
         _require(False, name, value, "a table")
     assert isinstance(value, dict)
     return {key: check(inner, f"{name}/{key}") for key, inner in value.items()}
+
+
+def _list(value: object, name: str, check: Callable[[object, str], Any]) -> list[Any]:
+    """Return a list of which `check` accepts every value."""
+    _require(isinstance(value, list), name, value, "a list")
+    assert isinstance(value, list)
+    return [check(inner, name) for inner in value]
 
 
 def _figures(value: object, name: str) -> dict[str, Any]:
@@ -195,6 +209,7 @@ _CHECKS: dict[str, Callable[[object, str], Any]] = {  # in the order in which th
     "best_epoch": _number,
     "epochs": _number,
     "fit_seconds": _number,
+    "notes": lambda value, name: _list(value, name, _text),
     "choices": lambda value, name: _table(value, name, _text),
     "config": lambda value, name: _table(value, name, _as_it_is),
 }

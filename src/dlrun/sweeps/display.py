@@ -7,6 +7,7 @@ import sys
 from dlrun.ranking.ranking import Ranking
 from dlrun.runs.tables import number
 from dlrun.sweeps.launchers.base import Outcome
+from dlrun.training.progress import in_notebook
 
 
 class Tally:
@@ -105,4 +106,4 @@ def choose_display(quiet: bool, total: int) -> Lines | Bar | Silence:
     """Return the display that suits the place where the output goes."""
     if quiet:
         return Silence()
-    return Bar(total) if sys.stdout.isatty() else Lines(total)
+    return Bar(total) if sys.stdout.isatty() or in_notebook() else Lines(total)

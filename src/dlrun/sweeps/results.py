@@ -17,6 +17,7 @@ from rich.table import Table
 from dlrun.config.compose import Composed
 from dlrun.config.schema import key_of
 from dlrun.ranking.averages import average
+from dlrun.ranking.noise import caveats
 from dlrun.ranking.ranking import Ranking, position
 from dlrun.runs.load import task_of
 from dlrun.runs.recipe import plain
@@ -134,8 +135,10 @@ def row_of(part: Part, outcome: Outcome, chosen: Sequence[str] = ()) -> dict[str
 
 def report(console: Console, settings: list[Setting], ranking: Ranking, config_dir: Path | None = None) -> None:
     """Print the averaged figures of one setting, or all settings, the best first."""
+    records = [record for setting in settings for record in setting.ended]
     if len(settings) == 1 and settings[0].has_parts:
         _print_averages(console, settings[0])
+        console.print("".join(f"{line}\n" for line in caveats(records)), end="", markup=False)
         return
     ordered = sorted(settings, key=lambda setting: position(setting, ranking))
     keys = list(dict.fromkeys(key for setting in settings for key in setting.varied))
@@ -150,6 +153,7 @@ def report(console: Console, settings: list[Setting], ranking: Ranking, config_d
     console.print(table)
     if ranking.notes:
         console.print(str(ranking), markup=False)
+    console.print("".join(f"{line}\n" for line in caveats(records)), end="", markup=False)
     if ordered[0].status in ("finished", "interrupted"):
         own = [] if config_dir is None else ["--config-dir", os.path.relpath(config_dir)]
         best = [o for o in ordered[0].whole.overrides if key_of(o.partition("=")[0]).changes == "bits"]

@@ -62,9 +62,14 @@ class Stopper:
     waited: int = 0
 
     def improves(self, value: float, epoch: int) -> bool:
-        """Take the monitored value of an epoch, and return whether it is the best so far."""
+        """Take the monitored value of an epoch, and return whether it is the best so far.
+
+        A value that is undefined (NaN) says nothing: it is neither an improvement nor a lack of one.
+        """
+        if math.isnan(value):
+            return False
         gain = value - self.best if self.maximizes else self.best - value
-        if not math.isnan(value) and (math.isnan(self.best) or gain > self.settings.min_delta):
+        if math.isnan(self.best) or gain > self.settings.min_delta:
             self.best, self.best_epoch, self.waited = value, epoch, 0
             return True
         self.waited += 1

@@ -1,4 +1,4 @@
-"""^C, SIGTERM and the time limit: the run stops at the next step and saves; a second ^C stops at once."""
+"""^C, SIGTERM, SIGUSR1 and the time limit: the run stops at the next step and saves; a second ^C stops at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import threading
 from typing import Any
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+if hasattr(signal, "SIGUSR1"):  # Slurm's warning that the time is nearly over; Windows has none
+    EXIT_CODES[signal.SIGUSR1] = 143
 
 
 class Interruption:

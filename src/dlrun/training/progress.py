@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from importlib.util import find_spec
 
 from dlrun.training.state import Progress
 
@@ -95,7 +96,18 @@ def choose_display(quiet: bool, epochs: int, steps: int, start: Progress) -> Dis
     """Return the display that suits where the output goes, of so many epochs of so many steps, begun at `start`."""
     if quiet:
         return Silence()
-    return ProgressBar(epochs, steps, start.step) if sys.stdout.isatty() else EpochLines(epochs, start.seconds)
+    if sys.stdout.isatty() or in_notebook():
+        return ProgressBar(epochs, steps, start.step)
+    return EpochLines(epochs, start.seconds)
+
+
+def in_notebook() -> bool:
+    """Return whether a live bar can be shown in a notebook: one runs this, and has ipywidgets."""
+    if "IPython" not in sys.modules or find_spec("ipywidgets") is None:
+        return False
+    from rich.console import Console
+
+    return Console().is_jupyter
 
 
 def _values(row: dict[str, float]) -> str:

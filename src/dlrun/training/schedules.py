@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -108,6 +109,8 @@ class Schedule:
         """Move, where the schedule moves by epoch; to be called after each epoch, with the values logged in it."""
         if self.settings.interval == "epoch":
             value: Any = [logged[str(self.settings.monitor)]] if self.settings.watches else []
+            if value and math.isnan(value[0]):
+                return  # an undefined value says nothing
             for scheduler in self.schedulers:
                 scheduler.step(*value)
 
