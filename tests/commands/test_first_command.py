@@ -30,7 +30,7 @@ def test_run_folder_holds_everything_the_run_leaves(dlrun):
         "config.yaml", "overrides.yaml", "metrics.json", "history.csv", "timing.csv", "predictions.csv",
         "model.safetensors", "checkpoints/last.pt", "preprocessing.json", "environment.json",
     }  # fmt: skip
-    assert len(events) == 1
+    assert len(events) == 2  # the curves, and the settings with the last metrics
     rows = list(csv.DictReader((ended.folder / "history.csv").read_text().splitlines()))
     assert list(rows[0]) == ["epoch", "lr", "train/loss", "train/accuracy", "valid/loss", "valid/accuracy"]
     assert [row["epoch"] for row in rows] == ["1", "2"]

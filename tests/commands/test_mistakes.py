@@ -133,7 +133,7 @@ MISTAKES = {
     "missing dropped column": ([*CSV, "data.target=value", "data.drop=[c]"], ["'c'"]),
     "unknown column kind": ([*CSV, "data.target=value", "data.columns={a: text}"], ["data.columns.a", "text"]),
     "unknown column": ([*CSV, "data.target=value", "data.columns={aa: numeric}"], ["data.columns", "aa"]),
-    "quantities of text": ([*CSV, "data.target=kind", "data.task=regression"], ["data.target", "kind", "text"]),
+    "quantities of text": ([*CSV, "data.target=kind", "data.task=regression"], ["data.target", "kind", "no numbers"]),
     "nothing to learn from": ([*CSV, "data.target=value", "data.drop=[a,b,kind]"], ["no column is left"]),
     "data folder missing": (["data=mnist", "data_dir=nowhere"], ["data_dir", "nowhere"]),
     "outputs unwritable": (["output_dir=/dev/null/x"], ["output_dir", "/dev/null/x"]),

@@ -290,14 +290,16 @@ def test_a_hostile_run_runs_no_code_when_it_is_used(dlrun, flats, tmp_path, monk
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("damage", ["spec", "kind", "weights", "interpolation"])
+@pytest.mark.parametrize("damage", ["task", "rows", "target", "weights", "interpolation"])
 def test_a_damaged_run_is_one_line(dlrun, flats, damage):
     ended = dlrun(*FLATS)
     described = json.loads((ended.folder / "preprocessing.json").read_text())
-    if damage == "spec":
-        del described["spec"]["task"]
-    elif damage == "kind":
-        described["inputs"]["kind"] = "os.system"
+    if damage == "task":
+        described["task"]["name"] = "os.system"
+    elif damage == "rows":
+        described["rows"]["shape"] = "5"
+    elif damage == "target":
+        described["inputs"]["_target_"] = "os.system"
     elif damage == "weights":
         from safetensors.torch import save_file
 

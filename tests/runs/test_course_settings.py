@@ -129,14 +129,3 @@ def test_a_loss_that_grew_beyond_all_bounds_is_a_divergence(dlrun):
         and ended.metrics["status"] == "diverged"
         and np.isfinite(ended.metrics["train_eval"]["mse"])
     )
-
-
-def test_a_run_folder_from_before_embeddings_were_frozen_by_the_initializer_still_loads(dlrun, tmp_path):
-    import yaml
-
-    ended = dlrun("model=lstm", "trainer.epochs=1", "data.limit=200")
-    config = yaml.safe_load((ended.folder / "config.yaml").read_text())
-    config["model"]["freeze_embedding"] = False
-    (ended.folder / "config.yaml").write_text(yaml.safe_dump(config))
-    np.save(tmp_path / "some.npy", load_digits().images[:5].astype(np.uint8))
-    assert dlrun("predict", "input=some.npy").exit_code == 0

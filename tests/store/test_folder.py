@@ -47,7 +47,7 @@ READERS = {
     "overrides.yaml": RunFolder.overrides, "history.csv": RunFolder.history, "predictions.csv": RunFolder.predictions,
     "preprocessing.json": RunFolder.preprocessing, "preprocessing.skops": RunFolder.fitted_preprocessing,
     "model.safetensors": RunFolder.tensors, "model.skops": lambda folder: folder.estimator(object),
-    "learning_curve.csv": RunFolder.learning_curve, "study.journal": RunFolder.journal,
+    "learning_curve.csv": RunFolder.learning_curve,
     "checkpoints/last.pt": RunFolder.checkpoint, "plots/roc.png": lambda folder: folder.picture("roc"),
 }  # fmt: skip
 APPENDERS = {

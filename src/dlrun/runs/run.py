@@ -52,10 +52,11 @@ def run(
     console = Console(quiet=recipe.output.quiet or not alone, highlight=False, soft_wrap=True)
     with recipe.runtime() as runtime:
         assembled = assemble(recipe, runtime, sources, pruning.objective if pruning else None)
+        if not recipe.output.dry_run:
+            folder = folder or new_run(recipe.output.output_dir, *recipe.names)
         introduce(console, assembled)
-        if recipe.output.dry_run:
+        if folder is None or recipe.output.dry_run:
             return None
-        folder = folder or new_run(recipe.output.output_dir, *recipe.names)
         with nothing_left_of_mistakes(folder, assembled.training, resumes):
             begin(assembled, folder, resumes)
             if exit_code := fit(assembled, folder, alone, pruning):

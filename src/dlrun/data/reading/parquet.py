@@ -8,14 +8,12 @@ import decimal
 import numpy as np
 import pandas as pd
 
-from dlrun.data.reading.dates import local
-
 
 def plain_types(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table whose columns are float, int, bool, dates without a time zone, or objects.
+    """Return a table whose columns are float, int, bool, dates, or objects.
 
-    Nullable numbers are float with NaN, decimals float, durations seconds, dictionaries their values; dates with a time
-    zone show the clock at their place. Lists, maps and bytes stay objects.
+    Nullable numbers are float with NaN, decimals float, durations seconds, dictionaries their values; dates keep their
+    time zone. Lists, maps and bytes stay objects.
     """
     return pd.DataFrame({column: _plain(frame[column]) for column in frame}, index=frame.index)
 
@@ -25,7 +23,7 @@ def _plain(column: pd.Series) -> pd.Series:
     if isinstance(kind, pd.CategoricalDtype):
         return _plain(column.astype(kind.categories.dtype))
     if pd.api.types.is_datetime64_any_dtype(kind):
-        return local(column)
+        return column
     if pd.api.types.is_timedelta64_dtype(kind):
         return column.dt.total_seconds()
     if pd.api.types.is_bool_dtype(kind) and column.isna().any():
@@ -41,7 +39,7 @@ def _plain(column: pd.Series) -> pd.Series:
         if isinstance(first, decimal.Decimal):
             return pd.to_numeric(column.map(float, na_action="ignore")).astype(float)
         if isinstance(first, datetime.date):
-            return local(pd.to_datetime(column, errors="coerce"))
+            return pd.to_datetime(column, errors="coerce")
         if isinstance(first, bool):
             return column.map(str, na_action="ignore")
     return column
