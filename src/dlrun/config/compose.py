@@ -117,8 +117,8 @@ class Composer:
                 return Composed(self._finish(config), choices, overrides)
             config = deepcopy(base[0])
             try:
-                for override in values:
-                    OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+                for setting in values:
+                    OmegaConf.update(config, setting.key_or_group, setting.value(), merge=True)
             except OmegaConfBaseException:  # Hydra says better what is wrong
                 config, choices = self._compose_by_hydra(quoted)
                 return Composed(self._finish(config), choices, overrides)
