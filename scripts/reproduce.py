@@ -31,7 +31,7 @@ import dlrun
 from dlrun.config.groups import config_folder
 from dlrun.errors import Mistake
 from dlrun.store import skops_objects
-from dlrun.tasks.metrics import higher_is_better
+from dlrun.tasks.metric import higher_is_better
 
 HERE = Path(__file__).resolve().parent
 NEAR, MET = 0.05, 0.02  # relative distances from a figure that a course printed once, with no seed

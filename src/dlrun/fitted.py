@@ -19,7 +19,7 @@ from dlrun.store.folder import RunFolder
 from dlrun.tasks.base import Task
 from dlrun.tasks.predictions import Predictions
 from dlrun.tensors import InputSpec
-from dlrun.training.state import Learner
+from dlrun.training.contracts import Learner
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlrun.config.schema import CrossValidation, SplitPart, Splits
-from dlrun.data.splits import split_rows
+from dlrun.data.split_rows import split_rows
 from dlrun.errors import Mistake
 
 

@@ -9,10 +9,10 @@ from sklearn.metrics import roc_curve
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dlrun.plots import sweeps, training
-from dlrun.plots.classes import roc
+from dlrun.plots.classification import roc
 from dlrun.plots.finished_run import FinishedRun
 from dlrun.plots.mistakes import mistakes
-from dlrun.plots.quantities import fitted_curve
+from dlrun.plots.regression import fitted_curve
 from dlrun.plots.training import learning_curves
 
 needs_data = pytest.mark.skipif(

@@ -11,7 +11,7 @@ from conftest import run_folders
 from sklearn import metrics as sklearn_metrics
 
 from dlrun.config.groups import choices_of, config_folder
-from dlrun.tasks.metrics import higher_is_better
+from dlrun.tasks.metric import higher_is_better
 
 OWN = ("--config-dir", "conf")
 CANCER = ("data=breast_cancer", "model=logistic", "metrics=[cost]", "trainer.epochs=6", "optimizer.lr=0.05")

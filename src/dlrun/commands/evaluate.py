@@ -27,14 +27,14 @@ from dlrun.runs.assemble import load_data
 from dlrun.runs.evaluation import evaluate as judge
 from dlrun.runs.importance import permutation_importance
 from dlrun.runs.load import load, read_predictions, stored_config
+from dlrun.runs.printing import print_results
 from dlrun.runs.recipe import Recipe, read_recipe
-from dlrun.runs.tables import print_results
 from dlrun.store.command_line import trusted_overrides
 from dlrun.store.files import writing
 from dlrun.tasks.base import Task
 from dlrun.tasks.chosen_metrics import read_metrics
 from dlrun.tasks.classes import OneClass
-from dlrun.training.losses import build_loss
+from dlrun.training.build_loss import build_loss
 
 FILES_BESIDE = ("path_valid", "path_test")
 

@@ -17,7 +17,7 @@ from dlrun.config.groups import GROUPS, choices_of, chosen_as, config_folder
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.ranking.ranking import choose_ranking
 from dlrun.ranking.runs_table import read_results
-from dlrun.runs.tables import number
+from dlrun.runs.printing import number
 
 NOT_SETTINGS = ("_target_", "_partial_", "defaults", "licence", "file", "files", "class_names", "data_dir")
 

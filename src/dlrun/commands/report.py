@@ -17,9 +17,9 @@ from dlrun.errors import Mistake
 from dlrun.ranking.noise import judgement
 from dlrun.ranking.ranking import Ranking, choose_ranking, position
 from dlrun.ranking.runs_table import Result, cell, columns_of, differing, nothing_there, read_results
-from dlrun.runs.tables import number
+from dlrun.runs.printing import number
 from dlrun.store.files import write_whole, writing
-from dlrun.tasks.metrics import higher_is_better
+from dlrun.tasks.metric import higher_is_better
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -23,9 +23,9 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dlrun.config.explain import explained, refuse_hydras_own
 from dlrun.config.grammar import DICT_KEYS, named_pairs, quote_literal
 from dlrun.config.groups import LISTED, config_folder, with_choices
+from dlrun.config.hydra_errors import explained, refuse_hydras_own
 from dlrun.config.schema import Config
 from dlrun.errors import Mistake, did_you_mean
 

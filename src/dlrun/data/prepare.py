@@ -19,7 +19,7 @@ from dlrun.data.preprocessing.base import Preprocessing
 from dlrun.data.rows import only_spec, rows_of
 from dlrun.data.source import Source, take
 from dlrun.data.split import Data, Split
-from dlrun.data.splits import fewer_rows, limit_rows, refuse_lone_rows, split_rows
+from dlrun.data.split_rows import fewer_rows, limit_rows, refuse_lone_rows, split_rows
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.tasks.base import Task
 from dlrun.tasks.binary import Binary

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dlrun.ranking.ranking import Ranking
 from dlrun.ranking.runs_table import Result
-from dlrun.runs.tables import number
+from dlrun.runs.printing import number
 from dlrun.store.record import Record
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dlrun.tasks.metrics import higher_is_better
+from dlrun.tasks.metric import higher_is_better
 
 SPLITS_OF_FIGURES = ("train_eval", "valid", "test", "baseline")
 COUNTING = ("finished", "interrupted")  # the statuses whose figures count

@@ -14,10 +14,10 @@ from dlrun.config.schema import key_of
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.ranking.averages import average
 from dlrun.ranking.ranking import Ranking, choose_ranking, figure_name, position, requested_ranking
-from dlrun.runs.tables import number
+from dlrun.runs.printing import number
 from dlrun.store.folder import RunFolder
 from dlrun.store.record import Record
-from dlrun.tasks.metrics import chosen_names
+from dlrun.tasks.metric import chosen_names
 
 if TYPE_CHECKING:
     import pandas as pd

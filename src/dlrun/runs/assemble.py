@@ -20,15 +20,15 @@ from dlrun.models.summary import Layer, summarize
 from dlrun.runs.recipe import Recipe
 from dlrun.runtime import Runtime, choose_threads
 from dlrun.tasks.base import Task
-from dlrun.tasks.metrics import higher_is_better
+from dlrun.tasks.metric import higher_is_better
+from dlrun.training.build_loss import build_loss
+from dlrun.training.contracts import Fitter, Training, logged_names
 from dlrun.training.early_stopping import EarlyStopping, Stopper
 from dlrun.training.estimator import Estimator
-from dlrun.training.losses import build_loss
 from dlrun.training.network import Network
 from dlrun.training.optimizers import build_optimizers
 from dlrun.training.penalties import build_regularizer
 from dlrun.training.schedules import build_schedule
-from dlrun.training.state import Fitter, Training, logged_names
 
 
 @dataclass

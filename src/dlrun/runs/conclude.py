@@ -12,14 +12,14 @@ from dlrun.plots.draw import draw
 from dlrun.plots.finished_run import FinishedRun
 from dlrun.runs.assemble import Assembled, memory_explained
 from dlrun.runs.evaluation import Evaluation, evaluate
+from dlrun.runs.printing import report
 from dlrun.runs.recipe import Recipe, Run
-from dlrun.runs.tables import report
 from dlrun.store.files import flatten
 from dlrun.store.folder import RunFolder
 from dlrun.store.record import SPLITS, Record
 from dlrun.tasks.predictions_csv import to_csv
+from dlrun.training.contracts import Fitter, Learner, Progress
 from dlrun.training.loggers.tensorboard import add_hyperparameters
-from dlrun.training.state import Fitter, Learner, Progress
 
 LEARNING_PARTS = ("model", "optimizer", "scheduler", "trainer", "seed", "precision")
 

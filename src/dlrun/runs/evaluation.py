@@ -11,9 +11,9 @@ from torch import Tensor
 
 from dlrun.data.split import Split
 from dlrun.tasks.base import Task
-from dlrun.tasks.metrics import Figures
+from dlrun.tasks.metric import Figures
 from dlrun.tasks.predictions import Predictions
-from dlrun.training.state import Learner
+from dlrun.training.contracts import Learner
 
 
 @dataclass

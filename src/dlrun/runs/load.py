@@ -24,9 +24,9 @@ from dlrun.tasks.choose import restore as restore_task
 from dlrun.tasks.predictions import Predictions
 from dlrun.tasks.predictions_csv import header
 from dlrun.tensors import InputSpec
+from dlrun.training.contracts import Learner
 from dlrun.training.estimator import Estimator
 from dlrun.training.network import Network
-from dlrun.training.state import Learner
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,12 +22,12 @@ from dlrun.plots.draw import Picture, read_pictures
 from dlrun.runtime import Runtime, check_seed, choose_device, choose_threads
 from dlrun.store.record import Record
 from dlrun.tasks.chosen_metrics import read_metrics
-from dlrun.tasks.metrics import Metric
+from dlrun.tasks.metric import Metric
+from dlrun.training.contracts import Fitter
 from dlrun.training.estimator import is_estimator
 from dlrun.training.optimizers import OptimizerSettings, read_optimizer
 from dlrun.training.penalties import Penalty
 from dlrun.training.schedules import ScheduleSettings, read_schedule
-from dlrun.training.state import Fitter
 from dlrun.training.trainer import Trainer
 
 

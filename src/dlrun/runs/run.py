@@ -13,16 +13,16 @@ from dlrun.data.source import Source
 from dlrun.errors import Mistake
 from dlrun.runs.assemble import Assembled, assemble, memory_explained
 from dlrun.runs.conclude import conclude, interrupted, memory_of
+from dlrun.runs.printing import introduce
 from dlrun.runs.recipe import Recipe, Run
-from dlrun.runs.tables import introduce
 from dlrun.runtime import describe
 from dlrun.store.finding import new_run
 from dlrun.store.folder import RunFolder
 from dlrun.training.checkpoints import restore
+from dlrun.training.contracts import Training
 from dlrun.training.interruption import Interruption
 from dlrun.training.progress import choose_display
 from dlrun.training.recorder import Pruning, Recorder
-from dlrun.training.state import Training
 
 
 def run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from dlrun.ranking.ranking import Ranking
-from dlrun.runs.tables import number
+from dlrun.runs.printing import number
 from dlrun.sweeps.launchers.base import Outcome
 from dlrun.training.progress import in_notebook
 

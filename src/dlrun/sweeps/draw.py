@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dlrun.plots import classes, sweeps, training
+from dlrun.plots import classification, sweeps, training
 from dlrun.plots.draw import as_png
 from dlrun.store.folder import RunFolder
 
@@ -31,7 +31,7 @@ def draw_setting(folder: RunFolder, record: Record, class_names: list[str]) -> N
                 _save(folder, f"{metric}_by_rows", sweeps.draw_learning_curve(table, metric, baseline))
     counts = record.out_of_fold.get("confusion_matrix")
     if counts:
-        _save(folder, "confusion_matrix", classes.draw_confusion(counts, class_names, "out-of-fold predictions"))
+        _save(folder, "confusion_matrix", classification.draw_confusion(counts, class_names, "out-of-fold predictions"))
 
 
 def draw_sweep(folder: RunFolder, settings: list[Setting], name: str) -> None:

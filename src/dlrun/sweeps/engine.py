@@ -27,7 +27,7 @@ from dlrun.sweeps.launchers.base import Job, Launcher, Outcome
 from dlrun.sweeps.plan import Part
 from dlrun.sweeps.results import COSTS, Setting, report, row_of
 from dlrun.sweeps.searchers.base import Searcher
-from dlrun.tasks.metrics import chosen_names
+from dlrun.tasks.metric import chosen_names
 
 
 class Sweep:

@@ -20,16 +20,16 @@ from dlrun.ranking.averages import average
 from dlrun.ranking.noise import caveats
 from dlrun.ranking.ranking import Ranking, position
 from dlrun.runs.load import task_of
+from dlrun.runs.printing import number
 from dlrun.runs.recipe import plain
-from dlrun.runs.tables import number
 from dlrun.store.files import flatten
 from dlrun.store.folder import RunFolder
 from dlrun.store.record import SPLITS, Record
 from dlrun.sweeps.draw import draw_setting
 from dlrun.sweeps.launchers.base import Outcome
+from dlrun.sweeps.parts_together import average_history, out_of_fold, test_predictions
 from dlrun.sweeps.plan import Part, short
-from dlrun.sweeps.summary import average_history, out_of_fold, test_predictions
-from dlrun.tasks.metrics import chosen_names
+from dlrun.tasks.metric import chosen_names
 
 METRICS = ("loss", "accuracy", "r2")  # those that a table has room for
 COSTS = ("best_epoch", "epochs", "parameters", "fit_seconds")  # figures of no split

@@ -13,9 +13,9 @@ from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 
 from dlrun import runtime as environment
 from dlrun.config.compose import Composed, Composer, hydra
-from dlrun.config.explain import explained
 from dlrun.config.grammar import quote_literal
 from dlrun.config.groups import config_folder
+from dlrun.config.hydra_errors import explained
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.ranking.ranking import searched_ranking
 from dlrun.runs.recipe import Run, plain, read_recipe

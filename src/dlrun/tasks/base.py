@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from dlrun.errors import Mistake
-from dlrun.tasks.metrics import Figures, Metric, figures_of
+from dlrun.tasks.metric import Figures, Metric, figures_of
 from dlrun.tasks.predictions import Predictions
-from dlrun.tasks.running import Running
+from dlrun.tasks.running_figures import Running
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from typing import Any
 
 from dlrun.config.build import component
 from dlrun.errors import Mistake, blame, choose, did_you_mean
-from dlrun.tasks.metrics import LOWER_ENDINGS, Metric, metric_name, not_finite
+from dlrun.tasks.metric import LOWER_ENDINGS, Metric, metric_name, not_finite
 from dlrun.tasks.predictions import Predictions
 
 ENDINGS = ("_score", "_error", "_loss", "_coef", "_coefficient")  # of the figures among sklearn.metrics' functions

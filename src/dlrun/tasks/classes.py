@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dlrun.errors import Mistake, choose, did_you_mean
 from dlrun.tasks.base import Task
 from dlrun.tasks.losses import FOR_QUANTITIES, QUANTITY_LOSSES
-from dlrun.tasks.metrics import Figures, Metric, not_finite
+from dlrun.tasks.metric import Figures, Metric, not_finite
 from dlrun.tasks.predictions import Predictions
 from dlrun.tasks.predictions_csv import cell, numbers_as_text
 

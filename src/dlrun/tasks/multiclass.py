@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dlrun.tasks.classes import OneClass
 from dlrun.tasks.predictions import Predictions
-from dlrun.tasks.running import AccuracySums, Running
+from dlrun.tasks.running_figures import AccuracySums, Running
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from dlrun.tasks.base import Task
 from dlrun.tasks.binary import signs_agree
 from dlrun.tasks.classes import TWO_CLASS_METRICS, probability_columns
 from dlrun.tasks.losses import FOR_QUANTITIES, QUANTITY_LOSSES
-from dlrun.tasks.metrics import Metric, not_finite
+from dlrun.tasks.metric import Metric, not_finite
 from dlrun.tasks.predictions import Predictions
 from dlrun.tasks.predictions_csv import numbers_as_text
-from dlrun.tasks.running import AccuracySums, Running
+from dlrun.tasks.running_figures import AccuracySums, Running
 
 if TYPE_CHECKING:
     import pandas as pd

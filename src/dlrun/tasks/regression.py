@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from dlrun.tasks.base import Task
 from dlrun.tasks.losses import CLASS_LOSSES
-from dlrun.tasks.metrics import Metric, not_finite
+from dlrun.tasks.metric import Metric, not_finite
 from dlrun.tasks.predictions import Predictions
 from dlrun.tasks.predictions_csv import numbers_as_text
-from dlrun.tasks.running import R2Sums, Running
+from dlrun.tasks.running_figures import R2Sums, Running
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ import io
 import torch
 
 from dlrun.errors import Mistake
-from dlrun.training.state import Progress, Training
+from dlrun.training.contracts import Progress, Training
 
 
 def to_bytes(training: Training) -> bytes:

@@ -15,7 +15,7 @@ from dlrun.data.split import Data, Split
 from dlrun.errors import Mistake, blame
 from dlrun.runtime import Runtime
 from dlrun.tasks.base import Task
-from dlrun.training.state import Progress, Training, Watch
+from dlrun.training.contracts import Progress, Training, Watch
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator

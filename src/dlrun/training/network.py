@@ -16,9 +16,9 @@ from dlrun.data.split import Split
 from dlrun.models.summary import count_parameters, largest_values
 from dlrun.runtime import Runtime
 from dlrun.tensors import Batch
+from dlrun.training.contracts import Step, Weights
 from dlrun.training.penalties import Regularizer
 from dlrun.training.schedules import Schedule
-from dlrun.training.state import Step, Weights
 
 EVALUATED_ROWS = 1024  # the most rows that are evaluated at once,
 EVALUATED_VALUES = 2**22  # fewer where they become more values than these on their way, but a batch at least

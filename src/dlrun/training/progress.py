@@ -6,7 +6,7 @@ import sys
 import time
 from importlib.util import find_spec
 
-from dlrun.training.state import Progress
+from dlrun.training.contracts import Progress
 
 REFRESH_SECONDS = 0.1
 RATE_SECONDS = 2  # over which the rate is measured

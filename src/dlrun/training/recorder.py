@@ -8,12 +8,12 @@ from typing import Protocol
 
 from dlrun.store.files import writing
 from dlrun.store.folder import RunFolder
+from dlrun.training.checkpoint_times import Timetable
 from dlrun.training.checkpoints import to_bytes
+from dlrun.training.contracts import Fitter, Training
 from dlrun.training.interruption import Interruption
 from dlrun.training.loggers.tensorboard import TensorBoard
 from dlrun.training.progress import Display
-from dlrun.training.state import Fitter, Training
-from dlrun.training.timetable import Timetable
 
 
 class Pruning(Protocol):

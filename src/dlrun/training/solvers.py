@@ -14,9 +14,9 @@ from dlrun.data.split import Data
 from dlrun.errors import Mistake
 from dlrun.models.linear import Linear
 from dlrun.runtime import Runtime
+from dlrun.training.contracts import Progress, Training, Watch, validation_figures
 from dlrun.training.network import Network
 from dlrun.training.penalties import Penalty, Regularizer
-from dlrun.training.state import Progress, Training, Watch, validation_figures
 
 Solve = Callable[[Network, Tensor, Tensor], None]
 

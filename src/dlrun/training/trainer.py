@@ -14,9 +14,9 @@ from dlrun.data.split import Data
 from dlrun.errors import Mistake
 from dlrun.runtime import Runtime, seed_torch
 from dlrun.training.batches import Batching, mixed_seed
+from dlrun.training.checkpoint_times import Every
+from dlrun.training.contracts import GradientLearner, Progress, Training, Watch, validation_figures
 from dlrun.training.early_stopping import EarlyStopping
-from dlrun.training.state import GradientLearner, Progress, Training, Watch, validation_figures
-from dlrun.training.timetable import Every
 
 STEPS, EPOCHS = 80_000, (30, 400)  # of a training whose epochs are auto: its steps, and the fewest and most epochs
 PATIENCE_STEPS, PATIENCE = 6_000, (5, 15)  # the same of the patience of early stopping

@@ -16,7 +16,7 @@ from dlrun.config.grammar import hint
 from dlrun.data.preprocessing.base import Preprocessing
 from dlrun.data.reading.columns import Column as TableColumn
 from dlrun.data.reading.columns import Columns, category_texts, numbers_of, told_column
-from dlrun.data.reading.missing import without_markers
+from dlrun.data.reading.missing_markers import without_markers
 from dlrun.data.reading.numbers import Notation
 from dlrun.data.reading.tables import Format, read_rows
 from dlrun.data.schema import Column, InputSchema

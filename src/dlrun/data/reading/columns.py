@@ -10,7 +10,7 @@ import pandas as pd
 
 from dlrun.config.grammar import hint
 from dlrun.data.reading.dates import date_format, find_date_format, order_said, parse_dates
-from dlrun.data.reading.missing import is_text, stripped, without_markers
+from dlrun.data.reading.missing_markers import is_text, stripped, without_markers
 from dlrun.data.reading.numbers import ENOUGH, Notation, find_notation, finite, parse
 from dlrun.data.reading.parquet import holds_objects
 from dlrun.data.reading.tables import Format

@@ -23,7 +23,7 @@ from dlrun.data.reading.download import OPENERS
 from dlrun.data.reading.formats import open_text
 from dlrun.data.reading.header import SAMPLE, Layout, find_layout
 from dlrun.data.reading.memory import free_memory
-from dlrun.data.reading.missing import is_text, without_markers
+from dlrun.data.reading.missing_markers import is_text, without_markers
 from dlrun.data.reading.numbers import find_notation, parse
 from dlrun.data.reading.parquet import plain_types
 from dlrun.errors import Mistake, choose, did_you_mean, one_line

@@ -7,7 +7,7 @@ import pandas as pd
 
 from dlrun.config.grammar import hint
 from dlrun.data.reading.columns import MANY, TRUTHS, category_text, counted, numbers_in
-from dlrun.data.reading.missing import WORDS, is_text, without_markers
+from dlrun.data.reading.missing_markers import WORDS, is_text, without_markers
 from dlrun.data.reading.numbers import ENOUGH, find_notation, finite, parse
 from dlrun.data.reading.parquet import holds_objects
 from dlrun.data.reading.tables import Format

@@ -16,7 +16,7 @@ import pandas as pd
 from dlrun.data.preprocessing.table import TablePreprocessing, check_divisor
 from dlrun.data.reading.columns import describe_columns, find_leaks
 from dlrun.data.reading.download import File, read
-from dlrun.data.reading.missing import is_text
+from dlrun.data.reading.missing_markers import is_text
 from dlrun.data.reading.tables import Format, Table, find, load_table, require
 from dlrun.data.reading.targets import find_tag_separator, read_targets, split_tags, tag_labels
 from dlrun.data.source import Source

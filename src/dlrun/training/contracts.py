@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from dlrun.data.split import Data, Split
 from dlrun.runtime import Runtime
-from dlrun.tasks.running import Running
+from dlrun.tasks.running_figures import Running
 from dlrun.tensors import Batch
+from dlrun.training.checkpoint_times import Every
 from dlrun.training.early_stopping import Stopper
-from dlrun.training.timetable import Every
 
 GROWN = 1e6  # a training loss that has grown so many times since the first epoch has diverged, finite or not
 

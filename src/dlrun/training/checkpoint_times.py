@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dlrun.errors import Mistake
 
 if TYPE_CHECKING:
-    from dlrun.training.state import Progress
+    from dlrun.training.contracts import Progress
 
 
 @dataclass
