@@ -183,10 +183,12 @@ def _generators_restored() -> Iterator[None]:
 @contextmanager
 def _determinism(deterministic: bool) -> Iterator[None]:
     """Refuse CUDA kernels whose sums come in no fixed order meanwhile, or allow them."""
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+    if deterministic and workspace is None:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     cudnn = torch.backends.cudnn
     before = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     if deterministic != before[0]:  # the call itself costs a second of imports
         torch.use_deterministic_algorithms(deterministic)
     cudnn.deterministic, cudnn.benchmark = deterministic, False
@@ -194,8 +196,10 @@ def _determinism(deterministic: bool) -> Iterator[None]:
         yield
     finally:
         if deterministic != before[0]:
-            torch.use_deterministic_algorithms(before[0])
+            torch.use_deterministic_algorithms(before[0], warn_only=warn_only)
         _, cudnn.deterministic, cudnn.benchmark = before
+        if workspace is None:
+            os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
 
 
 @contextmanager

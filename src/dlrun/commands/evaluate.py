@@ -92,7 +92,7 @@ def evaluate(
         splits, notes = own_data(fitted, recipe).splits(), []
         trained_on = splits["train"].targets
         class_weights = fitted.task.class_weights(recipe.class_weight, trained_on)
-    loss = build_loss(recipe.loss, fitted.task, class_weights).to(fitted.runtime.device)
+    loss = build_loss(recipe.loss, fitted.task, class_weights).to(fitted.runtime.device, fitted.runtime.dtype)
     learner = fitted.learner.judged_by(loss)
     task = fitted.task.with_metrics((*recipe.metrics, *chosen))
     evaluation = judge(task, splits, learner, fitted.scores(splits), trained_on, threshold)

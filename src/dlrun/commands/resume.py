@@ -104,6 +104,7 @@ def _stopped_early(record: Record, before: dict[str, object]) -> bool:
 
 def _schedule_depends_on_length(config: dict[str, object]) -> bool:
     return any(
-        config.get(f"scheduler.class.{name}", 0) in (None, config.get("trainer.epochs"))
-        for name in ("total_steps", "T_max")
+        config[key] in (None, config.get("trainer.epochs"))
+        for key in ("scheduler.class.total_steps", "scheduler.class.T_max")
+        if key in config
     )

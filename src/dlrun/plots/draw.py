@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from dlrun.config.build import Component, component
+from dlrun.config.build import OURS, Component, component
 from dlrun.config.groups import choices_of, config_folder, with_choices
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.plots.finished_run import FinishedRun
@@ -79,9 +79,14 @@ def our_pictures() -> tuple[Picture, ...]:
     return tuple(_read(entry, (), is_named=False) for entry in entries)
 
 
-def is_picture(target: object) -> bool:
-    """a function whose first argument is a finished run"""
-    return callable(target) and not isinstance(target, type) and bool(_first_argument(target))
+def is_picture(target: Any) -> bool:
+    """a function of a finished run: one of dlrun.plots, or of a package of yours in allow_targets"""
+    if not callable(target) or isinstance(target, type):
+        return False
+    room = target.__module__
+    if room.partition(".")[0] in OURS and (not room.startswith("dlrun.plots.") or room == __name__):
+        return False  # others write files, or run what they are given
+    return bool(_first_argument(target))
 
 
 def draw(console: Console, run: FinishedRun, pictures: Sequence[Picture]) -> None:

@@ -20,6 +20,7 @@ from dlrun.models.summary import Layer, summarize
 from dlrun.runs.recipe import Recipe
 from dlrun.runtime import Runtime, choose_threads
 from dlrun.tasks.base import Task
+from dlrun.tasks.chosen_metrics import try_out
 from dlrun.tasks.metric import higher_is_better
 from dlrun.training.build_loss import build_loss
 from dlrun.training.contracts import Fitter, Training, logged_names
@@ -95,6 +96,7 @@ def load_data(recipe: Recipe, sources: dict[str, Source] | None = None) -> Data:
     dtype = torch.float64 if recipe.compute.precision.name == "fp64" else torch.float32
     data = prepare(sources[key], recipe.data_settings, dtype, recipe.cv)
     data.task = data.task.with_metrics(recipe.metrics)
+    try_out(recipe.metrics, data.task, data.train.targets)
     return data
 
 
@@ -126,7 +128,7 @@ def _network(
     weights = data.task.class_weights(recipe.class_weight, data.train.targets)
     learner = Network(
         model,
-        build_loss(recipe.loss, data.task, weights).to(runtime.device),
+        build_loss(recipe.loss, data.task, weights).to(runtime.device, runtime.dtype),
         runtime,
         optimizers,
         build_schedule(schedule, optimizers, total_steps, fitter.epochs, maximizes),

@@ -19,6 +19,7 @@ from dlrun.store.folder import RunFolder
 from dlrun.store.record import SPLITS, Record
 from dlrun.tasks.predictions_csv import to_csv
 from dlrun.training.contracts import Fitter, Learner, Progress
+from dlrun.training.interruption import Interruption
 from dlrun.training.loggers.tensorboard import add_hyperparameters
 
 LEARNING_PARTS = ("model", "optimizer", "scheduler", "trainer", "seed", "precision")
@@ -38,20 +39,16 @@ def conclude(assembled: Assembled, folder: RunFolder, console: Console, alone: b
         The run that has ended.
     """
     training, data, recipe = assembled.training, assembled.data, assembled.recipe
-    training.restore_best()
-    with memory_explained(*memory_of(training.learner, assembled.fitter)):
-        scores = training.learner.scores(data.splits())
-    if not all(own.isfinite().all() for own in scores.values()):
-        training.progress.status = "diverged"
-    brief = () if alone else ("train",)
-    evaluation = evaluate(data.task, data.splits(), training.learner, scores, data.train.targets, brief=brief)
-    record = summary(assembled, evaluation)
-    save_results(assembled, folder, evaluation, record)
-    metrics = record.to_json()
-    add_hyperparameters(folder.path, hyperparameters(metrics), dict(evaluation.numbers()))
+    with Interruption():  # what has been learned is written, whatever signal comes; a second one is obeyed
+        evaluation = judge(assembled, brief=() if alone else ("train",))
+        record = summary(assembled, evaluation)
+        save_results(assembled, folder, evaluation, record)
+        metrics = record.to_json()
+        add_hyperparameters(folder.path, hyperparameters(metrics), dict(evaluation.numbers()))
     report(console, folder, metrics)
     stopper = training.stopper
-    if stopper is not None and training.progress.epochs and math.isnan(stopper.best):
+    trained = training.progress.epochs and metrics["status"] != "diverged"
+    if trained and stopper is not None and math.isnan(stopper.best):
         what = f"{stopper.settings.monitor} was undefined in every epoch"
         console.print(f"{what}: it has stopped nothing, and the last weights are kept", markup=False)
     wanted = [picture for picture in recipe.output.plots if alone or picture.is_named]
@@ -59,6 +56,21 @@ def conclude(assembled: Assembled, folder: RunFolder, console: Console, alone: b
         fitted = Fitted(folder, data.task, data.inputs, data.preprocessing, training.learner, assembled.runtime)
         draw(console, FinishedRun(fitted, data, evaluation.predictions, metrics, folder.history()), wanted)
     return Run(folder.path, metrics, 3 if metrics["status"] == "diverged" else 0)
+
+
+def judge(assembled: Assembled, brief: tuple[str, ...]) -> Evaluation:
+    """Return the evaluation of what has been learned, by the best weights; where scores are infinite, it has diverged.
+
+    Args:
+        brief: the splits of which only loss and accuracy (R²) are computed.
+    """
+    training, data = assembled.training, assembled.data
+    training.restore_best()
+    with memory_explained(*memory_of(training.learner, assembled.fitter)):
+        scores = training.learner.scores(data.splits())
+    if not all(own.isfinite().all() for own in scores.values()):
+        training.progress.status = "diverged"
+    return evaluate(data.task, data.splits(), training.learner, scores, data.train.targets, brief=brief)
 
 
 def interrupted(assembled: Assembled, folder: RunFolder, console: Console, exit_code: int) -> Run:

@@ -83,13 +83,13 @@ def fit(assembled: Assembled, folder: RunFolder, alone: bool = True, pruning: Pr
     Returns:
         0, or the exit code with which the run has been interrupted: 130 for ^C, 143 for SIGTERM.
     """
-    recipe, training, fitter = assembled.recipe, assembled.training, assembled.fitter
+    recipe, training, fitter, device = assembled.recipe, assembled.training, assembled.fitter, assembled.runtime.device
     steps = fitter.steps(len(assembled.data.train))
     config_text = yaml.safe_dump(dict(recipe.config), sort_keys=False)
     display = choose_display(recipe.output.quiet or not alone, fitter.epochs, steps, training.progress)
     with (
         Interruption() as interruption,
-        Recorder(folder, config_text, fitter, display, training, interruption, pruning) as recorder,
+        Recorder(folder, config_text, fitter, display, training, device, interruption, pruning) as recorder,
     ):
         with memory_explained(*memory_of(training.learner, fitter)):
             fitter.fit(training, assembled.data, assembled.runtime, recorder)

@@ -100,10 +100,12 @@ class Record:
 
     @property
     def still_improving(self) -> bool:
-        """Whether a run that stops early had its best epoch at the end of all that it was given."""
-        monitors = str(self.config.get("trainer.early_stopping.monitor") or "").startswith("valid/")
+        """Whether a run that keeps its best weights had its best epoch at the end of all that it was given."""
+        monitor = str(self.config.get("trainer.early_stopping.monitor") or "")
+        keeps_best = "valid" in self.figures and monitor.startswith("valid/")
+        keeps_best &= self.config.get("trainer.early_stopping.restore_best") is True  # else the last counts as the best
         ended = self.status == "finished" and self.kind == "run"
-        return ended and monitors and (self.epochs or 0) > 1 and self.best_epoch == self.epochs
+        return ended and keeps_best and (self.epochs or 0) > 1 and self.best_epoch == self.epochs
 
     @property
     def names(self) -> list[str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from dlrun.config.build import component
-from dlrun.errors import Mistake, blame, choose, did_you_mean
-from dlrun.tasks.metric import LOWER_ENDINGS, Metric, metric_name, not_finite
+from torch import Tensor
+
+from dlrun.config.build import OURS, component
+from dlrun.errors import Mistake, blame, choose, did_you_mean, one_line
+from dlrun.tasks.base import Task
+from dlrun.tasks.metric import LOWER_ENDINGS, Metric, Undefined, metric_name, not_finite
 from dlrun.tasks.predictions import Predictions
 
 ENDINGS = ("_score", "_error", "_loss", "_coef", "_coefficient")  # of the figures among sklearn.metrics' functions
@@ -62,9 +65,26 @@ def _read(entry: object, allowed: tuple[str, ...]) -> Metric:
     return Metric(name, _computed(name, function, "prediction"), not name.endswith(LOWER_ENDINGS), not_finite)
 
 
-def is_function(target: object) -> bool:
-    """a function of truth and prediction"""
-    return callable(target) and not isinstance(target, type)
+def try_out(metrics: Iterable[Metric], task: Task, targets: Tensor) -> None:
+    """Compute each metric of the baseline's predictions of some targets, before a training is lost to it.
+
+    Raises:
+        Mistake: a function refuses them, or its settings.
+    """
+    for metric in metrics:
+        predictions = task.predictions(task.baseline(targets).expand(len(targets), -1), targets.cpu())
+        with blame(f"metrics: {metric.name}"):
+            metric.compute(predictions)
+
+
+def is_function(target: Any) -> bool:
+    """a function of truth and prediction: one of sklearn.metrics, or of a package of yours in allow_targets"""
+    from sklearn import metrics
+
+    if not callable(target) or isinstance(target, type):
+        return False
+    is_ours = target.__module__.partition(".")[0] in OURS  # of which others write files, or run what they are given
+    return not is_ours or any(target is getattr(metrics, name) for name in metrics.__all__)
 
 
 def _computed(name: str, function: Callable[..., Any], of: str) -> Callable[[Predictions], float]:
@@ -72,7 +92,9 @@ def _computed(name: str, function: Callable[..., Any], of: str) -> Callable[[Pre
         given = getattr(predictions, of)
         if given is None:
             raise Mistake(f"metrics: {name} judges probabilities, and quantities have none")
-        with blame(f"metrics: {name}"):
+        try:
             return float(function(predictions.truth, given))
+        except ValueError as error:
+            raise Undefined(one_line(error)) from error
 
     return compute

@@ -20,13 +20,17 @@ def always_defined(_predictions: Predictions) -> str:
     return ""
 
 
+class Undefined(ValueError):
+    """These predictions have no such figure; the text says why."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """A figure of some predictions.
 
     Attributes:
         name: as it is logged, monitored, ranked by and shown.
-        compute: from predictions to the value.
+        compute: from predictions to the value; it may raise Undefined.
         higher_is_better: whether more of it is better.
         undefined: the reason why these predictions have no such figure, or an empty text.
     """
@@ -58,7 +62,10 @@ def figures_of(metrics: Iterable[Metric], predictions: Predictions) -> Figures:
     figures = Figures()
     for metric in metrics:
         reason = metric.undefined(predictions)
-        figures.add(metric.name, None if reason else float(metric.compute(predictions)), reason)
+        try:
+            figures.add(metric.name, None if reason else float(metric.compute(predictions)), reason)
+        except Undefined as why:
+            figures.add(metric.name, None, str(why))
     return figures
 
 

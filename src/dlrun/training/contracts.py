@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from dlrun.data.split import Data, Split
 from dlrun.runtime import Runtime
+from dlrun.tasks.metric import figures_of
 from dlrun.tasks.running_figures import Running
 from dlrun.tensors import Batch
 from dlrun.training.checkpoint_times import Every
@@ -196,9 +198,8 @@ def validation_figures(training: Training, data: Data, scores: Tensor) -> dict[s
     figures = quick.figures()
     if training.watched:
         predictions = task.predictions(scores, split.targets, split.truth)
-        for name in training.watched:
-            metric = task.metrics[name]
-            figures[name] = float("nan") if metric.undefined(predictions) else float(metric.compute(predictions))
+        watched = figures_of([task.metrics[name] for name in training.watched], predictions).values
+        figures |= {name: value if isinstance(value, float) else math.nan for name, value in watched.items()}
     return {f"valid/{name}": value for name, value in figures.items()}
 
 

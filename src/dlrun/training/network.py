@@ -82,7 +82,7 @@ class Network:
         (cost / group if group > 1 else cost).backward()
         lr = self.lr
         if last:
-            self._move_weights(lr)
+            self._move_weights()
         return Step(loss.detach(), scores.detach(), targets, lr)
 
     @property
@@ -162,7 +162,7 @@ class Network:
         self.carried = detached(state)
         return scores
 
-    def _move_weights(self, lr: float) -> None:
+    def _move_weights(self) -> None:
         if self.grad_clip is not None:
             nn.utils.clip_grad_norm_(self.trained, self.grad_clip)
         for optimizer in self.optimizers:
@@ -170,7 +170,7 @@ class Network:
         for parameter in self.trained:  # optimizer.zero_grad() does the same, and takes a tenth of a small step
             parameter.grad = None
         if self.regularizer:
-            self.regularizer.after_step(lr)
+            self.regularizer.after_step(self.optimizers)
         if self.schedule:
             self.schedule.after_step()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from dlrun.errors import Mistake, choose, did_you_mean
 from dlrun.models.initializers import parameters_by_kind, parameters_matching
@@ -18,7 +20,8 @@ class Penalty:
 
     Args:
         l1: λ of λ·Σ|w|.
-        l2: λ of λ·Σw² (Keras's l2; not half of it).
+        l2: λ of λ·Σw² (Keras's l2; not half of it). None: 0, but with solver=converged that of
+            scikit-learn's LogisticRegression.
         proximal: apply l1 not as a gradient but as a soft threshold of lr·l1 after each step, so that weights become
             exactly 0 (ISTA, Beck and Teboulle 2009).
         max_norm: the largest norm of the weights that lead into one neuron or filter; None: no limit.
@@ -31,7 +34,7 @@ class Penalty:
     """
 
     l1: float = 0.0
-    l2: float = 0.0
+    l2: float | None = None
     proximal: bool = False
     max_norm: float | None = None
     layers: list[str] = field(default_factory=lambda: ["all"])
@@ -39,7 +42,7 @@ class Penalty:
 
     def __post_init__(self) -> None:
         for name in ("l1", "l2"):
-            if not getattr(self, name) >= 0:
+            if not (getattr(self, name) or 0.0) >= 0:
                 raise Mistake(f"penalty.{name} is {getattr(self, name)}: it must be at least 0")
         for pattern, own in (self.named or {}).items():
             for name, value in own.items():
@@ -74,7 +77,7 @@ class Penalty:
             Mistake: a layer or parameter that the model does not have.
         """
         l1 = 0.0 if self.proximal else self.l1
-        terms = [(w, l1, self.l2) for w in self.weights(model)] if l1 or self.l2 else []
+        terms = [(w, l1, self.l2 or 0.0) for w in self.weights(model)] if l1 or self.l2 else []
         for pattern, own in (self.named or {}).items():
             for name in parameters_matching(model, pattern, "penalty.named"):
                 terms.append((model.get_parameter(name), own.get("l1", 0.0), own.get("l2", 0.0)))
@@ -98,11 +101,12 @@ class Regularizer:
         return total
 
     @torch.no_grad()
-    def after_step(self, lr: float) -> None:
-        """Pull the weights where a gradient cannot: to exactly 0, or back to the largest norm."""
+    def after_step(self, optimizers: Sequence[Optimizer]) -> None:
+        """Pull the weights where a gradient cannot: to exactly 0, by the learning rate of each, or to max_norm."""
         if self.penalty.proximal:
+            lr = {id(w): group["lr"] for own in optimizers for group in own.param_groups for w in group["params"]}
             for w in self.weights:
-                w.copy_(w.sign() * (w.abs() - lr * self.penalty.l1).clamp(min=0))
+                w.copy_(w.sign() * (w.abs() - lr[id(w)] * self.penalty.l1).clamp(min=0))
         if self.penalty.max_norm is not None:
             for w in self.weights:
                 norms = w.flatten(1).norm(dim=1).view(-1, *[1] * (w.dim() - 1))
@@ -111,6 +115,6 @@ class Regularizer:
 
 def build_regularizer(penalty: Penalty, model: nn.Module) -> Regularizer | None:
     """Return the penalty at work on `model`, or None where there is nothing to do."""
-    if penalty.l1 or penalty.l2 or penalty.named or penalty.max_norm is not None:
+    if penalty.l1 or penalty.l2 is not None or penalty.named or penalty.max_norm is not None:
         return Regularizer(penalty, model)
     return None

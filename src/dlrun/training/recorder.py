@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
+import torch
+
 from dlrun.store.files import writing
 from dlrun.store.folder import RunFolder
 from dlrun.training.checkpoint_times import Timetable
@@ -38,6 +40,7 @@ class Recorder:
         fitter: whose limits hold.
         display: what a person sees.
         training: as it begins, or is taken up.
+        device: that it computes on.
         interruption: whether somebody has asked to stop.
         pruning: what asks, after each epoch, whether the run is worth going on with.
     """
@@ -49,10 +52,12 @@ class Recorder:
         fitter: Fitter,
         display: Display,
         training: Training,
+        device: torch.device,
         interruption: Interruption,
         pruning: Pruning | None = None,
     ):
         self.folder = folder
+        self.device = device
         self.interruption = interruption
         self.pruning = pruning
         self.timetable = Timetable(fitter.checkpoint_every) if fitter.checkpoint_every else None
@@ -98,5 +103,5 @@ class Recorder:
             return
         with writing(self.folder.path):
             self.board.flush()
-        self.folder.write_checkpoint(to_bytes(training))
+        self.folder.write_checkpoint(to_bytes(training, self.device))
         self.timetable.saved()

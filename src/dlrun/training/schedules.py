@@ -144,6 +144,10 @@ def build_schedule(
     arguments |= {name: moves for name in LENGTHS if chosen.takes(name) and arguments.get(name) is None}
     if settings.watches:
         arguments.setdefault("mode", "max" if maximizes else "min")
+    rates = {group["lr"] for optimizer in optimizers for group in optimizer.param_groups}
+    if chosen.takes("max_lr") and len(rates) > 1:
+        name = chosen.target.__name__
+        raise Mistake(f"scheduler: {name} gives all groups of parameters its max_lr; take one that keeps theirs")
     with blame(chosen.key):
         return Schedule([chosen.target(optimizer, **arguments) for optimizer in optimizers], settings)
 

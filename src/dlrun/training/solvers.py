@@ -92,7 +92,7 @@ def least_squares(learner: Network, inputs: Tensor, targets: Tensor) -> None:
     x_mean, y_mean = (x.mean(dim=0), y.mean(dim=0)) if free else (x.new_zeros(x.shape[1]), y.new_zeros(y.shape[1]))
     x, y = x - x_mean, y - y_mean
     if penalty:
-        strength = (penalty.l2 * len(x)) ** 0.5
+        strength = ((penalty.l2 or 0.0) * len(x)) ** 0.5
         x = torch.cat([x, strength * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)])
         y = torch.cat([y, y.new_zeros(x.shape[1], y.shape[1])])
     with torch.no_grad():
