@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
+from safetensors.torch import load_file
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine, make_moons
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -68,6 +69,30 @@ def test_a_run_whose_best_epoch_is_its_last_says_that_it_was_still_improving(dlr
     assert "still improving at the last epoch" in ended.out and "trainer.epochs=6" in ended.out
     early = dlrun("data=digits", "trainer.epochs=30", "trainer.early_stopping.patience=2", into="early")
     assert early.metrics["best_epoch"] < early.metrics["epochs"] and "still improving" not in early.out
+
+
+@pytest.mark.parametrize(
+    "settings", [("data.split.valid=null",), ("trainer.early_stopping.restore_best=false", "optimizer.lr=0.0001")]
+)
+def test_a_run_that_looks_for_no_best_epoch_does_not_say_that_it_was_still_improving(dlrun, settings):
+    assert "still improving" not in dlrun("data=iris", "model=mlp", "trainer.epochs=3", *settings).out
+
+
+def test_a_penalty_of_0_is_none_and_no_penalty_said_is_scikit_learns(dlrun):
+    settings = ("data=moons", "model=logistic", "data.split.valid=null")
+    free = dlrun(*settings, "penalty.l2=0", into="free")
+    usual = dlrun(*settings, into="usual")
+    x, y = make_moons(n_samples=1000, noise=0.1, random_state=0)
+    train = rows(free, "train")
+    for ended, strength in ((free, np.inf), (usual, 1.0)):
+        theirs = LogisticRegression(C=strength, tol=1e-8, max_iter=10_000).fit(x[train], y[train])
+        ours = load_file(ended.folder / "model.safetensors")["output.weight"]
+        assert ours.numpy() == pytest.approx(theirs.coef_, rel=1e-3)
+
+
+def test_classes_can_be_weighted_in_any_precision(dlrun):
+    ended = dlrun("data=iris", "model=logistic", "class_weight=balanced")
+    assert ended.exit_code == 0 and ended.metrics["test"]["accuracy"] > 0.8
 
 
 def test_preprocessing_is_fitted_on_the_training_rows_only(dlrun):

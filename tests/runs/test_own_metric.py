@@ -128,6 +128,19 @@ def test_what_cannot_be_a_metric_is_one_line_and_leaves_nothing(own, change, wor
     assert not ended.outputs.exists()
 
 
+def test_a_metric_that_refuses_its_settings_costs_no_training(dlrun):
+    refused = dlrun("data=iris", "model=sklearn/logistic", "metrics=[{_target_: sklearn.metrics.fbeta_score, beta: 1}]")
+    assert refused.exit_code == 2 and "multiclass" in refused.err and not run_folders(refused.outputs)
+
+
+def test_a_metric_that_some_predictions_do_not_have_is_null_with_the_reason(dlrun):
+    settings = ("data=diabetes", "model=linear", "metrics=[mean_squared_log_error]", "data.scale_target=false")
+    below_0 = "initializer.biases={_target_: torch.nn.init.constant_, val: -9}"
+    ended = dlrun(*settings, "trainer.epochs=0", below_0)
+    assert ended.exit_code == 0 and ended.metrics["test"]["mean_squared_log_error"] is None
+    assert "negative" in ended.metrics["undefined"]["test"]["mean_squared_log_error"]
+
+
 def test_the_direction_of_a_metric_is_that_of_its_entry_or_of_scikit_learns_name():
     entries = [{"name": "cost", "_target_": "m.cost", "higher_is_better": False}, {"_target_": "m.gain"},
                "zero_one_loss", "f1_score"]  # fmt: skip

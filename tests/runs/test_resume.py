@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import torch
 import yaml
 from conftest import run_folders
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from dlrun.runs import conclude
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "kill_and_resume.py"
 spec = importlib.util.spec_from_file_location("kill_and_resume", SCRIPT)
@@ -92,6 +95,23 @@ def test_a_signal_stops_at_the_next_step_and_tells_how_to_resume(dlrun, tmp_path
     assert json.loads((folder / "metrics.json").read_text())["status"] == "interrupted"
     assert dlrun(f"resume={folder}").exit_code == 0
     assert kills.digests(folder) == kills.digests(whole.folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_evaluation_loses_nothing_that_was_learned(dlrun, monkeypatch, number):
+    def interrupted(*args, **settings):
+        os.kill(os.getpid(), number)
+        return evaluate(*args, **settings)
+
+    evaluate = conclude.evaluate
+    monkeypatch.setattr(conclude, "evaluate", interrupted)
+    ended = dlrun(*SMALL, "trainer.epochs=1")
+    assert ended.exit_code == 0 and ended.metrics["status"] == "finished" and ended.metrics["test"]["accuracy"] > 0
+
+
+def test_a_run_of_no_epochs_can_be_given_some_later(dlrun):
+    ended = dlrun(*SMALL, "trainer.epochs=0")
+    assert dlrun(f"resume={ended.folder}", "trainer.epochs=2").exit_code == 0 and ended.metrics["epochs"] == 2
 
 
 def test_a_time_limit_stops_and_evaluates_and_the_run_can_go_on(dlrun):
@@ -222,6 +242,12 @@ HOSTILE = {
     ),
     "a pickle for a checkpoint": lambda folder, marker: torch.save(
         {"model": Touch(marker)}, folder / "checkpoints" / "last.pt"
+    ),
+    "a metric that writes a file": lambda folder, marker: overrides(
+        folder, f"metrics=[{{_target_: sklearn.datasets.dump_svmlight_file, f: {marker}, multilabel: true}}]"
+    ),
+    "a picture that writes a file": lambda folder, marker: overrides(
+        folder, f"plots=[{{_target_: torch.save, f: {marker}}}]"
     ),
     "a link out of the folder": lambda folder, marker: link(folder / "overrides.yaml", "/etc/hostname"),
 }

@@ -1,6 +1,7 @@
 """The training loop: batches, steps, early stopping and schedules do what they are told."""
 
 import csv
+import os
 
 import numpy as np
 import pytest
@@ -124,6 +125,36 @@ def test_groups_of_parameters_have_settings_and_optimizers_of_their_own(dlrun):
 def test_groups_that_cannot_be_are_one_line(dlrun, groups, word):
     ended = dlrun(*MOONS, f"optimizer.groups={groups}")
     assert ended.exit_code == 2 and word in ended.err and ended.err.count("\n") == 1
+
+
+def test_an_l1_penalty_to_true_zeros_goes_by_each_groups_learning_rate(dlrun):
+    settings = ("data=iris", "model=mlp", "optimizer=sgd", "optimizer.lr=0.1", "penalty={l1: 0.5, proximal: true}")
+    still = dlrun(*settings, "optimizer.groups={head.*: {lr: 0.0}}", "trainer.epochs=3", into="still").folder
+    before = dlrun(*settings, "trainer.epochs=0", into="before").folder
+    trained, initial = load_file(still / "model.safetensors"), load_file(before / "model.safetensors")
+    same = {name: torch.equal(trained[name], initial[name]) for name in trained}
+    *hidden, last = [name for name in same if name.endswith("weight")]
+    assert same[last] and not any(same[name] for name in hidden)
+
+
+def test_a_schedule_that_gives_all_groups_one_rate_is_refused_where_they_have_their_own(dlrun):
+    settings = ("scheduler=one_cycle", "optimizer.groups={head.*: {lr: 0.01}}", "trainer.epochs=2")
+    refused = dlrun("data=iris", "model=mlp", *settings)
+    assert refused.exit_code == 2 and "OneCycleLR" in refused.err and refused.err.count("\n") == 1
+
+
+def test_what_was_set_of_determinism_is_put_back_whole(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with Runtime(torch.device("cpu"), deterministic=False):
+            assert not torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    with Runtime(torch.device("cpu"), deterministic=True):
+        assert "CUBLAS_WORKSPACE_CONFIG" in os.environ
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
 
 
 def test_a_fixed_shuffled_order_is_the_same_in_every_epoch():
