@@ -54,7 +54,7 @@ class Component:
             What the target returns.
 
         Raises:
-            Mistake: the target refuses its settings (ValueError or TypeError), in one line at the key.
+            Mistake: the target refuses its settings (see `blame`), in one line at the key.
         """
         known = {name: value for name, value in supplied.items() if self.takes(name)}
         with blame(self.key):
@@ -159,7 +159,7 @@ def check_settings(target: Any, node: Mapping[str, Any], key: str, supplied: Ite
     name = getattr(target, "__name__", str(target))
     given = {k: v for k, v in node.items() if k not in HYDRA_KEYS}
     _refuse_nested_targets(given, key)
-    parameters = inspect.signature(target).parameters
+    parameters = _parameters(target, key)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     own = [p for p in parameters if p not in supplied and parameters[p].kind not in (2, 4)]
     for setting in given:
@@ -168,6 +168,15 @@ def check_settings(target: Any, node: Mapping[str, Any], key: str, supplied: Ite
                 f"{key}.{setting}: {name} has no such setting{did_you_mean(setting, own)} (it has {', '.join(own)})"
             )
     return check_types({s: t for s, t in _type_hints(target).items() if s in given}, given, key)
+
+
+def _parameters(target: Any, key: str) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(target).parameters
+    except ValueError as error:  # of what is written in C
+        raise Mistake(
+            f"{key}._target_: {target.__name__} does not say which settings it has; name a function written in Python"
+        ) from error
 
 
 def check_types(hints: dict[str, Any], values: dict[str, Any], key: str) -> dict[str, Any]:

@@ -66,8 +66,11 @@ def restore(described: Mapping[str, Any]) -> Task:
     Raises:
         Mistake: it describes none.
     """
-    settings = {name: tuple(value) for name, value in described.items() if name != "name"}
     task: type[Task] = choose(described.get("name"), TASKS, "task")
+    settings = {name: tuple(value) for name, value in described.items() if name != "name"}
+    for name in ("mean", "scale"):
+        if not all(isinstance(value, int | float) for value in settings.get(name, ())):
+            raise Mistake(f"task.{name}: {settings[name]} are no numbers")
     try:
         return task(**settings)
     except TypeError as error:
