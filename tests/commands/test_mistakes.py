@@ -165,6 +165,21 @@ MISTAKES = {
     "group called by a number": ([*IRIS, "optimizer.groups={3: {lr: 0.1}}"], ["optimizer.groups.3", "parameter"]),
     "metric written in C": ([*IRIS, "metrics=[{_target_: torch.equal}]"], ["metrics", "equal"]),
     "list for an interval": ([*IRIS, "scheduler=step", "scheduler.interval=[a]"], ["scheduler.interval", "epoch"]),
+    "optimizer that refuses to step": (
+        [*IRIS, "optimizer=rmsprop", "+optimizer.capturable=true"],
+        ["optimizer", "capturable"],
+    ),
+    "layers that are no list": (["penalty.layers=all"], ["penalty.layers", "[all]"]),
+    "frozen that is no list": (["initializer.frozen=x"], ["initializer.frozen", "[x]"]),
+    "classes that are no list": (["data.classes=3"], ["data.classes", "[3]"]),
+    "endless penalty": (["penalty.l1=inf"], ["penalty.l1", "finite"]),
+    "epochs of text for an estimator": (
+        ["data=iris", "model=sklearn/decision_tree_classifier", "trainer.epochs=x"], ["trainer.epochs", "'x'"]
+    ),
+    "negative rate of a group": ([*IRIS, "optimizer.groups={output: {lr: -1}}"], ["optimizer", "-1"]),
+    "setting without a loss": ([*IRIS, "+loss.foo=3"], ["loss.foo", "loss=task"]),
+    "metric of nothing": ([*IRIS, "metrics=[{}]"], ["metrics", "_target_"]),
+    "unknown estimator": (["model=sklearn/nope"], ["model", "'sklearn/nope'", "sklearn/ridge"]),
     "sparse optimizer": ([*IRIS, "optimizer={_target_: torch.optim.SparseAdam}"], ["optimizer", "sparse"]),
     "sparse optimizer of a group": (
         [*IRIS, "optimizer.groups={output: {_target_: torch.optim.SparseAdam}}"], ["optimizer.groups.output", "sparse"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,8 +78,17 @@ def build_optimizers(settings: OptimizerSettings, model: nn.Module) -> list[Opti
     Raises:
         Mistake: an optimizer refuses its settings or parameters, or a pattern matches no parameter.
     """
-    if not settings.groups:
-        return [settings.optimizer.build(params=list(model.parameters()))]
+    optimizers = _of_groups(settings, model) if settings.groups else [_build(settings.optimizer, model.parameters())]
+    for optimizer in optimizers:
+        _rehearse(optimizer)
+    return optimizers
+
+
+def _build(chosen: Component, params: Iterable[nn.Parameter]) -> Optimizer:
+    return chosen.build(params=list(params))
+
+
+def _of_groups(settings: OptimizerSettings, model: nn.Module) -> list[Optimizer]:
     left = dict(model.named_parameters())
     own_groups: list[dict[str, Any]] = []
     others: list[Optimizer] = []
@@ -88,13 +97,30 @@ def build_optimizers(settings: OptimizerSettings, model: nn.Module) -> list[Opti
         if not chosen:
             raise Mistake(f"optimizer.groups.{pattern}: the groups before it have all of its parameters; leave it out")
         if isinstance(own, Component):
-            others.append(own.build(params=chosen))
+            others.append(_build(own, chosen))
         else:
             own_groups.append({"params": chosen, **own})
     if left:
         own_groups.insert(0, {"params": list(left.values())})
     with blame("optimizer"):
         return ([settings.optimizer.build(params=own_groups)] if own_groups else []) + others
+
+
+def _rehearse(optimizer: Optimizer) -> None:
+    """Let an optimizer of PyTorch's move small weights of its own once: some check their settings only then.
+
+    It is built anew with the settings of each group, which are otherwise not checked at all.
+    """
+    kind: Any = type(optimizer)
+    if not kind.__module__.startswith("torch."):
+        return
+    names = inspect.signature(kind).parameters
+    for group in optimizer.param_groups:
+        first = group["params"][0]
+        weights = nn.Parameter(torch.zeros(2, 2, dtype=first.dtype, device=first.device))
+        weights.grad = torch.ones_like(weights)
+        with blame("optimizer"):
+            kind([weights], **{name: group[name] for name in names if name != "params" and name in group}).step()
 
 
 def names_in_group(model: nn.Module, pattern: str) -> list[str]:
