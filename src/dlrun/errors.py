@@ -64,7 +64,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    said = one_line(error)
+    said = one_line(str(error).partition("\nException raised from")[0])  # what follows are PyTorch's own lines of C++
     if said and isinstance(error, TELLING):
         return said
     return f"one of its settings cannot be so ({': '.join(filter(None, (type(error).__name__, said)))})"

@@ -174,7 +174,7 @@ MISTAKES = {
     "classes that are no list": (["data.classes=3"], ["data.classes", "[3]"]),
     "endless penalty": (["penalty.l1=inf"], ["penalty.l1", "finite"]),
     "epochs of text for an estimator": (
-        ["data=iris", "model=sklearn/decision_tree_classifier", "trainer.epochs=x"], ["trainer.epochs", "'x'"]
+        ["data=iris", "model=sklearn/decision_tree_classifier", "trainer.epochs=x"], ["trainer.epochs", "x: it"]
     ),
     "negative rate of a group": ([*IRIS, "optimizer.groups={output: {lr: -1}}"], ["optimizer", "-1"]),
     "setting without a loss": ([*IRIS, "+loss.foo=3"], ["loss.foo", "loss=task"]),

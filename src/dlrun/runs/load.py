@@ -103,7 +103,7 @@ def inputs_of(folder: RunFolder) -> InputSpec:
     try:
         described = folder.preprocessing()["rows"]
         shape, vocabulary = tuple(int(size) for size in described["shape"]), described["vocabulary"]
-        if any(size < 1 for size in shape):
+        if not all(1 <= size < 2**31 for size in shape):
             raise ValueError(f"rows of shape {shape}")
         names = tuple(str(name) for name in described["feature_names"])
         dtype = getattr(torch, str(described.get("dtype", "float32")))

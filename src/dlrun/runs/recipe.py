@@ -189,7 +189,8 @@ def _chosen_loss(node: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 def read_fitter(node: Mapping[str, Any], allowed: tuple[str, ...]) -> Fitter:
     """Return the fitter that the config node `trainer` describes.
 
-    Settings of gradient descent that it does not have (a closed form has no epochs) mean nothing to it.
+    Settings of gradient descent that it does not have (a closed form has no epochs) mean nothing to it; they are
+    checked all the same.
 
     Raises:
         Mistake: no fitter, or a setting that is none.
@@ -198,7 +199,7 @@ def read_fitter(node: Mapping[str, Any], allowed: tuple[str, ...]) -> Fitter:
     own = {f.name for f in fields(target)}
     meaningless = {f.name for f in fields(Trainer)} - own
     of_trainer = {name: value for name, value in node.items() if name in meaningless}
-    check_settings(Trainer, of_trainer, "trainer")
+    Component("trainer", Trainer, check_settings(Trainer, of_trainer, "trainer")).build()  # its own checks too
     kept = {name: value for name, value in node.items() if name not in meaningless}
     return component(kept, "trainer", is_fitter, allowed).build()
 

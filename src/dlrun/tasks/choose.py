@@ -68,9 +68,10 @@ def restore(described: Mapping[str, Any]) -> Task:
     """
     task: type[Task] = choose(described.get("name"), TASKS, "task")
     settings = {name: tuple(value) for name, value in described.items() if name != "name"}
-    for name in ("mean", "scale"):
-        if not all(isinstance(value, int | float) for value in settings.get(name, ())):
-            raise Mistake(f"task.{name}: {settings[name]} are no numbers")
+    for name in {"mean", "scale"}.intersection(settings):
+        numbers = all(isinstance(value, int | float) for value in settings[name])
+        if not numbers or len(settings[name]) != len(settings.get("target_names", ("target",))):
+            raise Mistake(f"task.{name}: {list(settings[name])} is not one number for each target")
     try:
         return task(**settings)
     except TypeError as error:
