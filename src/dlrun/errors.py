@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+TELLING = (ValueError, TypeError, RuntimeError, OverflowError)  # of what a class says in words of its arguments
+BARE = (IndexError, ZeroDivisionError, AssertionError)  # what it trips over where it does not check them
+REFUSALS = TELLING + BARE
 
 
 class Mistake(Exception):
@@ -34,15 +38,33 @@ def choose(name: object, choices: Mapping[Any, T], key: str) -> T:
     Raises:
         Mistake: there is no such choice; the line names `key`, what was given and what there is.
     """
-    if name not in choices:
+    if not isinstance(name, Hashable) or name not in choices:
         raise Mistake(f"{key}: '{name}' is not one of {', '.join(map(str, choices))}{did_you_mean(name, choices)}")
     return choices[name]
 
 
 @contextmanager
 def blame(key: str) -> Iterator[None]:
-    """Turn what a class raises about its arguments (ValueError, TypeError) into a Mistake at the config key `key`."""
+    """Turn what a class raises about its arguments (one of REFUSALS) into a Mistake at the config key `key`.
+
+    Running out of memory is passed on: it is no fault of the arguments.
+    """
     try:
         yield
-    except (ValueError, TypeError) as error:
-        raise Mistake(f"{key}: {one_line(error)}") from error
+    except REFUSALS as error:
+        if is_out_of_memory(error):
+            raise
+        raise Mistake(f"{key}: {_reason(error)}") from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether there was not enough memory, on the CPU or on a device of PyTorch's."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in said or "can't allocate memory" in said
+
+
+def _reason(error: Exception) -> str:
+    said = one_line(str(error).partition("\nException raised from")[0])  # what follows are PyTorch's own lines of C++
+    if said and isinstance(error, TELLING):
+        return said
+    return f"one of its settings cannot be so ({': '.join(filter(None, (type(error).__name__, said)))})"

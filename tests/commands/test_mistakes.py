@@ -8,6 +8,9 @@ import pytest
 
 TABLE = "a,b,kind,value\n" + "".join(f"{i},{i * 7 % 13},{'xyz'[i % 3]},{i * 1.5}\n" for i in range(60))
 CSV = ("data=csv", "data.path=table.csv")
+IRIS = ("data=iris", "trainer.epochs=2", "quiet=true")
+DELETED = ("penalty", "plots", "threads", "cv", "repeats", "precision", "output_dir", "allow_targets", "quiet",
+           "deterministic")  # fmt: skip
 
 MISTAKES = {
     "unknown choice": (["model=cnnn"], ["model", "'cnnn'", "did you mean 'cnn'?"]),
@@ -138,6 +141,61 @@ MISTAKES = {
     "data folder missing": (["data=mnist", "data_dir=nowhere"], ["data_dir", "nowhere"]),
     "outputs unwritable": (["output_dir=/dev/null/x"], ["output_dir", "/dev/null/x"]),
     "outputs a file": (["output_dir=table.csv"], ["output_dir", "table.csv"]),
+    **{f"deleted {key}": ([f"~{key}"], [f"~{key}", f"{key}=…"]) for key in DELETED},
+    "a list of one choice": (["data=[iris]"], ["data", "'iris'", "one name"]),
+    "a number for a loss": (["loss=3"], ["loss", "3", "task"]),
+    "no solver by number": (["solver=3"], ["solver", "3", "lbfgs"]),
+    "null for a schedule": (["scheduler=null"], ["scheduler", "null", "cosine"]),
+    "settings that exclude each other": (
+        [*IRIS, "+optimizer.foreach=true", "+optimizer.differentiable=true"], ["optimizer", "differentiable"]
+    ),
+    "one beta": ([*IRIS, "optimizer.betas=[0.9]"], ["optimizer"]),
+    "steps of no size": ([*IRIS, "scheduler=step", "scheduler.class.step_size=0"], ["scheduler.class", "zero"]),
+    "cosine of no length": ([*IRIS, "scheduler=cosine", "scheduler.class.T_max=0"], ["scheduler.class", "zero"]),
+    "rate divided by 0": ([*IRIS, "scheduler=one_cycle", "+scheduler.class.div_factor=0"], ["scheduler.class", "zero"]),
+    "cycle shorter than the training": (
+        [*IRIS, "scheduler=one_cycle", "+scheduler.class.total_steps=3"], ["scheduler.class", "total_steps", "null"]
+    ),
+    **{
+        f"{name} that cannot be": (
+            [*IRIS, f"initializer.weights={{_target_: torch.nn.init.{name}, {settings}}}"], ["initializer.weights"]
+        )
+        for name, settings in {"uniform_": "a: 3, b: 1", "trunc_normal_": "a: 3, b: 1", "normal_": "std: -3"}.items()
+    },
+    "group called by a number": ([*IRIS, "optimizer.groups={3: {lr: 0.1}}"], ["optimizer.groups.3", "parameter"]),
+    "metric written in C": ([*IRIS, "metrics=[{_target_: torch.equal}]"], ["metrics", "equal"]),
+    "list for an interval": ([*IRIS, "scheduler=step", "scheduler.interval=[a]"], ["scheduler.interval", "epoch"]),
+    "optimizer that refuses to step": (
+        [*IRIS, "optimizer=rmsprop", "+optimizer.capturable=true"],
+        ["optimizer", "capturable"],
+    ),
+    "layers that are no list": (["penalty.layers=all"], ["penalty.layers", "[all]"]),
+    "frozen that is no list": (["initializer.frozen=x"], ["initializer.frozen", "[x]"]),
+    "classes that are no list": (["data.classes=3"], ["data.classes", "[3]"]),
+    "endless penalty": (["penalty.l1=inf"], ["penalty.l1", "finite"]),
+    "epochs of text for an estimator": (
+        ["data=iris", "model=sklearn/decision_tree_classifier", "trainer.epochs=x"], ["trainer.epochs", "x: it"]
+    ),
+    "negative rate of a group": ([*IRIS, "optimizer.groups={output: {lr: -1}}"], ["optimizer", "-1"]),
+    "setting without a loss": ([*IRIS, "+loss.foo=3"], ["loss.foo", "loss=task"]),
+    "metric of nothing": ([*IRIS, "metrics=[{}]"], ["metrics", "_target_"]),
+    "unknown estimator": (["model=sklearn/nope"], ["model", "'sklearn/nope'", "sklearn/ridge"]),
+    "sparse optimizer": ([*IRIS, "optimizer={_target_: torch.optim.SparseAdam}"], ["optimizer", "sparse"]),
+    "sparse optimizer of a group": (
+        [*IRIS, "optimizer.groups={output: {_target_: torch.optim.SparseAdam}}"], ["optimizer.groups.output", "sparse"]
+    ),
+    "LBFGS of a group": (
+        [*IRIS, "optimizer.groups={output: {_target_: torch.optim.LBFGS}}"], ["optimizer.groups.output", "solver=lbfgs"]
+    ),
+    "loss of another shape": ([*IRIS, "loss._target_=torch.nn.BCEWithLogitsLoss"], ["loss", "BCEWithLogitsLoss"]),
+    "loss of each row": (
+        [*IRIS, "loss._target_=torch.nn.CrossEntropyLoss", "+loss.reduction=none"], ["loss", "(2,)", "one number"]
+    ),
+    "layer for a loss": (
+        [*IRIS, "loss._target_=torch.nn.Linear", "+loss.in_features=3", "+loss.out_features=1"], ["loss", "Linear"]
+    ),
+    "number for dropped columns": (["data=iris", "data.drop=3"], ["data.drop", "list"]),
+    "degree of text": (["data=iris", "data.polynomial=x"], ["data.polynomial", "'x'"]),
 }  # fmt: skip
 
 

@@ -310,3 +310,23 @@ def test_a_damaged_run_is_one_line(dlrun, flats, damage):
     (ended.folder / "preprocessing.json").write_text(json.dumps(described))
     said = dlrun("predict", "input=flats.csv")
     assert said.exit_code == 2 and said.err.count("\n") == 1 and str(ended.folder.name) in said.err
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("rows", "shape", [-4]),
+        ("rows", "shape", [10**9]),
+        ("rows", "shape", [10**30]),
+        ("task", "scale", ["x"]),
+        ("task", "scale", []),
+    ],
+)
+def test_a_damaged_preprocessing_is_named(dlrun, part, key, value):
+    folder = dlrun("data=diabetes", "model.hidden=[1000]", "trainer.epochs=1", "plots=[]").folder
+    described = json.loads((folder / "preprocessing.json").read_text())
+    described[part][key] = value
+    (folder / "preprocessing.json").write_text(json.dumps(described))
+    said = dlrun("eval")
+    assert said.exit_code == 2 and said.err.count("\n") == 1, said.err
+    assert "preprocessing.json: is damaged" in said.err

@@ -1,8 +1,9 @@
 """Composing: the quick path gives what Hydra gives, values come back as they were written, types are converted."""
 
-from dataclasses import fields
+from dataclasses import re
 from typing import get_type_hints
 
+import fields
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import HealthCheck, given, settings
@@ -45,8 +46,13 @@ NESTED = st.recursive(
 @QUIET
 @given(st.lists(CHOICES, max_size=2), st.lists(VALUES, max_size=4))
 def test_the_quick_path_of_the_composer_gives_what_hydra_itself_gives(choices, values):
-    overrides = [*choices, *values]
-    composer = Composer()
+    overrides, composer = [*choices, *values], Composer()
+    try:
+        Composer()._compose_by_hydra([quote_literal(override) for override in overrides])
+    except Mistake as mistake:
+        with pytest.raises(Mistake, match=re.escape(str(mistake))):
+            composer.compose(overrides)
+        return
     composer.compose(overrides)  # from here on, what is chosen has been composed before
     quick = composer.compose(overrides)
     by_hydra, chosen = Composer()._compose_by_hydra([quote_literal(override) for override in quick.overrides])

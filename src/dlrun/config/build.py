@@ -54,7 +54,7 @@ class Component:
             What the target returns.
 
         Raises:
-            Mistake: the target refuses its settings (ValueError or TypeError), in one line at the key.
+            Mistake: the target refuses its settings (see `blame`), in one line at the key.
         """
         known = {name: value for name, value in supplied.items() if self.takes(name)}
         with blame(self.key):
@@ -159,7 +159,7 @@ def check_settings(target: Any, node: Mapping[str, Any], key: str, supplied: Ite
     name = getattr(target, "__name__", str(target))
     given = {k: v for k, v in node.items() if k not in HYDRA_KEYS}
     _refuse_nested_targets(given, key)
-    parameters = inspect.signature(target).parameters
+    parameters = _parameters(target, key)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     own = [p for p in parameters if p not in supplied and parameters[p].kind not in (2, 4)]
     for setting in given:
@@ -168,6 +168,15 @@ def check_settings(target: Any, node: Mapping[str, Any], key: str, supplied: Ite
                 f"{key}.{setting}: {name} has no such setting{did_you_mean(setting, own)} (it has {', '.join(own)})"
             )
     return check_types({s: t for s, t in _type_hints(target).items() if s in given}, given, key)
+
+
+def _parameters(target: Any, key: str) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(target).parameters
+    except ValueError as error:  # of what is written in C
+        raise Mistake(
+            f"{key}._target_: {target.__name__} does not say which settings it has; name a function written in Python"
+        ) from error
 
 
 def check_types(hints: dict[str, Any], values: dict[str, Any], key: str) -> dict[str, Any]:
@@ -198,19 +207,26 @@ def check_types(hints: dict[str, Any], values: dict[str, Any], key: str) -> dict
 
 def _refuse_other_shape(hint: Any, value: Any, key: str) -> None:
     """Say in a person's words that a list, or a group of keys, belongs where something else stands."""
-    members = [member for member in typing.get_args(hint) if dataclasses.is_dataclass(member)]
-    if len(members) == 1 and typing.get_origin(hint) in (typing.Union, types.UnionType):
-        hint = members[0]
+    hint = _without_none(hint)
     if typing.get_origin(hint) is list and not isinstance(value, list) and value is not None:
         raise Mistake(f"{key}: a list belongs here, as in [{value}]")
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
         for name, inner in typing.get_type_hints(hint).items():
-            members = [m for m in typing.get_args(inner) or (inner,) if dataclasses.is_dataclass(m)]
-            if members and name in value:
-                _refuse_other_shape(members[0], value[name], f"{key}.{name}")
+            if name in value:
+                _refuse_other_shape(inner, value[name], f"{key}.{name}")
     elif dataclasses.is_dataclass(hint) and value is not None:
         names = [field.name for field in dataclasses.fields(hint)]
         raise Mistake(f"{key}: '{value}' cannot stand here; set one of its keys {', '.join(names)}: {key}.{names[0]}=…")
+
+
+def _without_none(hint: Any) -> Any:
+    """Return of `list[int] | None` the list, and of other unions the only dataclass; the rest as it is."""
+    if typing.get_origin(hint) not in (typing.Union, types.UnionType):
+        return hint
+    members = [member for member in typing.get_args(hint) if member is not type(None)]
+    groups = [member for member in members if dataclasses.is_dataclass(member)]
+    only = groups if len(groups) == 1 else members
+    return only[0] if len(only) == 1 else hint
 
 
 def _refuse_nested_targets(value: Any, key: str) -> None:

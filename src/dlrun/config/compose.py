@@ -24,7 +24,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dlrun.config.grammar import DICT_KEYS, named_pairs, quote_literal
-from dlrun.config.groups import LISTED, config_folder, with_choices
+from dlrun.config.groups import GROUPS, LISTED, choices_of, config_folder, with_choices
 from dlrun.config.hydra_errors import explained, refuse_hydras_own
 from dlrun.config.schema import Config
 from dlrun.errors import Mistake, did_you_mean
@@ -107,6 +107,8 @@ class Composer:
             warnings.simplefilter("ignore")
             quoted = [quote_literal(override) for override in overrides]
             parsed = OverridesParser.create().parse_overrides(quoted)
+            for one in parsed:
+                _refuse_what_is_no_choice(one)
             values = [override for override in parsed if _sets_a_value(override)]
             choosing = tuple(str(o.input_line) for o in parsed if o not in values)
             if values and choosing not in self._bases:
@@ -138,6 +140,7 @@ class Composer:
     def _finish(self, config: DictConfig) -> DictConfig:
         """Fill in everything, and refuse what is missing."""
         OmegaConf.set_struct(config, False)
+        _refuse_deleted_keys(config)
         own = None if self.config_dir is None else Path(self.config_dir)
         for key, group in LISTED.items():
             if isinstance(config[key], ListConfig):
@@ -214,6 +217,25 @@ def _targets(node: object) -> Iterator[str]:
                 yield value._value()
             else:
                 yield from _targets(value)
+
+
+def _refuse_deleted_keys(config: DictConfig) -> None:
+    for field in fields(Config):
+        if field.name not in config:
+            raise Mistake(f"~{field.name}: a key of the root cannot be deleted; set it: {field.name}=…")
+
+
+def _refuse_what_is_no_choice(override: Override) -> None:
+    """Refuse a number, null or a list for a group, which takes one name; experiments may be put together or left."""
+    group, value = override.key_or_group, override.value()
+    named = isinstance(value, str | dict) or (  # a dict sets values of what is chosen
+        group == "experiment" and (value is None or isinstance(value, list))
+    )
+    if group not in GROUPS or named or override.is_delete() or override.is_sweep_override():
+        return
+    given = "null" if value is None else str(value)
+    names = ", ".join(choices_of(config_folder() / group))
+    raise Mistake(f"{group}: {given} is not one of {names} (one name belongs here: {group}=…)")
 
 
 def _refuse_unknown_keys(config: DictConfig) -> None:

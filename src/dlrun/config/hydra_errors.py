@@ -12,7 +12,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from dlrun.config.groups import LISTED, config_folder
+from dlrun.config.groups import LISTED, choices_of, config_folder
 from dlrun.config.schema import Config
 from dlrun.errors import Mistake, did_you_mean, one_line
 
@@ -64,7 +64,12 @@ def _explain_missing(error: MissingConfigException) -> str:
         return one_line(str(error).split("Config search path")[0])
     if not name:
         return f"{group}: name a choice: {', '.join(error.options)}"
-    return f"{group}: '{name}' is not one of {', '.join(error.options)}{did_you_mean(name, error.options)}"
+    top, _, below = group.partition("/")
+    inside = [choice for choice in choices_of(config_folder() / top) if below and choice.startswith(f"{below}/")]
+    if inside:
+        group, name = top, f"{below}/{name}"
+    options = inside or error.options
+    return f"{group}: '{name}' is not one of {', '.join(options)}{did_you_mean(name, options)}"
 
 
 def _explain_parse(error: OverrideParseException) -> str:

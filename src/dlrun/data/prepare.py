@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
     from dlrun.data.reading.image_files import ImageFiles
 
-TABLE_KEYS = ("drop", "scale", "polynomial")  # ours, of every table that a function of scikit-learn returns
+TABLE_KEYS = {  # ours, of every table that a function of scikit-learn returns
+    "drop": list[str] | None,
+    "scale": str | dict[str, float],
+    "polynomial": int | None,
+}
 RAW_ROWS = 100_000  # of a split with more, the rows before preprocessing are not kept
 SKLEARN_LOADERS = ("load_iris", "load_wine", "load_breast_cancer", "load_diabetes", "load_linnerud")
 
@@ -96,6 +100,7 @@ def read_data(
     table = {}
     if str(own.get("_target_", "")).startswith("sklearn."):
         table = {name: own.pop(name) for name in TABLE_KEYS if name in own}
+        table = check_types({name: TABLE_KEYS[name] for name in table}, table, "data")
     return SourceSettings(component(own, "data", is_source, allowed), table), settings
 
 

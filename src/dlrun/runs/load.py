@@ -103,6 +103,8 @@ def inputs_of(folder: RunFolder) -> InputSpec:
     try:
         described = folder.preprocessing()["rows"]
         shape, vocabulary = tuple(int(size) for size in described["shape"]), described["vocabulary"]
+        if not all(1 <= size < 2**31 for size in shape):
+            raise ValueError(f"rows of shape {shape}")
         names = tuple(str(name) for name in described["feature_names"])
         dtype = getattr(torch, str(described.get("dtype", "float32")))
         if not isinstance(dtype, torch.dtype):
@@ -165,8 +167,11 @@ def _network(
     runtime: Runtime,
     allowed: tuple[str, ...],
 ) -> Network:
-    model = component(config["model"], "model", nn.Module, allowed, SUPPLIED).build(**arguments(inputs, task))
-    model.to(device=runtime.device, dtype=runtime.dtype)
+    chosen = component(config["model"], "model", nn.Module, allowed, SUPPLIED)
+    try:
+        model = chosen.build(**arguments(inputs, task)).to(device=runtime.device, dtype=runtime.dtype)
+    except (MemoryError, RuntimeError) as error:
+        raise folder.damaged_preprocessing(f"no network for rows of shape {inputs.shape} can be built here") from error
     try:
         model.load_state_dict(folder.tensors())
     except RuntimeError as error:

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from dlrun.config.build import Component, check_types, component, resolve
+from dlrun.config.build import Component, check_settings, check_types, component, resolve
 from dlrun.config.compose import Composed
 from dlrun.config.schema import CrossValidation, Precision
 from dlrun.data.prepare import DataSettings, SourceSettings, read_data
@@ -149,7 +149,7 @@ def read_recipe(composed: Composed) -> Recipe:
     data, data_settings = read_data(config["data"], allowed)
     kind = nn.Module if fitter.trains_networks else is_estimator
     model = component(config["model"], "model", kind, allowed, (*SUPPLIED, "random_state"))
-    loss = config["loss"] if (config["loss"] or {}).get("_target_") is not None else None
+    loss = _chosen_loss(config["loss"])
     recipe = Recipe(
         data,
         data_settings,
@@ -175,10 +175,22 @@ def read_recipe(composed: Composed) -> Recipe:
     return recipe
 
 
+def _chosen_loss(node: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the config node `loss`, or None for the task's own, which has no settings."""
+    chosen = node or {}
+    if chosen.get("_target_") is not None:
+        return chosen
+    for name in chosen:
+        if name != "_target_":
+            raise Mistake(f"loss.{name}: loss=task has no settings; choose a loss that has them (loss=…)")
+    return None
+
+
 def read_fitter(node: Mapping[str, Any], allowed: tuple[str, ...]) -> Fitter:
     """Return the fitter that the config node `trainer` describes.
 
-    Settings of gradient descent that it does not have (a closed form has no epochs) mean nothing to it.
+    Settings of gradient descent that it does not have (a closed form has no epochs) mean nothing to it; they are
+    checked all the same.
 
     Raises:
         Mistake: no fitter, or a setting that is none.
@@ -186,6 +198,8 @@ def read_fitter(node: Mapping[str, Any], allowed: tuple[str, ...]) -> Fitter:
     target = resolve(node, "trainer", is_fitter, allowed)
     own = {f.name for f in fields(target)}
     meaningless = {f.name for f in fields(Trainer)} - own
+    of_trainer = {name: value for name, value in node.items() if name in meaningless}
+    Component("trainer", Trainer, check_settings(Trainer, of_trainer, "trainer")).build()  # its own checks too
     kept = {name: value for name, value in node.items() if name not in meaningless}
     return component(kept, "trainer", is_fitter, allowed).build()
 

@@ -66,8 +66,12 @@ def restore(described: Mapping[str, Any]) -> Task:
     Raises:
         Mistake: it describes none.
     """
-    settings = {name: tuple(value) for name, value in described.items() if name != "name"}
     task: type[Task] = choose(described.get("name"), TASKS, "task")
+    settings = {name: tuple(value) for name, value in described.items() if name != "name"}
+    for name in {"mean", "scale"}.intersection(settings):
+        numbers = all(isinstance(value, int | float) for value in settings[name])
+        if not numbers or len(settings[name]) != len(settings.get("target_names", ("target",))):
+            raise Mistake(f"task.{name}: {list(settings[name])} is not one number for each target")
     try:
         return task(**settings)
     except TypeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,13 +43,13 @@ class Penalty:
 
     def __post_init__(self) -> None:
         for name in ("l1", "l2"):
-            if not (getattr(self, name) or 0.0) >= 0:
-                raise Mistake(f"penalty.{name} is {getattr(self, name)}: it must be at least 0")
+            if not 0 <= (getattr(self, name) or 0.0) < math.inf:
+                raise Mistake(f"penalty.{name} is {getattr(self, name)}: it must be a finite number, at least 0")
         for pattern, own in (self.named or {}).items():
             for name, value in own.items():
                 choose(name, dict.fromkeys(("l1", "l2")), f"penalty.named.{pattern}")
-                if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-                    raise Mistake(f"penalty.named.{pattern}.{name} is {value}: it must be a number, at least 0")
+                if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                    raise Mistake(f"penalty.named.{pattern}.{name} is {value}: it must be a finite number, at least 0")
         if self.max_norm is not None and not self.max_norm > 0:
             raise Mistake(f"penalty.max_norm is {self.max_norm}: it must be above 0, or null")
         if self.proximal and not self.l1:

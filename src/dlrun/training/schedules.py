@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import typing
+import warnings
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from dlrun.config.build import Component, component
 from dlrun.errors import Mistake, blame, choose
@@ -149,7 +152,37 @@ def build_schedule(
         name = chosen.target.__name__
         raise Mistake(f"scheduler: {name} gives all groups of parameters its max_lr; take one that keeps theirs")
     with blame(chosen.key):
+        _rehearse(settings, arguments, optimizers, moves)
         return Schedule([chosen.target(optimizer, **arguments) for optimizer in optimizers], settings)
+
+
+def _rehearse(
+    settings: ScheduleSettings, arguments: dict[str, Any], optimizers: list[Optimizer], moves: int
+) -> None:  # fmt: skip
+    """Let a schedule of PyTorch's move once, on stand-ins for the optimizers: some check their settings only then."""
+    if settings.watches or not settings.scheduler.target.__module__.startswith(("torch.", "dlrun.")):
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no optimizer has moved before
+        for optimizer in optimizers:
+            scheduler = settings.scheduler.target(_stand_in(optimizer), **arguments)
+            scheduler.step()
+            if isinstance(scheduler, OneCycleLR) and scheduler.total_steps < moves:
+                raise ValueError(
+                    f"its total_steps are {scheduler.total_steps}, and the training moves it {moves} times; "
+                    "give as many, or leave it null"
+                )
+
+
+def _stand_in(optimizer: Optimizer) -> Optimizer:
+    """Return an optimizer of nothing, with the settings of `optimizer`."""
+    groups = [
+        {"params": [torch.zeros(1)], **{name: deepcopy(own) for name, own in group.items() if name != "params"}}
+        for group in optimizer.param_groups
+    ]
+    stand_in = torch.optim.SGD(groups, lr=0.0)
+    stand_in.defaults = optimizer.defaults
+    return stand_in
 
 
 def _plain(state: Mapping[str, object]) -> dict[str, object]:
