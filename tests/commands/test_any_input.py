@@ -165,6 +165,7 @@ FILES = ("metrics.json", "config.yaml", "overrides.yaml", "environment.json", "p
          "predictions.csv")  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(OFTEN, max_examples=12)
 @given(
     file=st.sampled_from(FILES),

@@ -205,6 +205,7 @@ def test_a_series_is_forecast_from_every_run_of_lags(dlrun, tmp_path):
     assert said.exit_code == 2 and "6 lags" in said.err
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows_are_predicted_in_little_memory(dlrun, flats, tmp_path):
     ended = dlrun(*FLATS, "model=linear")
     big = pd.concat([flats] * 250, ignore_index=True)

@@ -1,9 +1,9 @@
 """Composing: the quick path gives what Hydra gives, values come back as they were written, types are converted."""
 
-from dataclasses import re
+import re
+from dataclasses import fields
 from typing import get_type_hints
 
-import fields
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import HealthCheck, given, settings

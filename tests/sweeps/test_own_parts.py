@@ -77,6 +77,7 @@ def test_settings_of_a_launcher_are_checked_against_its_class(dlrun, from_docs):
     assert not ended.outputs.exists()
 
 
+@pytest.mark.slow
 def test_a_launcher_gets_jobs_and_gpus_if_it_asks_for_them_and_jobs_run_in_another_process(dlrun, tmp_path):
     (tmp_path / "conf" / "launcher").mkdir(parents=True)
     (tmp_path / "conf" / "launcher" / "pool.yaml").write_text(

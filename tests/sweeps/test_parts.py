@@ -248,6 +248,7 @@ def test_of_a_whole_course_only_the_experiments_without_data_fail(dlrun):
     assert len(list(ended.outputs.rglob("model.safetensors"))) == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_over_experiments_runs_each_ones_own_sweep_and_folds(dlrun, experiments):
     ended = dlrun(*experiments, "-m", "experiment=glob(own/*)", "cv.folds=2")
     assert ended.exit_code == 0, ended.err

@@ -304,6 +304,7 @@ def test_a_domain_holds_its_values_only():
     assert Domain(choices=["a", "b"]).holds("a") and not Domain(choices=["a"]).holds("c")
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_search(dlrun, tmp_path):
     pytest.importorskip("optuna")
     job = [*JOB[1:], "sweeper=optuna", "sweeper.trials=10", "optimizer.lr=interval(0.01, 0.1)", "sweep_dir=mine"]

@@ -75,7 +75,7 @@ def test_max_norm_shortens_what_is_too_long_and_nothing_else(model):
     with torch.no_grad():
         model.layers[1].weight.mul_(10)[0].mul_(1e-3)
     before = model.layers[1].weight.clone()
-    Regularizer(Penalty(max_norm=0.5), model).after_step(0.1)
+    Regularizer(Penalty(max_norm=0.5), model).after_step([])
     norms = model.layers[1].weight.norm(dim=1)
     assert norms.max().item() == pytest.approx(0.5, rel=1e-5)
     assert torch.equal(model.layers[1].weight[0], before[0])
@@ -85,7 +85,7 @@ def test_the_proximal_step_is_a_soft_threshold():
     layer = nn.Linear(3, 1)
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[0.5, -0.05, -0.3]]))
-    Regularizer(Penalty(l1=1.0, proximal=True), layer).after_step(0.1)
+    Regularizer(Penalty(l1=1.0, proximal=True), layer).after_step([torch.optim.SGD(layer.parameters(), lr=0.1)])
     assert layer.weight.tolist()[0] == pytest.approx([0.4, 0.0, -0.2])
 
 
