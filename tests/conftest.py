@@ -11,12 +11,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from dlrun.cli import main
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 DATA = Path(os.environ.get("DLRUN_DATA") or SHARED / "data")
+
+settings.register_profile("same", derandomize=True)  # the same examples every time
+settings.register_profile("anew", derandomize=False)  # pytest --hypothesis-profile=anew looks for others
+settings.load_profile("same")
 
 needs_mnist = pytest.mark.skipif(not (DATA / "mnist").is_dir(), reason="MNIST is not at hand (DLRUN_DATA)")
 

@@ -271,6 +271,7 @@ def test_a_part_is_the_run_that_it_would_be_alone(dlrun):
     assert "the same bits" in again.out, again.out + again.err
 
 
+@pytest.mark.slow
 def test_parallel_jobs_have_the_bits_of_serial_ones(dlrun):
     job = ("-m", *IRIS, "model=mlp", "model.dropout=0.2", "seed=range(4)")
     serial, parallel = dlrun(*job, into="serial"), dlrun(*job, "launcher=joblib", "jobs=2", into="parallel")

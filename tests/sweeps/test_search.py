@@ -80,6 +80,7 @@ def study_in(folder):
     return load_study(study_name="dlrun", storage=JournalStorage(JournalFileBackend(str(folder / "study.journal"))))
 
 
+@pytest.mark.slow
 def test_optuna_prunes_and_says_what_matters_and_goes_on(dlrun):
     pytest.importorskip("optuna")
     job = (*JOB, "sweeper=optuna", "optimizer.lr=tag(log, interval(1e-6, 1e-1))", "trainer.epochs=8")
