@@ -29,7 +29,7 @@ class InputSpec:
     feature_names: tuple[str, ...] = ()
 
 
-@dataclass
+@dataclass(slots=True)
 class Batch:
     """Some rows, ready for a network.
 

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-BATCHES_SUMMED = 32  # at once: a small batch is cheaper to keep for a while than to sum up by itself
+BATCHES_SUMMED = 512  # at once: a small batch is cheaper to keep for a while than to sum up by itself;
+VALUES_SUMMED = 2**20  # fewer where fewer have so many scores
 
 
 class Sums(Protocol):
@@ -98,8 +99,9 @@ class R2Sums:
 class Running:
     """Loss and a task's quick figure over the batches of an epoch, as they were when each batch was seen (Keras's way).
 
-    Batches are kept until there are BATCHES_SUMMED of them, and summed together then; so what is kept, on the device
-    and in a checkpoint, does not grow with the epoch, and the sums do not depend on when a checkpoint was written.
+    Batches are kept until there are BATCHES_SUMMED of them, or VALUES_SUMMED scores, and summed together then; so what
+    is kept, on the device and in a checkpoint, does not grow with the epoch, and the sums do not depend on when a
+    checkpoint was written.
 
     Args:
         name: of the figure: accuracy or r2.
@@ -120,7 +122,7 @@ class Running:
     def add(self, loss: Tensor, scores: Tensor, targets: Tensor) -> None:
         """Take a batch: its mean loss (), scores (n, outputs) and targets."""
         self.waiting.append((loss, scores, targets))
-        if len(self.waiting) == BATCHES_SUMMED:
+        if len(self.waiting) == BATCHES_SUMMED or len(self.waiting) * scores.numel() > VALUES_SUMMED:
             self._sum_up()
 
     def figures(self) -> dict[str, float]:
@@ -135,14 +137,14 @@ class Running:
             "rows": self.rows,
             "loss_sum": self.loss_sum,
             "sums": self.sums.state(),
-            "waiting": [list(batch) for batch in self.waiting],
+            "waiting": _joined(self.waiting),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take the state of a checkpoint."""
         self.rows, self.loss_sum = state["rows"], state["loss_sum"]
         self.sums.restore(state["sums"])
-        self.waiting = [tuple(batch) for batch in state["waiting"]]
+        self.waiting = _parted(state["waiting"])
 
     def _sum_up(self) -> None:
         if not self.waiting:
@@ -158,6 +160,22 @@ class Running:
         self.rows += sum(sizes)
         self.sums.add(torch.cat(scores), torch.cat(targets))
         self.waiting = []
+
+
+def _joined(waiting: list[tuple[Tensor, Tensor, Tensor]]) -> dict[str, Any]:
+    """Return batches as three tensors, since a file has an entry for each."""
+    if not waiting:
+        return {}
+    losses, scores, targets = zip(*waiting, strict=True)
+    sizes = [len(batch) for batch in targets]
+    return {"sizes": sizes, "loss": torch.stack(losses), "scores": torch.cat(scores), "targets": torch.cat(targets)}
+
+
+def _parted(joined: dict[str, Any]) -> list[tuple[Tensor, Tensor, Tensor]]:
+    if not joined:
+        return []
+    scores, targets = (joined[name].split(joined["sizes"]) for name in ("scores", "targets"))
+    return list(zip(joined["loss"].unbind(), scores, targets, strict=True))
 
 
 def in_double(tensor: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,11 +81,11 @@ class Batching:
         )
         if len(groups) > 1 and split.in_memory and split.targets.is_cpu and runtime.threads == 1 and cores() > 1:
             pieces = ahead(pieces)  # by another core than the one that trains
+        augment: Any = split.augment or (lambda inputs: inputs)  # only images are augmented: one branch
         for inputs, answers in pieces:
             batches = zip(cut(inputs, self.batch_size), answers.split(self.batch_size), strict=True)
             for batch, answer in batches:  # one at a time, so that a resume finds the generators where they stood
-                # only images are augmented, and these have one branch
-                yield Batch(split.augment(cast(Tensor, batch)) if split.augment else batch, answer)
+                yield Batch(augment(batch), answer)
 
 
 def mixed_seed(seed: int, epoch: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -55,6 +55,7 @@ class Network:
     def __post_init__(self) -> None:
         self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.autocast = self.runtime.autocast()
+        self.one: Tensor | None = None
 
     @property
     def parameters(self) -> int:
@@ -74,21 +75,16 @@ class Network:
 
     def step(self, batch: Batch, group: int, last: bool) -> Step:
         """Add the gradient of a batch, and at the `last` of its `group` move the weights; see GradientLearner."""
-        targets = cast(Tensor, batch.targets)  # of one target
+        targets: Any = batch.targets  # of one target
         with self.autocast:
             scores = self._forward(batch.inputs)
             loss = self.loss(scores, targets)
         cost = loss + self.regularizer.term() if self.regularizer else loss  # the penalty is not what is logged
-        (cost / group if group > 1 else cost).backward()
-        lr = self.lr
+        self._backward(cost / group if group > 1 else cost)
+        lr = self.optimizers[0].param_groups[0]["lr"]
         if last:
             self._move_weights()
         return Step(loss.detach(), scores.detach(), targets, lr)
-
-    @property
-    def lr(self) -> float:
-        """The learning rate of the first group of parameters."""
-        return self.optimizers[0].param_groups[0]["lr"]
 
     def end_epoch(self, logged: Mapping[str, float]) -> None:
         """Let the schedule move by epoch."""
@@ -101,6 +97,8 @@ class Network:
 
     def loss_of(self, scores: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss () of scores (n, width) and targets, wherever these are."""
+        if scores.device == self.runtime.device:
+            return self.loss(scores, targets)
         loss = self.loss.to(scores.device)
         value = loss(scores, targets.to(scores.device))
         self.loss.to(self.runtime.device)
@@ -161,6 +159,13 @@ class Network:
         scores, state = self.model.with_state(inputs, self.carried)
         self.carried = detached(state)
         return scores
+
+    def _backward(self, cost: Tensor) -> None:
+        """Add the gradient of `cost` (); PyTorch would make its derivative by itself, 1, anew in every step."""
+        one = self.one
+        if one is None or one.dtype != cost.dtype:
+            one = self.one = torch.ones_like(cost)
+        cost.backward(one)
 
     def _move_weights(self) -> None:
         if self.grad_clip is not None:
