@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ settings.register_profile("same", derandomize=True)  # the same examples every t
 settings.register_profile("anew", derandomize=False)  # pytest --hypothesis-profile=anew looks for others
 settings.load_profile("same")
 
+SIGNALS = [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]  # both stop what runs, and save
 needs_mnist = pytest.mark.skipif(not (DATA / "mnist").is_dir(), reason="MNIST is not at hand (DLRUN_DATA)")
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from dlrun.cli import main
 
 QUICK = ("trainer.epochs=1", "quiet=true", "model.hidden=[4]")
-OFTEN = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-SELDOM = settings(OFTEN, max_examples=12)
+OFTEN = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+SELDOM = settings(OFTEN, max_examples=8)
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=8)
 CELLS = st.one_of(
@@ -133,7 +133,7 @@ VALUES = st.one_of(
 )  # fmt: skip
 
 
-@settings(OFTEN, max_examples=25)
+@settings(OFTEN, max_examples=15)
 @given(pairs=st.lists(st.tuples(st.sampled_from(["", "", "", "+", "++", "~"]), KEYS, VALUES), min_size=1, max_size=2))
 def test_any_override(pairs):
     with tempfile.TemporaryDirectory() as name:
@@ -143,7 +143,7 @@ def test_any_override(pairs):
         check(code, err, place, set())
 
 
-@settings(OFTEN, max_examples=25)
+@settings(OFTEN, max_examples=15)
 @given(arguments=st.lists(st.one_of(WORDS, st.text("-=mhcfgjob ", max_size=8)), min_size=1, max_size=3))
 def test_any_arguments(arguments):
     with tempfile.TemporaryDirectory() as name:

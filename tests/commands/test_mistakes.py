@@ -279,7 +279,11 @@ def test_debug_shows_the_traceback(tmp_path):
     ("settings", "words"),
     [
         (["model.hidden=[60000,60000]"], ["while building the model", "smaller"]),
-        (["model=cnn", "model.channels=[16384]", "trainer.batch_size=1100"], ["trainer.batch_size=1100", "parameters"]),
+        pytest.param(
+            ["model=cnn", "model.channels=[16384]", "trainer.batch_size=1100"],
+            ["trainer.batch_size=1100", "parameters"],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_running_out_of_memory_names_what_to_lower_and_leaves_nothing(tmp_path, settings, words):

@@ -43,7 +43,7 @@ NESTED = st.recursive(
 )
 
 
-@QUIET
+@settings(QUIET, max_examples=12)
 @given(st.lists(CHOICES, max_size=2), st.lists(VALUES, max_size=4))
 def test_the_quick_path_of_the_composer_gives_what_hydra_itself_gives(choices, values):
     overrides, composer = [*choices, *values], Composer()

@@ -4,7 +4,6 @@ import csv
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import run_folders
+from conftest import SIGNALS, run_folders
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dlrun.runs import conclude
@@ -79,7 +78,7 @@ def test_a_finished_run_says_so_and_stays_as_it_is(dlrun):
     assert {path: path.stat().st_mtime_ns for path in ended.folder.rglob("*")} == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_stops_at_the_next_step_and_tells_how_to_resume(dlrun, tmp_path, number):
     whole = dlrun(*SMALL, "trainer.epochs=150", "trainer.early_stopping=null", into="whole")
     command = [sys.executable, "-m", "dlrun", *SMALL, "plots=[]", "trainer.epochs=150", "trainer.early_stopping=null"]
@@ -97,7 +96,7 @@ def test_a_signal_stops_at_the_next_step_and_tells_how_to_resume(dlrun, tmp_path
     assert kills.digests(folder) == kills.digests(whole.folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_during_the_evaluation_loses_nothing_that_was_learned(dlrun, monkeypatch, number):
     def interrupted(*args, **settings):
         os.kill(os.getpid(), number)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics as m
-from conftest import needs_mnist
+from conftest import SIGNALS, needs_mnist
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit, cross_val_score
@@ -285,6 +285,7 @@ def test_parallel_jobs_have_the_bits_of_serial_ones(dlrun):
     pd.testing.assert_frame_equal(*tables)
 
 
+@pytest.mark.slow
 def test_a_launcher_may_stand_in_an_experiment(dlrun, tmp_path):
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "two.yaml").write_text(
@@ -374,7 +375,7 @@ def test_a_failing_job_does_not_stop_the_others_and_a_mistake_costs_exit_code_2(
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_stops_the_whole_sweep_and_it_can_go_on(dlrun, tmp_path, number):
     job = ["data=moons", "model.hidden=[8]", "trainer.epochs=300", "trainer.early_stopping=null", "seed=range(3)"]
     process = subprocess.Popen([sys.executable, "-m", "dlrun", "-m", *job, "data.n_samples=2000"], cwd=tmp_path,
@@ -438,6 +439,7 @@ def test_kfold_is_used_where_nothing_is_stratified(dlrun):
         assert sorted(rows_tested(whole(ended) / f"fold_{k}")) == test.tolist()
 
 
+@pytest.mark.slow
 def test_new_parallel_jobs_in_a_sweep_dir_have_folders_of_their_own(dlrun):
     dlrun("-m", *IRIS, "seed=5,6", "sweep_dir=mine")
     more = dlrun("-m", *IRIS, "seed=7,8", "sweep_dir=mine", "launcher=joblib", "jobs=2")
