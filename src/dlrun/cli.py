@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from dlrun.errors import Mistake, did_you_mean
+from dlrun.plain_output import write_plainly
 from dlrun.version import __version__
 
 COMMANDS = {  # by name, the function that does it
@@ -42,6 +43,7 @@ class Parser(argparse.ArgumentParser):
 
 def entry_point() -> None:
     """Run the console script `dlrun`: exit with the code that `main` gives."""
+    write_plainly()
     gc.set_threshold(10_000)  # what is imported stays: a search for garbage among it every 700 objects takes 0.3 s
     sys.exit(main(sys.argv[1:]))
 

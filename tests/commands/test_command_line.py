@@ -1,5 +1,6 @@
 """The command line as Hydra's users know it, and what is added to it."""
 
+import codecs
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import yaml
 from conftest import run_folders
 
 import dlrun as package
+from dlrun import plain_output
 from dlrun.config.groups import GROUPS, config_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -164,3 +166,22 @@ def test_an_installed_wheel_finds_its_configs_and_runs_elsewhere(tmp_path):
     where = "import dlrun.config.groups as p; print(p.config_folder())"
     found = subprocess.run([sys.executable, "-c", where], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert found.stdout.strip() == str(site / "dlrun" / "configs")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1251", "cp932"])
+def test_output_falls_back_to_plain_characters_where_the_encoding_lacks_them(tmp_path, encoding):
+    rows = "".join(f"{i % 7},{'größer' if i % 7 > 3 else '小'}\n" for i in range(40))
+    (tmp_path / "g.csv").write_text("größe,y\n" + rows, encoding="utf-8")
+    arguments = ["data=csv", "data.path=g.csv", "data.target=y", "model=logistic", "plots=[]", "note=R² ≥ ½ – naïve"]
+    for line in (arguments, ["compare", "outputs"], ["list", "model"]):
+        ended = subprocess.run([sys.executable, "-m", "dlrun", *line], cwd=tmp_path, capture_output=True,
+                               env=os.environ | {"PYTHONIOENCODING": encoding})  # fmt: skip
+        assert ended.returncode == 0 and b"Traceback" not in ended.stderr, ended.stderr
+        assert ended.stdout.decode(encoding).strip()
+    assert "grosse" in plainly("größe") and plainly("R² – 3 × 4") == "R2 - 3 x 4"
+
+
+def plainly(text):
+    """What a text becomes in an encoding that has ASCII only."""
+    codecs.register_error("dlrun.plain", plain_output.in_plain_characters)
+    return text.encode("ascii", "dlrun.plain").decode()
