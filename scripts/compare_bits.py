@@ -47,7 +47,8 @@ RUNS: dict[str, list[list[str]]] = {  # by name, the command lines that lead to 
     "folds": [["data=iris", "model=mlp", "cv.folds=3", EPOCHS]],
     "curve": [["data=iris", "model=mlp", "learning_curve=[0.5,1.0]", "repeats=2", EPOCHS]],
     "sweep": [["-m", "data=moons", "optimizer.lr=0.1,0.01", "model.activation=relu,tanh", EPOCHS]],
-    "resume": [["data=digits", "model=mlp", "model.dropout=0.2", "trainer.epochs=2"],
+    "resume": [["data=digits", "model=mlp", "model.dropout=0.2", "trainer.epochs=2",
+                "+trainer.keep_checkpoints=true"],
                ["resume={folder}", "trainer.epochs=4"]],
 }  # fmt: skip
 

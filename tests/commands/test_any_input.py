@@ -156,7 +156,7 @@ def test_any_arguments(arguments):
 def finished():
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        assert run("data=iris", "trainer.epochs=1", "quiet=true", place=place)[0] == 0
+        assert run("data=iris", "trainer.epochs=1", "trainer.keep_checkpoints=true", "quiet=true", place=place)[0] == 0
         yield next(place.rglob("metrics.json")).parent
 
 

@@ -28,7 +28,7 @@ def test_run_folder_holds_everything_the_run_leaves(dlrun):
     events = {name for name in names if name.startswith("events.out.tfevents")}
     assert names - events == {
         "config.yaml", "overrides.yaml", "metrics.json", "history.csv", "timing.csv", "predictions.csv",
-        "model.safetensors", "checkpoints/last.pt", "preprocessing.json", "environment.json",
+        "model.safetensors", "preprocessing.json", "environment.json",
     }  # fmt: skip
     assert len(events) == 2  # the curves, and the settings with the last metrics
     rows = list(csv.DictReader((ended.folder / "history.csv").read_text().splitlines()))

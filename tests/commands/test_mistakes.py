@@ -84,6 +84,14 @@ MISTAKES = {
     "a lone row for batch norm": (
         ["data=iris", "model.batch_norm=true", "trainer.batch_size=5"], ["trainer.batch_size", "batch norm"]
     ),
+    "a lone row of one pixel for batch norm": (
+        ["data=digits", "data.train_rows=65", "model=cnn", "model.channels=[4,4,4]", "model.kernel_size=2",
+         "model.hidden=[]", "model.batch_norm=true"], ["trainer.batch_size", "batch norm"],
+    ),
+    "lone rows for batch norm and a number of steps": (
+        ["data=iris", "model.batch_norm=true", "trainer.batch_size=1", "trainer.steps_per_epoch=3"],
+        ["trainer.batch_size", "batch norm"],
+    ),
     "plateau by steps": (["scheduler=plateau", "scheduler.interval=step"], ["scheduler.interval", "epoch"]),
     "penalty below 0": (["penalty.l2=-1"], ["penalty.l2", "-1"]),
     "penalty of no layer": (["penalty.l1=1", "penalty.layers=[hiden]"], ["penalty.layers", "'hidden'"]),

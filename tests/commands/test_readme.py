@@ -43,7 +43,7 @@ def test_command_works_as_printed(dlrun, tmp_path, line):
     elif "run=latest" in line or line.startswith(("dlrun compare", "dlrun report")):
         dlrun("data=csv", "data.path=visits.csv", "data.target=Buy", "trainer.epochs=5")
     elif "=latest" in line:
-        dlrun("data=iris", "trainer.epochs=1", "model=logistic")
+        dlrun("data=iris", "trainer.epochs=1", "model=logistic", "trainer.keep_checkpoints=true")
     long = "data=mnist" in line and "--cfg" not in line
     short = {"model=gru", "data=names"} & {*arguments}
     shorter = ["data.limit=500", "trainer.epochs=1"] if long else ["trainer.epochs=1"] if short else []

@@ -42,7 +42,8 @@ def test_warnings_about_the_data_stand_under_every_table_that_shows_the_figures(
 
 
 def test_more_epochs_after_early_stopping_need_more_patience_and_then_train_on(dlrun):
-    ended = dlrun("data=digits", "trainer.epochs=40", "trainer.early_stopping.patience=2", "optimizer.lr=0.01")
+    ended = dlrun("data=digits", "trainer.epochs=40", "trainer.early_stopping.patience=2", "optimizer.lr=0.01",
+                  "trainer.keep_checkpoints=true")  # fmt: skip
     epochs = ended.metrics["epochs"]
     assert epochs < 40
     refused = dlrun(f"resume={ended.folder}", "trainer.epochs=60")

@@ -87,7 +87,7 @@ def test_it_refuses_what_the_command_refuses_and_what_no_frame_can_do(flats, tmp
 
 def test_a_run_on_a_frame_predicts_on_the_command_line_and_does_not_train_or_judge_there(dlrun, flats, tmp_path):
     dlrun("--version")
-    run = package.run(*SETTINGS, data=flats, target="price, CHF's")
+    run = package.run(*SETTINGS, "trainer.keep_checkpoints=true", data=flats, target="price, CHF's")
     flats.to_csv(tmp_path / "flats.csv", index=False)
     assert dlrun("predict", "input=flats.csv", "output=out.csv").exit_code == 0
     commands = (["eval"], [f"run={run.folder}"], ["plot"], ["data=frame", "data.target=x"],

@@ -18,7 +18,8 @@ CONF = ("--config-dir", "conf")
 def trained(dlrun, from_docs):
     """A run on the data set of the docs' page."""
     from_docs("own_dataset.md", "my_data")
-    ended = dlrun(*CONF, "data=mine", "model=logistic", "trainer.epochs=30", "optimizer.lr=0.5")
+    ended = dlrun(*CONF, "data=mine", "model=logistic", "trainer.epochs=30", "optimizer.lr=0.5",
+                  "trainer.keep_checkpoints=true")  # fmt: skip
     assert ended.exit_code == 0, ended.err
     return ended
 
@@ -112,7 +113,7 @@ def test_a_table_under_a_preprocessing_of_ones_own_lacks_no_column_and_holds_num
 def test_an_optimizer_of_ones_own_trains_and_is_resumed(dlrun, from_docs):
     from_docs("own_optimizer.md", "my_optim")
     iris = ("data=iris", "model=logistic", "optimizer=mine", "trainer.checkpoint_every.epochs=1")
-    ended = dlrun(*CONF, *iris, "trainer.epochs=4")
+    ended = dlrun(*CONF, *iris, "trainer.epochs=4", "trainer.keep_checkpoints=true")
     assert ended.exit_code == 0, ended.err
     assert ended.metrics["train_eval"]["loss"] < ended.metrics["baseline"]["train_eval"]["loss"]
     assert dlrun(*CONF, "resume=latest", "trainer.epochs=6").exit_code == 0

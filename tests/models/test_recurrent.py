@@ -105,7 +105,8 @@ def test_the_validation_rows_go_on_from_the_training_rows_state(dlrun, demand):
 def test_a_carried_state_survives_a_resume(dlrun, demand):
     job = (*SERIES, *IN_ORDER, "model=lstm", "trainer.early_stopping=null")
     whole = dlrun(*job, "trainer.epochs=4", "data.path=../demand.csv", into="whole")
-    dlrun(*job, "trainer.epochs=2", "data.path=../demand.csv", into="parts")
+    kept = "trainer.keep_checkpoints=true"
+    dlrun(*job, kept, "trainer.epochs=2", "data.path=../demand.csv", into="parts")
     parts = dlrun("resume=latest", "trainer.epochs=4", into="parts")
     assert parts.exit_code == 0, parts.err
     for name in ("model.safetensors", "history.csv", "predictions.csv"):

@@ -32,7 +32,7 @@ def test_plot_draws_it_later_and_a_run_that_goes_on_draws_it_again(own):
     assert not (ended.folder / "plots").exists()
     later = own("plot", "plots=[errors]")
     assert later.exit_code == 0 and drawn(ended) == {"errors"}, later.err
-    own(*DIABETES, "plots=[errors]", "output_dir=others")
+    own(*DIABETES, "plots=[errors]", "output_dir=others", "trainer.keep_checkpoints=true")
     folder = next((ended.outputs.parent / "others").glob("*/*"))
     (folder / "plots" / "errors.png").unlink()
     assert own(f"resume={folder}", "trainer.epochs=3").exit_code == 0

@@ -94,7 +94,7 @@ def test_a_search_minimises_it(own):
 
 
 def test_eval_resume_and_load_know_it_again(own, dlrun, tmp_path):
-    ended = own(*CANCER)
+    ended = own(*CANCER, "trainer.keep_checkpoints=true")
     judged = own("eval", "output=figures.json")
     assert judged.exit_code == 0, judged.err
     assert json.loads((tmp_path / "figures.json").read_text())["test"]["cost"] == ended.metrics["test"]["cost"]

@@ -23,6 +23,7 @@ kills = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(kills)
 
 SMALL = ("data=moons", "model.hidden=[8]", "model.dropout=0.2", "trainer.early_stopping.patience=100")
+KEPT = (*SMALL, "trainer.keep_checkpoints=true")
 
 
 @pytest.mark.slow
@@ -39,7 +40,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, job):
 
 def test_more_epochs_later_equal_more_epochs_at_once(dlrun):
     whole = dlrun(*SMALL, "trainer.epochs=6", into="whole")
-    dlrun(*SMALL, "trainer.epochs=2", into="parts")
+    dlrun(*KEPT, "trainer.epochs=2", into="parts")
     parts = dlrun("resume=latest", "trainer.epochs=6", into="parts")
     assert parts.exit_code == 0, parts.err
     assert kills.digests(parts.folder) == kills.digests(whole.folder)
@@ -51,7 +52,7 @@ def test_more_epochs_later_equal_more_epochs_at_once(dlrun):
 
 def test_what_was_logged_after_the_checkpoint_is_logged_once(dlrun):
     whole = dlrun(*SMALL, "trainer.epochs=5", into="whole")
-    cut = dlrun(*SMALL, "trainer.epochs=3", into="cut")
+    cut = dlrun(*KEPT, "trainer.epochs=3", into="cut")
     with open(cut.folder / "history.csv", "a") as file:  # an epoch beyond the checkpoint, and a torn line
         file.write("4,0.001,0.5,0.5,0.5,0.5\n5,0.0")
     dlrun("resume=latest", "trainer.epochs=5", into="cut")
@@ -60,7 +61,7 @@ def test_what_was_logged_after_the_checkpoint_is_logged_once(dlrun):
 
 def test_a_run_killed_before_its_first_checkpoint_begins_anew_in_its_folder(dlrun):
     whole = dlrun(*SMALL, "trainer.epochs=3", into="whole")
-    killed = dlrun(*SMALL, "trainer.epochs=3", into="killed")
+    killed = dlrun(*KEPT, "trainer.epochs=3", into="killed")
     (killed.folder / "checkpoints" / "last.pt").unlink()
     torn = killed.folder / "checkpoints" / ".last.pt.0a1b2c.part"
     torn.write_bytes(b"half")
@@ -109,7 +110,7 @@ def test_a_signal_during_the_evaluation_loses_nothing_that_was_learned(dlrun, mo
 
 
 def test_a_run_of_no_epochs_can_be_given_some_later(dlrun):
-    ended = dlrun(*SMALL, "trainer.epochs=0")
+    ended = dlrun(*KEPT, "trainer.epochs=0")
     assert dlrun(f"resume={ended.folder}", "trainer.epochs=2").exit_code == 0 and ended.metrics["epochs"] == 2
 
 
@@ -136,7 +137,7 @@ def test_a_repeated_run_says_that_its_bits_are_the_same_or_what_differs(dlrun):
 
 @pytest.fixture
 def finished(dlrun):
-    return dlrun(*SMALL, "trainer.epochs=2").folder
+    return dlrun(*KEPT, "trainer.epochs=2").folder
 
 
 def refused(ended, *words):
@@ -160,7 +161,7 @@ def test_resuming_what_is_no_run_folder_is_a_mistake(dlrun, tmp_path):
 def test_resuming_on_changed_data_is_a_mistake(dlrun, tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("a,b,y\n" + "".join(f"{i % 7},{i % 5}.5,{'no' if i % 3 else 'yes'}\n" for i in range(60)))
-    ended = dlrun("data=csv", "data.path=t.csv", "data.target=y", "trainer.epochs=1")
+    ended = dlrun("data=csv", "data.path=t.csv", "data.target=y", "trainer.epochs=1", "trainer.keep_checkpoints=true")
     table.write_text(table.read_text().replace("4.5", "4.6"))
     refused(dlrun(f"resume={ended.folder}", "trainer.epochs=2"), "data have changed")
 
@@ -179,7 +180,9 @@ def test_a_checkpoint_cut_in_half_is_a_mistake_and_nothing_else_is_harmed(dlrun,
 
 
 def test_a_checkpoint_of_another_model_is_a_mistake(dlrun, finished):
-    other = dlrun("data=moons", "model.hidden=[9]", "trainer.epochs=2", into="other").folder
+    other = dlrun(
+        "data=moons", "model.hidden=[9]", "trainer.epochs=2", "trainer.keep_checkpoints=true", into="other"
+    ).folder
     (finished / "checkpoints" / "last.pt").write_bytes((other / "checkpoints" / "last.pt").read_bytes())
     refused(dlrun(f"resume={finished}", "trainer.epochs=4"), "another model")
 
@@ -253,7 +256,7 @@ HOSTILE = {
 
 
 def overrides(folder, *lines):
-    (folder / "overrides.yaml").write_text(yaml.safe_dump([*SMALL, "trainer.epochs=2", *lines]))
+    (folder / "overrides.yaml").write_text(yaml.safe_dump([*KEPT, "trainer.epochs=2", *lines]))
 
 
 def whole_of(folder, *lines):

@@ -308,8 +308,8 @@ def test_a_sweep_goes_on_where_it_stopped_to_the_same_table(dlrun, tmp_path):
     stopped = dlrun(*job, into="stopped")
     folder = whole(stopped)
     shutil.rmtree(folder / "1")  # never begun
-    shutil.rmtree(folder / "3" / "checkpoints")  # killed before its first checkpoint
-    (folder / "3" / "metrics.json").write_text(json.dumps({**read(folder / "3"), "status": "running"}))
+    running = json.dumps({**read(folder / "3"), "status": "running"})  # killed before its first checkpoint
+    (folder / "3" / "metrics.json").write_text(running)
     (folder / "sweep.csv").write_text("")
     times = {n: (folder / n / "model.safetensors").stat().st_mtime_ns for n in "024"}
     again = dlrun("resume=latest", into="stopped")

@@ -53,7 +53,11 @@ def resume(path: str, changes: list[str], config_dir: str | None) -> int:
     if record.status == "diverged" or (record.status == "finished" and not longer):
         print(f"{folder}: this run has {record.status}; there is nothing to resume")
         return 0
-    folder.update([o for o in overrides if not o.startswith("allow_targets=")], plain(composed.config))
+    if record.status == "finished" and not folder.has_checkpoint:
+        raise Mistake(
+            f"{folder}: has finished, and its checkpoint is gone; train it anew with more epochs, and with "
+            "trainer.keep_checkpoints=true if it is to go on later"
+        )
     ended = run(recipe, folder, resumes=True)
     return ended.exit_code if ended else 0
 

@@ -1,6 +1,6 @@
 """Configuration: the typed schema of the root keys, and composing with Hydra.
 
-The keys inside `data`, `model`, `trainer`, … are typed by the signatures of the classes that they name (targets.py).
+The keys inside `data`, `model`, `trainer`, … are typed by the signatures of the classes that they name (build.py).
 """
 
 from __future__ import annotations

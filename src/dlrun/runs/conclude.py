@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from dlrun.config.schema import identifying
 from dlrun.fitted import Fitted
 from dlrun.plots.draw import draw
 from dlrun.plots.finished_run import FinishedRun
@@ -21,8 +22,6 @@ from dlrun.tasks.predictions_csv import to_csv
 from dlrun.training.contracts import Fitter, Learner, Progress
 from dlrun.training.interruption import Interruption
 from dlrun.training.loggers.tensorboard import add_hyperparameters
-
-LEARNING_PARTS = ("model", "optimizer", "scheduler", "trainer", "seed", "precision")
 
 
 def conclude(assembled: Assembled, folder: RunFolder, console: Console, alone: bool = True) -> Run:
@@ -43,6 +42,8 @@ def conclude(assembled: Assembled, folder: RunFolder, console: Console, alone: b
         evaluation = judge(assembled, brief=() if alone else ("train",))
         record = summary(assembled, evaluation)
         save_results(assembled, folder, evaluation, record)
+        if record.status != "interrupted" and not assembled.fitter.keep_checkpoints:
+            folder.remove_checkpoint()
         metrics = record.to_json()
         add_hyperparameters(folder.path, hyperparameters(metrics), dict(evaluation.numbers()))
     report(console, folder, metrics)
@@ -109,8 +110,11 @@ def course(progress: Progress, recipe: Recipe) -> dict[str, Any]:
 
 
 def hyperparameters(metrics: dict[str, Any]) -> dict[str, object]:
-    """Return what tells runs apart in TensorBoard: the choices, and the settings of the parts that learn."""
-    settings = {k: v for k, v in metrics["config"].items() if k.split(".")[0] in LEARNING_PARTS and "_target_" not in k}
+    """Return what tells runs apart in TensorBoard: the choices, and every setting that changes results."""
+    settings = {
+        name: value for name, value in identifying(metrics["config"]).items()
+        if "_target_" not in name and value not in (None, [], {})  # which would be columns of nothing
+    }  # fmt: skip
     choices = {n: c for n, c in metrics["choices"].items() if c != "None" and n not in ("launcher", "sweeper")}
     return choices | settings
 

@@ -19,6 +19,7 @@ from dlrun.runs.recipe import read_fitter
 from dlrun.runtime import Runtime, choose_device
 from dlrun.store.finding import open_run
 from dlrun.store.folder import CONFIG, RunFolder
+from dlrun.store.lock import is_worked_in
 from dlrun.tasks.base import Task
 from dlrun.tasks.choose import restore as restore_task
 from dlrun.tasks.predictions import Predictions
@@ -135,6 +136,8 @@ def _why_not_finished(folder: RunFolder) -> str:
     if record.kind != "run":
         inner = ", ".join(map(str, folder.trained_below()[:3]))
         return f"{folder}: holds several runs; name one of them: {inner}, …"
+    if is_worked_in(folder.path):
+        return f"{folder}: this run has no results yet; it is being trained, so wait until it has ended"
     return f"{folder}: this run has no results yet (status {record.status}); dlrun resume={folder} goes on with it"
 
 

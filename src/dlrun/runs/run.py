@@ -18,6 +18,7 @@ from dlrun.runs.recipe import Recipe, Run
 from dlrun.runtime import describe
 from dlrun.store.finding import new_run
 from dlrun.store.folder import RunFolder
+from dlrun.store.lock import working_in
 from dlrun.training.checkpoints import restore
 from dlrun.training.contracts import Training
 from dlrun.training.interruption import Interruption
@@ -47,7 +48,8 @@ def run(
         The run, or None under `dry_run=true`.
 
     Raises:
-        Mistake: anything in the config or the data that cannot be; no folder has been made then.
+        Mistake: anything in the config or the data that cannot be; no folder has been made then. Another process is at
+            work in `folder`.
     """
     console = Console(quiet=recipe.output.quiet or not alone, highlight=False, soft_wrap=True)
     with recipe.runtime() as runtime:
@@ -57,7 +59,7 @@ def run(
         introduce(console, assembled)
         if folder is None or recipe.output.dry_run:
             return None
-        with nothing_left_of_mistakes(folder, assembled.training, resumes):
+        with working_in(folder.path), nothing_left_of_mistakes(folder, assembled.training, resumes):
             begin(assembled, folder, resumes)
             if exit_code := fit(assembled, folder, alone, pruning):
                 return interrupted(assembled, folder, console, exit_code)
@@ -112,6 +114,7 @@ def take_up(assembled: Assembled, folder: RunFolder, surroundings: dict[str, Any
     stopped_early = training.stopper is not None and training.stopper.stops
     if progress.status == "interrupted" or (progress.epochs < fitter.epochs and not stopped_early):
         progress.status = "running"
+    folder.update(list(assembled.recipe.overrides), dict(assembled.recipe.config))
     folder.tidy()
     folder.keep_epochs(progress.epochs)
 

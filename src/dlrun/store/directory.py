@@ -46,7 +46,7 @@ class Directory:
         """
         target = self._inside(name)
         try:
-            with open(_open_regular(target, os.O_RDONLY), "rb") as file:
+            with open(open_regular(target, os.O_RDONLY), "rb") as file:
                 return file.read()
         except OSError as error:
             raise Mistake(f"{target}: cannot be read ({error.strerror})") from error
@@ -131,7 +131,7 @@ class Directory:
             Mistake: it cannot be written, or is a link, a pipe or the like.
         """
         with writing(self.path):
-            descriptor = _open_regular(self.path / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            descriptor = open_regular(self.path / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             with open(descriptor, "a", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 if not file.tell():
@@ -169,7 +169,7 @@ class Directory:
         return str(self.path)
 
 
-def _open_regular(path: Path, flags: int) -> int:
+def open_regular(path: Path, flags: int) -> int:
     """Return the descriptor of a regular file, opened without following a link or waiting for a pipe.
 
     Raises:

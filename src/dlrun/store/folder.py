@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlrun.errors import Mistake, one_line
 from dlrun.store.directory import Directory
-from dlrun.store.files import flatten
+from dlrun.store.files import flatten, writing
 from dlrun.store.record import Record
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class RunFolder(Directory):
         self.write_bytes({"safetensors": NETWORK, "skops": ESTIMATOR}[form], content)
 
     def preprocessing(self) -> dict[str, Any]:
-        """Return what describes the data (`spec`) and their preprocessing (`inputs`)."""
+        """Return what describes the `task`, the `rows` and their preprocessing (`inputs`)."""
         return self.read_json(PREPROCESSING)
 
     def fitted_preprocessing(self) -> Any:
@@ -192,7 +192,7 @@ class RunFolder(Directory):
         return skops_objects.loads(self.read_bytes(FITTED_PREPROCESSING), str(self.path / FITTED_PREPROCESSING))
 
     def write_preprocessing(self, described: Mapping[str, object], fitted: bytes | None) -> None:
-        """Write what describes the data and their preprocessing, and the skops of what was fitted, if anything was."""
+        """Write what describes task, rows and preprocessing, and the skops of what was fitted, if anything was."""
         self.write_json(PREPROCESSING, described)
         if fitted:
             self.write_bytes(FITTED_PREPROCESSING, fitted)
@@ -201,9 +201,22 @@ class RunFolder(Directory):
         """Return the mistake of a preprocessing that cannot be restored."""
         return Mistake(f"{self.path / PREPROCESSING}: is damaged ({one_line(reason)})")
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return self.has(CHECKPOINT)
+
     def checkpoint(self) -> bytes | None:
         """Return the last checkpoint, or None where there is none."""
-        return self.read_bytes(CHECKPOINT) if self.has(CHECKPOINT) else None
+        return self.read_bytes(CHECKPOINT) if self.has_checkpoint else None
+
+    def remove_checkpoint(self) -> None:
+        """Delete the last checkpoint, and its folder where nothing else is in it."""
+        checkpoint = self._inside(CHECKPOINT)
+        with writing(self.path):
+            checkpoint.unlink(missing_ok=True)
+        with suppress(OSError):
+            checkpoint.parent.rmdir()
 
     def write_checkpoint(self, content: bytes) -> None:
         """Write the last checkpoint."""

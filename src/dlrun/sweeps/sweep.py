@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from dlrun.runs.run import run
 from dlrun.store.files import flatten
 from dlrun.store.finding import new_run, new_sweep, own_folder
 from dlrun.store.folder import RunFolder
+from dlrun.store.lock import working_in
 from dlrun.sweeps.composing import composer_for
 from dlrun.sweeps.engine import Sweep
 from dlrun.sweeps.launchers.base import Launcher, gpus_of, launcher_of
@@ -69,9 +71,10 @@ def sweep(overrides: list[str], config_dir: str | None, folder: RunFolder | None
             run(read_recipe(composer.compose(combination)))
         return 0
     root = folder or _root_of(ahead[0], several=True)
-    engine = Sweep(root, ahead[0], overrides, True, launcher, config_dir)
-    total = len(combinations) * sum(1 for _ in parts_of(composer, ahead[0]))
-    return engine.run(_plan(engine, composer, combinations, varied), total)
+    with working_in(root.path):
+        engine = Sweep(root, ahead[0], overrides, True, launcher, config_dir)
+        total = len(combinations) * sum(1 for _ in parts_of(composer, ahead[0]))
+        return engine.run(_plan(engine, composer, combinations, varied), total)
 
 
 def _first_configs(composer: Composer, combinations: list[list[str]], globbed: bool) -> list[Composed]:
@@ -123,8 +126,9 @@ def run_parts(composed: Composed, config_dir: str | None, folder: RunFolder | No
             run(read_recipe(part.composed))
         return None
     root = folder or _root_of(composed, several=False)
-    engine = Sweep(root, composed, composed.overrides, False, launcher, config_dir)
-    exit_code = engine.run(iter(parts), len(parts))
+    with working_in(root.path):
+        engine = Sweep(root, composed, composed.overrides, False, launcher, config_dir)
+        exit_code = engine.run(iter(parts), len(parts))
     metrics = engine.folder.record().to_json() if engine.folder.has_record else {}
     return Run(engine.folder.path, metrics, exit_code)
 
@@ -159,11 +163,13 @@ def _search(
     launcher = _launcher_for(first)
     if first.config.dry_run:
         raise Mistake("dry_run: shows one run; leave the sweeper out")
-    engine = Sweep(folder or _root_of(first, several=True), first, overrides, True, launcher, config_dir)
-    engine.ranking = searched_ranking(asked.sweeper.get("objective"), dict(flatten(plain(first.config))))
-    engine.searcher = searcher
-    searcher.begin(engine.folder.path, space, engine.ranking.name, engine.ranking.maximizes)
-    return engine.run(_trials(engine, composer, searcher, space, own), searcher.trials)
+    root = folder or _root_of(first, several=True)
+    with nullcontext() if searcher.is_shared else working_in(root.path):
+        engine = Sweep(root, first, overrides, True, launcher, config_dir)
+        engine.ranking = searched_ranking(asked.sweeper.get("objective"), dict(flatten(plain(first.config))))
+        engine.searcher = searcher
+        searcher.begin(engine.folder.path, space, engine.ranking.name, engine.ranking.maximizes)
+        return engine.run(_trials(engine, composer, searcher, space, own), searcher.trials)
 
 
 def _check_example(composer: Composer, own: list[str], space: dict[str, Domain]) -> None:

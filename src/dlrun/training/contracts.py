@@ -175,6 +175,10 @@ class Fitter(Protocol):
     def checkpoint_every(self) -> Every | None:
         """How often a checkpoint is saved; None for what cannot be resumed."""
 
+    @property
+    def keep_checkpoints(self) -> bool:
+        """Whether the last checkpoint is kept when training has come to its end."""
+
     def for_rows(self, rows: int) -> Fitter:
         """Return the same fitter with everything settled that depends on the number of training rows."""
 

@@ -118,6 +118,7 @@ class EstimatorFitter:
     epochs: ClassVar[int] = 1
     max_minutes: ClassVar[None] = None
     checkpoint_every: ClassVar[None] = None
+    keep_checkpoints: ClassVar[bool] = False
 
     def for_rows(self, rows: int) -> EstimatorFitter:
         """Return the same."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -62,10 +63,20 @@ class Network:
         """The number of trainable parameters."""
         return count_parameters(self.model)
 
-    @property
-    def normalises_batches(self) -> bool:
-        """Whether a batch of a single row cannot be normalised."""
-        return any(isinstance(module, nn.BatchNorm1d) for module in self.model.modules())
+    def learns_from_a_lone_row(self, split: Split) -> bool:
+        """Return whether a batch may be a single row; batch norm needs two values of a channel, of rows or of pixels.
+
+        It is tried on a copy, since what is left of an image where it is normalised depends on the layers before.
+        """
+        if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.model.modules()):
+            return True
+        device = self.runtime.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
+            try:
+                deepcopy(self.model).train()(self._first_row(split))
+            except ValueError:
+                return False
+        return True
 
     def begin_epoch(self, resumed: bool) -> None:
         """Put the network into training mode; where a state is carried, begin at zero, but not in a `resumed` epoch."""
@@ -196,9 +207,12 @@ class Network:
         """
         if len(split) * split.values_in_row <= FEW_VALUES:
             return len(split)
+        largest = largest_values(self.model, self._first_row(split))
+        return max(self.batch_size, min(EVALUATED_ROWS, EVALUATED_VALUES // largest))
+
+    def _first_row(self, split: Split) -> Any:
         first = torch.zeros(1, dtype=torch.int64, device=split.targets.device)
-        row = split.transform(next(split.read([first])), self.runtime.dtype)
-        return max(self.batch_size, min(EVALUATED_ROWS, EVALUATED_VALUES // largest_values(self.model, row)))
+        return split.transform(next(split.read([first])), self.runtime.dtype)
 
     def _scores_in_order(self, split: Split, state: Any) -> tuple[Tensor, Any]:
         """Return the raw scores of all rows, read one after the other from `state` on, and the state after the last."""

@@ -55,6 +55,7 @@ class ClosedForm:
     epochs: ClassVar[int] = 1
     max_minutes: ClassVar[None] = None
     checkpoint_every: ClassVar[None] = None
+    keep_checkpoints: ClassVar[bool] = False
 
     def for_rows(self, rows: int) -> ClosedForm:
         """Return the same."""
@@ -118,6 +119,7 @@ class Converged:
     epochs: ClassVar[int] = 1
     max_minutes: ClassVar[None] = None
     checkpoint_every: ClassVar[None] = None
+    keep_checkpoints: ClassVar[bool] = False
 
     max_iterations: int = 5000
     tolerance: float = 1e-6
@@ -165,6 +167,7 @@ class LBFGS:
     epochs: ClassVar[int] = 1
     max_minutes: ClassVar[None] = None
     checkpoint_every: ClassVar[None] = None
+    keep_checkpoints: ClassVar[bool] = False
 
     max_iterations: int = 5000
     tolerance: float = 1e-9

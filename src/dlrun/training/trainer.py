@@ -40,6 +40,7 @@ class Trainer:
             of an epoch, on into the validation rows, and from there into the test rows.
         max_minutes: when to stop for lack of time; what has been learned is evaluated. None: no limit.
         checkpoint_every: how often all that a resume needs is saved.
+        keep_checkpoints: whether that is kept when training has come to its end, so that it can be given more epochs.
 
     Raises:
         Mistake: a number out of its range.
@@ -58,6 +59,7 @@ class Trainer:
     stateful: bool = False
     max_minutes: float | None = None
     checkpoint_every: Every = field(default_factory=Every)
+    keep_checkpoints: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.epochs, str) and self.epochs != "auto":
@@ -180,11 +182,14 @@ class Trainer:
                 f"trainer.batch_size is {size}: the {rows} training rows make no full batch, and "
                 "trainer.drop_last=true leaves the rest out; lower it"
             )
-        lone = size == 1 or (rows % size == 1 and not self.drop_last)
-        if lone and not self.steps_per_epoch and training.learner.normalises_batches:
+        lone = size == 1 or (rows % size == 1 and not self.drop_last and not self.steps_per_epoch)
+        if lone and not training.learner.learns_from_a_lone_row(data.train):
+            which, remedy = f"the last batch of {rows} rows", "use another size, or trainer.drop_last=true"
+            if size == 1:
+                which, remedy = "each batch", "use a larger size"
             raise Mistake(
-                f"trainer.batch_size is {size}: the last batch of {rows} rows would be a single one, which batch norm "
-                "cannot normalise; use another size, or trainer.drop_last=true"
+                f"trainer.batch_size is {size}: {which} would be a single row, which batch norm cannot normalise; "
+                f"{remedy}"
             )
         if not self.stateful:
             return

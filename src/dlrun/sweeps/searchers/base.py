@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, QuotedString, RangeSweep
@@ -62,12 +62,14 @@ class Searcher(Protocol):
         objective: the figure of metrics.json that trials are ranked by; None: what early stopping monitors.
         space: what is searched besides the command line, by override key, in its grammar.
         domains: all that is searched, by override key; known from `begin` on.
+        is_shared: whether several processes may run trials of one search in one folder at once.
     """
 
     trials: int = 20
     objective: str | None = None
     space: Mapping[str, Any] = MappingProxyType({})
     domains: Mapping[str, Domain] = MappingProxyType({})
+    is_shared: ClassVar[bool] = False
 
     def begin(self, folder: Path, space: dict[str, Domain], objective: str, maximizes: bool) -> None:
         """Make ready to search, or to go on with a search in `folder`."""

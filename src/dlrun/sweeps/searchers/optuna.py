@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -48,6 +48,8 @@ class Optuna(Random):
     Raises:
         Mistake: an unknown sampler or pruner, or Optuna is not installed.
     """
+
+    is_shared: ClassVar[bool] = True
 
     sampler: str = "tpe"
     pruner: str = "median"
