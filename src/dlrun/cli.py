@@ -9,6 +9,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -97,7 +98,9 @@ def _dispatch(options: argparse.Namespace) -> int:
     if options.cfg or options.shell_completion:
         from dlrun.commands.completion import complete, show_config
 
-        return complete(options) if options.shell_completion else show_config(options)
+        if options.cfg:
+            return show_config(options)
+        return complete(options, {name: partial(_function_of, name) for name in COMMANDS})
     if options.overrides and "=" not in options.overrides[0] and not options.overrides[0].startswith("~"):
         return _command(options.overrides[0], options)
     for name in ("resume", "run"):

@@ -56,6 +56,31 @@ def test_tab_completion_knows_the_choices(dlrun, monkeypatch):
     assert "complete -o nospace" in dlrun("-sc", "install=bash").out
 
 
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("comp", {"compare"}),
+        ("res", {"resume="}),
+        ("model=sklearn/ran", {"model=sklearn/random_forest_classifier", "model=sklearn/random_forest_regressor"}),
+        ("experiment=aml/mnist_g", {"experiment=aml/mnist_grid"}),
+        ("data=iris run=la", {"run=latest"}),
+        ("resume=outputs/iris", {"resume=outputs/iris-mlp/"}),
+        ("data=csv data.path=gr", {"data.path=green.csv"}),
+        ("predict inp", {"input="}),
+        ("predict input=gr", {"input=green.csv"}),
+        ("trainer.ep", {"trainer.epochs="}),
+        ("data=csv data.path='half a", set()),
+        ("nonsense", set()),
+    ],
+)
+def test_tab_completion_offers_what_can_be_typed_and_never_an_error(dlrun, tmp_path, monkeypatch, typed, offered):
+    (tmp_path / "green.csv").touch()
+    (tmp_path / "outputs" / "iris-mlp").mkdir(parents=True)
+    monkeypatch.setenv("COMP_LINE", f"dlrun {typed}")
+    ended = dlrun("-sc", "query=bash")
+    assert set(ended.out.split()) == offered and not ended.err and ended.exit_code == 0
+
+
 @pytest.mark.parametrize("place", [0, 1, 3])
 def test_m_may_stand_anywhere_and_runs_every_combination(dlrun, place):
     arguments = ["data=iris", "model=logistic,mlp", "seed=range(2)", "trainer.epochs=1"]
