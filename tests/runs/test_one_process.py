@@ -87,3 +87,25 @@ def test_a_table_that_has_moved_can_be_named_anew_where_it_is_the_same(dlrun, tm
     (tmp_path / "other.csv").write_text(TABLE.replace("4.5", "4.6"))
     other = dlrun(f"resume={folder}", "trainer.epochs=4", "data.path=other.csv")
     assert other.exit_code == 2 and "data have changed" in other.err
+
+
+@pytest.mark.parametrize("where", ["", "data_dir=tables"])
+def test_a_run_is_resumed_repeated_and_judged_from_any_folder(dlrun, tmp_path, where):
+    (tmp_path / "home" / "tables").mkdir(parents=True)
+    (tmp_path / "home" / "tables" / "t.csv").write_text(TABLE)
+    path = "data.path=t.csv" if where else "data.path=tables/t.csv"
+    job = ("data=csv", "data.target=y", path, *filter(None, [where]), "trainer.keep_checkpoints=true")
+    folder = dlrun(*job, "trainer.epochs=2", into="home").folder
+    whole = dlrun(*job, "trainer.epochs=4", "output_dir=whole", into="home")
+    for command in (["eval", f"run={folder}"], [f"run={folder}"], [f"resume={folder}", "trainer.epochs=4"]):
+        ended = dlrun(*command, into="elsewhere")
+        assert ended.exit_code == 0, ended.err
+    assert "the same bits as" in dlrun(f"run={folder}", into="elsewhere").out
+    assert whole.exit_code == 0 and json.loads((folder / "metrics.json").read_text())["epochs"] == 4
+    swept = dlrun("-m", *job, "trainer.epochs=1", "seed=1,2", "output_dir=swept", into="home")
+    sweep = next((swept.outputs.parent / "swept").glob("sweeps/*"))
+    shutil.rmtree(sweep / "1")
+    trained = (sweep / "0" / "model.safetensors").stat().st_mtime_ns
+    again = dlrun(f"resume={sweep}", into="elsewhere")
+    assert again.exit_code == 0 and (sweep / "1" / "metrics.json").is_file(), again.err
+    assert (sweep / "0" / "model.safetensors").stat().st_mtime_ns == trained  # known again, and not trained anew

@@ -8,7 +8,7 @@ from dlrun.runs.recipe import read_recipe
 from dlrun.runs.run import run
 from dlrun.store.command_line import trusted_overrides
 from dlrun.store.finding import open_run
-from dlrun.store.folder import RunFolder
+from dlrun.store.folder import STARTED_IN, RunFolder
 from dlrun.sweeps.plan import has_parts
 
 
@@ -47,5 +47,6 @@ def compare(before: RunFolder, after: RunFolder, changes: list[str]) -> list[str
     if changes:
         lines.append(f"  changed on the command line: {' '.join(changes)}")
     old, new = before.environment(), after.environment()
-    lines += [f"  {key}: {old.get(key)} then, {new.get(key)} now" for key in new if old.get(key) != new.get(key)]
+    changed = [key for key in new if old.get(key) != new.get(key) and key != STARTED_IN]
+    lines += [f"  {key}: {old.get(key)} then, {new.get(key)} now" for key in changed]
     return lines

@@ -14,15 +14,31 @@ from dlrun.config.schema import key_of
 from dlrun.errors import Mistake
 from dlrun.store.folder import OVERRIDES, RunFolder
 
+PATHS = ("data.path", "data.path_valid", "data.path_test", "data.labels")
+
 
 def trusted_overrides(folder: RunFolder) -> list[str]:
     """Return the overrides of the run, without those that only the person at the shell may give.
+
+    Relative paths of data are looked for in the current folder, and then in the one where the run was started.
 
     Raises:
         Mistake: overrides.yaml is no list of overrides, or wants to change Hydra itself or what is downloaded.
     """
     where = folder.path / OVERRIDES
-    return [override for override in folder.overrides() if _may_come_from_a_folder(override, where)]
+    kept = [override for override in folder.overrides() if _may_come_from_a_folder(override, where)]
+    return _from_where_it_was_started(kept, folder.started_in)
+
+
+def _from_where_it_was_started(overrides: list[str], started_in: Path | None) -> list[str]:
+    if started_in is None or started_in == Path.cwd():
+        return overrides
+    keys = [override.partition("=")[0] for override in overrides]
+    if "data_dir" in keys:
+        at = keys.index("data_dir")
+        named = Path(overrides[at].partition("=")[2]).expanduser()
+        return [*overrides[:at], f"data_dir={started_in / named}", *overrides[at + 1 :]]
+    return [*overrides, f"data_dir={started_in}"] if set(PATHS) & set(keys) else overrides
 
 
 def _may_come_from_a_folder(text: str, where: Path) -> bool:

@@ -6,6 +6,7 @@ Files are written whole or not at all, except the append-only ones (history.csv,
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 2  # of the run folder; raised when an older dlrun could not read what is written
+
+STARTED_IN = "started_in"  # of the environment: the current folder then
 
 RECORD = "metrics.json"
 ENVIRONMENT = "environment.json"
@@ -52,7 +55,7 @@ class RunFolder(Directory):
 
     def begin(self, overrides: Sequence[str], config: Mapping[str, Any], environment: Mapping[str, object]) -> None:
         """Write what is known before training: the config, the overrides, the environment, and status running."""
-        self.write_json(ENVIRONMENT, {"format": FORMAT, **environment})
+        self.write_json(ENVIRONMENT, {"format": FORMAT, STARTED_IN: os.getcwd(), **environment})
         self.update(overrides, config)
 
     def update(self, overrides: Sequence[str], config: Mapping[str, Any]) -> None:
@@ -82,6 +85,12 @@ class RunFolder(Directory):
     def environment(self) -> dict[str, Any]:
         """Return versions, machine, device, threads and the checksum of the data, as they were when the run began."""
         return self.read_json(ENVIRONMENT)
+
+    @property
+    def started_in(self) -> Path | None:
+        """The folder that was the current one when the run was started; None where none is recorded."""
+        path = self.environment().get(STARTED_IN)
+        return Path(path) if isinstance(path, str) and path else None
 
     # what came of it
 
