@@ -108,6 +108,25 @@ def test_multilabel_figures_are_per_label_and_macro(dlrun, tmp_path):
         assert figures["recall"] == pytest.approx(np.mean([figures[f"recall_{n}"] for n in ("red", "green", "blue")]))
 
 
+def test_several_quantities_have_figures_each_beside_their_mean_and_can_be_monitored(dlrun, tmp_path):
+    from sklearn.datasets import make_regression
+
+    x, y = make_regression(200, 4, n_targets=2, noise=5, random_state=0)
+    np.savetxt(tmp_path / "two.csv", np.column_stack([x, y]), delimiter=",", header="a,b,c,d,price,rent", comments="")
+    monitor = "trainer.early_stopping.monitor=valid/mae_rent"
+    job = ("data=csv", "data.path=two.csv", "data.target=[price,rent]", "trainer.epochs=8", "model.hidden=[8]", monitor)
+    ended = dlrun(*job)
+    assert ended.exit_code == 0, ended.err
+    for figures, rows in rows_of(ended):
+        for target in ("price", "rent"):
+            truth, said = rows[f"truth_{target}"], rows[f"prediction_{target}"]
+            assert figures[f"r2_{target}"] == pytest.approx(m.r2_score(truth, said), abs=1e-9)
+            assert figures[f"rmse_{target}"] == pytest.approx(m.root_mean_squared_error(truth, said), rel=1e-9)
+        assert figures["mae"] == pytest.approx((figures["mae_price"] + figures["mae_rent"]) / 2)
+    history = ended.history["valid/mae_rent"]
+    assert ended.metrics["best_epoch"] == history.idxmin() + 1 and "mae_rent" in ended.out
+
+
 def test_baseline_is_the_majority_class_or_the_mean_of_the_training_rows(dlrun):
     ended = dlrun("data=breast_cancer", *QUICK)
     train, test = (ended.predictions.query("split == @s") for s in ("train", "test"))

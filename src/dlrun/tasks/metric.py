@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from dlrun.tasks.predictions import Predictions
 
 LOWER_IS_BETTER = frozenset(("loss", "mse", "rmse", "mae", "log_loss", "lr"))  # of what every run logs
+ERRORS_OF_A_TARGET = ("mse_", "rmse_", "mae_")  # the same, of one of several targets
 LOWER_ENDINGS = ("_error", "_loss")  # of the functions of sklearn.metrics that are better when lower
 
 
@@ -57,6 +58,20 @@ class Figures:
             self.undefined[name] = reason
 
 
+def by_column(metrics: Iterable[Metric], names: Sequence[str]) -> list[Metric]:
+    """Return each metric of each label or target by itself, called `<metric>_<name>`."""
+
+    def of_one(metric: Metric, column: int, name: str) -> Metric:
+        return Metric(
+            f"{metric.name}_{name}",
+            lambda predictions: metric.compute(predictions.of_column(column)),
+            metric.higher_is_better,
+            lambda predictions: metric.undefined(predictions.of_column(column)),
+        )
+
+    return [of_one(metric, column, name) for column, name in enumerate(names) for metric in metrics]
+
+
 def figures_of(metrics: Iterable[Metric], predictions: Predictions) -> Figures:
     """Return every metric of some predictions, in the order given."""
     figures = Figures()
@@ -84,7 +99,7 @@ def higher_is_better(metric: str, chosen: object = ()) -> bool:
     """
     entries = {metric_name(entry): entry for entry in _list_of(chosen)}
     if metric not in entries:
-        return metric not in LOWER_IS_BETTER
+        return metric not in LOWER_IS_BETTER and not metric.startswith(ERRORS_OF_A_TARGET)
     entry = entries[metric]
     if isinstance(entry, Mapping):
         return entry.get("higher_is_better", True) is not False

@@ -14,7 +14,7 @@ from dlrun.tasks.base import Task
 from dlrun.tasks.binary import signs_agree
 from dlrun.tasks.classes import TWO_CLASS_METRICS, probability_columns
 from dlrun.tasks.losses import FOR_QUANTITIES, QUANTITY_LOSSES
-from dlrun.tasks.metric import Metric, not_finite
+from dlrun.tasks.metric import Metric, by_column, not_finite
 from dlrun.tasks.predictions import Predictions
 from dlrun.tasks.predictions_csv import numbers_as_text
 from dlrun.tasks.running_figures import AccuracySums, Running
@@ -63,18 +63,13 @@ class Multilabel(Task):
     @property
     def own_metrics(self) -> tuple[Metric, ...]:
         """Macro accuracy, precision, recall, F1 and ROC AUC, exact match and log loss; then the figures by label."""
-        of_labels = [
-            Metric(f"{metric.name}_{label}", _of_label(metric, i), undefined=_of_label_reason(metric, i))
-            for i, label in enumerate(self.class_names)
-            for metric in TWO_CLASS_METRICS
-        ]
         macro = [
             Metric(metric.name, _macro(metric), undefined=_macro_reason(metric, self.class_names))
             for metric in TWO_CLASS_METRICS
         ]
         exact = Metric("exact_match", lambda p: float((p.truth == p.prediction).all(axis=1).mean()))
         log_loss = Metric("log_loss", _mean_log_loss, higher_is_better=False, undefined=not_finite)
-        return (*macro, exact, log_loss, *of_labels)
+        return (*macro, exact, log_loss, *by_column(TWO_CLASS_METRICS, self.class_names))
 
     def baseline(self, targets: Tensor) -> Tensor:
         """Return the logit of each label's share."""
@@ -111,25 +106,17 @@ class Multilabel(Task):
         return labels | probability_columns(self.class_names, predictions)
 
 
-def _of_label(metric: Metric, label: int) -> Callable[[Predictions], float]:
-    return lambda predictions: metric.compute(predictions.of_label(label))
-
-
-def _of_label_reason(metric: Metric, label: int) -> Callable[[Predictions], str]:
-    return lambda predictions: metric.undefined(predictions.of_label(label))
-
-
 def _macro(metric: Metric) -> Callable[[Predictions], float]:
     def mean(predictions: Predictions) -> float:
         labels = range(predictions.truth.shape[1])
-        return float(np.mean([metric.compute(predictions.of_label(label)) for label in labels]))
+        return float(np.mean([metric.compute(predictions.of_column(label)) for label in labels]))
 
     return mean
 
 
 def _macro_reason(metric: Metric, names: tuple[str, ...]) -> Callable[[Predictions], str]:
     def reason(predictions: Predictions) -> str:
-        lacking = [name for i, name in enumerate(names) if metric.undefined(predictions.of_label(i))]
+        lacking = [name for i, name in enumerate(names) if metric.undefined(predictions.of_column(i))]
         return f"undefined for {', '.join(lacking[:5])}" if lacking else ""
 
     return reason
@@ -138,5 +125,5 @@ def _macro_reason(metric: Metric, names: tuple[str, ...]) -> Callable[[Predictio
 def _mean_log_loss(predictions: Predictions) -> float:
     from sklearn.metrics import log_loss
 
-    labels = (predictions.of_label(label) for label in range(predictions.truth.shape[1]))
+    labels = (predictions.of_column(label) for label in range(predictions.truth.shape[1]))
     return float(np.mean([log_loss(label.truth, label.probability, labels=[0, 1]) for label in labels]))

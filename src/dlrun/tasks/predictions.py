@@ -42,9 +42,9 @@ class Predictions:
         values = precision_recall_fscore_support(self.truth, self.prediction, zero_division=0)
         return dict(zip(names, values, strict=True))
 
-    def of_label(self, label: int) -> Predictions:
-        """Return one of several labels as a question of two classes."""
+    def of_column(self, column: int) -> Predictions:
+        """Return one of several labels as a question of two classes, or one of several quantities as the only one."""
         if self.probability is None:
-            raise ValueError("quantities have no labels")
-        positive = self.probability[:, label]
-        return Predictions(self.truth[:, label], self.prediction[:, label], np.column_stack([1 - positive, positive]))
+            return Predictions(self.truth[:, [column]], self.prediction[:, [column]])
+        positive = self.probability[:, column]
+        return Predictions(self.truth[:, column], self.prediction[:, column], np.column_stack([1 - positive, positive]))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dlrun.tasks.base import Task
 from dlrun.tasks.losses import CLASS_LOSSES
-from dlrun.tasks.metric import Metric, not_finite
+from dlrun.tasks.metric import Metric, by_column, not_finite
 from dlrun.tasks.predictions import Predictions
 from dlrun.tasks.predictions_csv import numbers_as_text
 from dlrun.tasks.running_figures import R2Sums, Running
@@ -87,7 +87,7 @@ class Regression(Task):
 
     @property
     def own_metrics(self) -> tuple[Metric, ...]:
-        """MSE, RMSE, MAE and R² in the target's own units; means over several targets."""
+        """MSE, RMSE, MAE and R² in the target's own units; of several targets the means, and then those of each."""
         errors = (
             Metric(name, partial(_error, function), higher_is_better=False, undefined=not_finite)
             for name, function in (
@@ -96,7 +96,9 @@ class Regression(Task):
                 ("mae", "mean_absolute_error"),
             )
         )
-        return (*errors, Metric("r2", partial(_error, "r2_score"), undefined=_why_no_r2))
+        metrics = (*errors, Metric("r2", partial(_error, "r2_score"), undefined=_why_no_r2))
+        several = len(self.target_names) > 1
+        return (*metrics, *by_column(metrics, self.target_names)) if several else metrics
 
     def baseline(self, targets: Tensor) -> Tensor:
         """Return the mean of the training targets."""
