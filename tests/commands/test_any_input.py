@@ -1,9 +1,11 @@
 """Whatever a file or a command line holds: a result or one line, no traceback, no hang, nothing left behind."""
 
 import contextlib
+import importlib.util
 import io
 import json
 import os
+import random
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,6 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dlrun.cli import main
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "damage_folders.py"
+spec = importlib.util.spec_from_file_location("damage_folders", SCRIPT)
+damages = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(damages)
 
 QUICK = ("trainer.epochs=1", "quiet=true", "model.hidden=[4]")
 OFTEN = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
@@ -200,3 +207,15 @@ def test_any_bytes_to_predict_for(finished, content, suffix):
 
 def test_the_run_folder_was_good_before(finished):
     assert json.loads((finished / "metrics.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.slow
+def test_any_structure_in_a_run_folder(tmp_path):
+    """A hundred of those that scripts/damage_folders.py tries: each command does its work, or says what is wrong."""
+    folders = damages.make_folders(tmp_path)
+    faults = []
+    for seed in range(100):
+        place = tmp_path / str(seed)
+        place.mkdir()
+        faults.append(damages.fault(random.Random(seed), folders, place))
+    assert not list(filter(None, faults))

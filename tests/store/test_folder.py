@@ -101,3 +101,10 @@ def test_of_a_run_in_parts_the_whole_is_the_latest_though_a_part_was_written_las
         folder.begin([], {}, {})
     os.utime(whole.path / "fold_1" / "metrics.json", (3e9, 3e9))
     assert latest(tmp_path).path == whole.path
+
+
+def test_a_history_that_holds_no_numbers_is_damaged(tmp_path):
+    folder = RunFolder(tmp_path)
+    (tmp_path / "history.csv").write_text("epoch,lr,train/loss\n1,0.1,0.5\n2,0.1,a\n")
+    with pytest.raises(Mistake, match="train/loss"):
+        folder.history()

@@ -126,7 +126,13 @@ class RunFolder(Directory):
         """Return what was logged, a row an epoch; no row where nothing was trained by epochs."""
         import pandas as pd
 
-        return self.read_table(HISTORY) if self.has(HISTORY) else pd.DataFrame({"epoch": []})
+        if not self.has(HISTORY):
+            return pd.DataFrame({"epoch": []})
+        history = self.read_table(HISTORY)
+        for name, column in history.items():
+            if not pd.api.types.is_numeric_dtype(column):
+                raise Mistake(f"{self.path / HISTORY}: is damaged (column {name} holds something else than numbers)")
+        return history
 
     def write_history(self, history: pd.DataFrame) -> None:
         """Write the averaged history of a run in parts."""
