@@ -219,3 +219,13 @@ def test_any_structure_in_a_run_folder(tmp_path):
         place.mkdir()
         faults.append(damages.fault(random.Random(seed), folders, place))
     assert not list(filter(None, faults))
+
+
+@pytest.mark.parametrize("lost", ["test", "baseline", "best_epoch", "epochs", "train_eval"])
+def test_a_record_that_lost_a_figure_is_drawn_or_named(dlrun, lost):
+    folder = dlrun("data=iris", "model=logistic", "plots=[]", "trainer.epochs=2").folder
+    record = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps({name: own for name, own in record.items() if name != lost}))
+    ended = dlrun("plot", "plots=[learning_curves,confusion_matrix]")
+    named = ended.exit_code == 2 and ended.err.count("\n") == 1 and lost.split("_")[0] in ended.err
+    assert named == (lost in ("test", "baseline", "train_eval")) and ended.exit_code in (0, 2), ended.err

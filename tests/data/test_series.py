@@ -112,3 +112,14 @@ def test_the_courses_bitcoin_windows_and_their_positives(dlrun):
     assert "23,956 train" in ended.out and "inputs 36×4" in ended.out
     test = ended.predictions.query("split == 'test'")
     assert (test["truth"] == "rises").mean() == pytest.approx(0.527326, abs=5e-7)
+
+
+def test_how_a_series_is_written_can_be_said(dlrun, tmp_path):
+    rows = [f"{50 + i * 7 % 24},5;{'off' if i % 50 == 1 else i}" for i in range(200)]
+    (tmp_path / "s.csv").write_text("\n".join(rows) + "\n")
+    told = ("data.header=none", "data.decimal=,", "data.missing_values=[off]")
+    job = ("data=series", "data.path=s.csv", "data.target=1", "data.inputs=[1,2]", "data.lags=3", "model=linear")
+    ended = dlrun(*job, *told, "data.impute=interpolate")
+    assert ended.exit_code == 0, ended.err
+    assert set(ended.predictions["truth"]) <= {50.5 + i for i in range(24)}
+    assert "missing or infinite values: 4 of 200 in '2', filled in" in ended.out

@@ -280,3 +280,13 @@ def test_n_grams_are_scikit_learns():
 def test_an_analyzer_that_does_not_fit_is_one_line(dlrun, mails, settings, key):
     ended = dlrun(*MAILS, *settings)
     assert ended.exit_code == 2 and ended.err.count("\n") == 1 and ended.err.startswith(f"dlrun: {key}"), ended.err
+
+
+def test_how_a_table_of_texts_is_written_can_be_said(dlrun, tmp_path):
+    rows = [f"{chr(34) if i % 2 else ''}win {i % 7},{'none given' if i % 10 == 0 else i % 3}" for i in range(60)]
+    (tmp_path / "m.csv").write_text("\n".join(rows) + "\n")  # no header, and a quote that nothing closes
+    told = ("data.header=none", "data.quote=none", "data.missing_values=[none given]")
+    ended = dlrun("data=text", "data.path=m.csv", "data.text=1", "data.target=2", *told, "model=logistic", "plots=[]")
+    assert ended.exit_code == 0, ended.err
+    assert len(ended.predictions) == 54 and "6 rows were left out" in ended.out
+    assert sorted(ended.predictions["truth"].unique()) == [0, 1, 2]

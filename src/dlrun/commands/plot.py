@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Console
 
 from dlrun.commands.evaluate import own_data, recipe_of
+from dlrun.data.split import Split
 from dlrun.errors import Mistake
 from dlrun.plots.draw import draw
 from dlrun.plots.finished_run import FinishedRun
 from dlrun.runs.load import load
+from dlrun.store.folder import RunFolder
+from dlrun.store.record import Record
 
 
 def plot(
@@ -38,6 +43,7 @@ def plot(
     recipe = recipe_of(fitted, [wanted], config_dir, allow_targets)
     data = own_data(fitted, recipe)
     splits = data.splits()
+    check_figures(fitted.folder, record, splits)
     predictions = {
         name: fitted.task.predictions(scores, splits[name].targets, splits[name].truth)
         for name, scores in fitted.scores(splits).items()
@@ -47,3 +53,15 @@ def plot(
     draw(console, finished, recipe.output.plots)
     console.print(f"{fitted.folder.plots}", markup=False)
     return 0
+
+
+def check_figures(folder: RunFolder, record: Record, splits: Mapping[str, Split]) -> None:
+    """Refuse a record that lacks the figures, or the baseline, of a split.
+
+    Raises:
+        Mistake: it does.
+    """
+    for name in ("train_eval" if split == "train" else split for split in splits):
+        for where, figures in (("", record.figures), ("baseline of ", record.baseline)):
+            if name not in figures:
+                raise folder.damaged_record(f"it has no {where}{name}")

@@ -109,7 +109,7 @@ def draw(console: Console, run: FinishedRun, pictures: Sequence[Picture]) -> Non
             what = f"{run.task.name} with these inputs and model"
             console.print(f"plots: there is nothing to draw as {picture.name} for {what}", markup=False)
     if drawn:
-        add_pictures(folder.path, drawn, run.metrics["epochs"])
+        add_pictures(folder.path, drawn, run.metrics.get("epochs") or 0)
 
 
 def as_png(figure: Figure) -> bytes:

@@ -27,8 +27,8 @@ def learning_curves(run: FinishedRun) -> Figure | None:
         axes.set(xlabel="epoch", ylabel=metric)
         _lines(axes, history, metric)
         draw.baseline(axes, (baselines.get("valid") or baselines["train_eval"]).get(metric))
-        if run.metrics["best_epoch"] != run.metrics["epochs"]:
-            best = run.metrics["best_epoch"]
+        best = run.metrics.get("best_epoch")
+        if best is not None and best != run.metrics.get("epochs"):
             axes.axvline(best, color="black", linestyle=":", linewidth=1, label=f"best epoch {best}")
         _limit(axes, history, metric)
         axes.legend(fontsize=8)

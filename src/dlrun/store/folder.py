@@ -107,6 +107,10 @@ class RunFolder(Directory):
         """Write the record."""
         self.write_json(RECORD, record.to_json())
 
+    def damaged_record(self, reason: object) -> Mistake:
+        """Return the mistake of a record that lacks what such a run has."""
+        return Mistake(f"{self.path / RECORD}: is damaged ({one_line(reason)})")
+
     def written(self) -> float:
         """Return when (seconds since 1970) its record or its history was written last."""
         files = [self.path / name for name in (RECORD, HISTORY) if self.has(name)]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from dlrun.data.preprocessing.series import SeriesPreprocessing, as_numbers, fill_in
 from dlrun.data.reading.download import File, read
-from dlrun.data.reading.tables import find, read_table, require
+from dlrun.data.reading.tables import Format, find, read_table, require
 from dlrun.data.reading.times import Clock, find_clock_column, find_further_parts, find_several
 from dlrun.data.source import Source
 from dlrun.errors import Mistake, choose, did_you_mean
@@ -32,6 +32,11 @@ def csv(
     timezone: str | None = None,
     impute: str | None = None,
     group: str | dict[str, str] | None = None,
+    missing_values: list[str] | None = None,
+    decimal: str | None = None,
+    thousands: str | None = None,
+    header: str | int | None = None,
+    quote: str | None = None,
     data_dir: str | None = None,
 ) -> Source:
     """Return a table of the user's, a row a step.
@@ -50,6 +55,7 @@ def csv(
         impute: what to put where a value is missing; see `fill_in`. None: missing values are refused.
         group: `{column: value}` takes the rows of one series out of a file of several; `none`: the file holds one
             series, whatever its columns say; None: a file of several is refused.
+        missing_values, decimal, thousands, header, quote: how the file is written; see tables.Format.
         data_dir: the folder to look in besides the current one.
 
     Raises:
@@ -57,7 +63,8 @@ def csv(
             several series in one file.
     """
     choose(gaps, dict.fromkeys(("refuse", "allow")), "data.gaps")
-    frame = read_table(find(path, data_dir, "data.path"), path)
+    form = Format(header, quote, missing_values, decimal, thousands)
+    frame = read_table(find(path, data_dir, "data.path"), path, form=form)
     times = [] if time is None else [time] if isinstance(time, str) else list(time)
     for column in [target, *(inputs or []), *times]:
         if column not in frame.columns:

@@ -13,7 +13,7 @@ import pandas as pd
 from dlrun.data.preprocessing.characters import CharacterPreprocessing
 from dlrun.data.preprocessing.text import TextPreprocessing, as_texts
 from dlrun.data.reading.download import File, locate, read
-from dlrun.data.reading.tables import find, read_rows, read_table
+from dlrun.data.reading.tables import Format, find, read_rows, read_table
 from dlrun.data.source import Source
 from dlrun.errors import Mistake, did_you_mean
 
@@ -37,6 +37,9 @@ def csv(
     patterns: dict[str, str] | None = None,
     analyzer: str = "word",
     ngrams: list[int] | None = None,
+    missing_values: list[str] | None = None,
+    header: str | int | None = None,
+    quote: str | None = None,
     data_dir: str | None = None,
 ) -> Source:
     """Return a table of the user's with a column of text.
@@ -46,6 +49,7 @@ def csv(
         target: the column to predict.
         text: the column to read.
         represent, words, stop_words, length, pad, patterns, analyzer, ngrams: see TextPreprocessing.
+        missing_values, header, quote: how the file is written, but for the texts themselves; see tables.Format.
         data_dir: the folder to look in besides the current one.
 
     Raises:
@@ -53,7 +57,8 @@ def csv(
     """
     preprocessing = TextPreprocessing(text, represent, words, stop_words, length, pad, patterns, analyzer, ngrams)
     place = find(path, data_dir, "data.path")
-    return _source(read_table(place, path, as_text=[text]), place, target, text, [], preprocessing)
+    form = Format(header, quote, missing_values)
+    return _source(read_table(place, path, as_text=[text], form=form), place, target, text, [], preprocessing, form)
 
 
 def published(
@@ -104,7 +109,13 @@ def character_windows(file: File, window: int = 3, data_dir: str | None = None, 
 
 
 def _source(
-    frame: pd.DataFrame, path: Path, target: str, text: str, exclude: list[str], preprocessing: TextPreprocessing
+    frame: pd.DataFrame,
+    path: Path,
+    target: str,
+    text: str,
+    exclude: list[str],
+    preprocessing: TextPreprocessing,
+    form: Format | None = None,
 ) -> Source:
     """Return the rows of `frame` with a target, with the texts as they stand in the file at `path`: "None" and "NA" are
     texts.
@@ -119,7 +130,7 @@ def _source(
         raise Mistake(f"data.text and data.target are the same column '{text}'")
     known = frame[target].notna() & ~frame[target].astype(str).isin(exclude)
     notes = [] if known.all() else [f"{(~known).sum()} rows were left out: without a target, or excluded"]
-    texts = np.concatenate([as_texts(rows[text]) for rows in read_rows(path)])[known]
+    texts = np.concatenate([as_texts(rows[text]) for rows in read_rows(path, form=form)])[known]
     empty = sum(not written.strip() for written in texts)
     notes += [f"texts that are empty: {empty} of {len(texts)}"] if empty else []
     if preprocessing.analyzer == "word" and preprocessing.represent != "patterns":
