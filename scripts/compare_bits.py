@@ -48,7 +48,7 @@ RUNS: dict[str, list[list[str]]] = {  # by name, the command lines that lead to 
     "curve": [["data=iris", "model=mlp", "learning_curve=[0.5,1.0]", "repeats=2", EPOCHS]],
     "sweep": [["-m", "data=moons", "optimizer.lr=0.1,0.01", "model.activation=relu,tanh", EPOCHS]],
     "resume": [["data=digits", "model=mlp", "model.dropout=0.2", "trainer.epochs=2",
-                "+trainer.keep_checkpoints=true"],
+                "++trainer.keep_checkpoints=true"],
                ["resume={folder}", "trainer.epochs=4"]],
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics as m
-from conftest import SIGNALS, needs_mnist
+from conftest import needs_mnist
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit, cross_val_score
@@ -375,7 +375,8 @@ def test_a_failing_job_does_not_stop_the_others_and_a_mistake_costs_exit_code_2(
     )
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_the_whole_sweep_and_it_can_go_on(dlrun, tmp_path, number):
     job = ["data=moons", "model.hidden=[8]", "trainer.epochs=300", "trainer.early_stopping=null", "seed=range(3)"]
     process = subprocess.Popen([sys.executable, "-m", "dlrun", "-m", *job, "data.n_samples=2000"], cwd=tmp_path,
