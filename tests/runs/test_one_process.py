@@ -41,8 +41,10 @@ def test_a_second_resume_is_one_line_and_changes_nothing(dlrun):
     assert dlrun(f"resume={folder}", "trainer.epochs=4").exit_code == 0
 
 
-def test_a_second_sweep_in_one_sweep_dir_is_one_line(dlrun):
+def test_a_second_sweep_in_one_sweep_dir_is_one_line(dlrun, tmp_path):
     job = ("-m", "data=iris", "model=logistic", "trainer.epochs=1", "seed=1,2", "sweep_dir=mine")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "run.lock").touch()  # of a process that was killed before it wrote anything
     folder = dlrun(*job).outputs.parent / "mine"
     with working_in(folder):
         second = dlrun(*job)

@@ -10,6 +10,7 @@ from pathlib import Path
 from dlrun.errors import Mistake
 from dlrun.store.files import writing
 from dlrun.store.folder import ENVIRONMENT, FORMAT, OVERRIDES, RECORD, RunFolder
+from dlrun.store.lock import WORK
 
 
 def new_run(output_dir: str, data: str, model: str) -> RunFolder:
@@ -39,7 +40,8 @@ def own_folder(path: str) -> RunFolder:
     folder = RunFolder(Path(path).expanduser())
     with writing(folder.path):
         folder.path.mkdir(parents=True, exist_ok=True)
-    if any(folder.path.iterdir()) and not (folder.has_record and folder.record().kind != "run"):
+    there = [file for file in folder.path.iterdir() if file.name != WORK]  # which a killed process leaves behind
+    if there and not (folder.has_record and folder.record().kind != "run"):
         raise Mistake(f"sweep_dir: {path} holds something else than a sweep; name another folder")
     return folder
 

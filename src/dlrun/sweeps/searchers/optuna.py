@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 from dlrun.errors import Mistake, choose, one_line
+from dlrun.store import directory
 from dlrun.store.folder import JOURNAL, LOCK
 from dlrun.sweeps.searchers.base import Domain, as_text
 from dlrun.sweeps.searchers.random import Random
@@ -315,17 +315,12 @@ def open_regular(path: Path) -> int:
     Raises:
         Mistake: it is a link, a pipe, or no file at all.
     """
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    if path.is_symlink():
+        raise Mistake(f"{path}: is a link, not a file of the sweep's; remove it")
     try:
-        if path.is_symlink():
-            raise Mistake(f"{path}: is a link, not a file of the sweep's; remove it")
-        file = os.open(path, flags, 0o666)
+        return directory.open_regular(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        raise Mistake(f"{path}: cannot be opened ({error.strerror})") from error
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        os.close(file)
-        raise Mistake(f"{path}: is not a regular file; remove it")
-    return file
+        raise Mistake(f"{path}: cannot be opened ({error.strerror}); remove it") from error
 
 
 @contextmanager
