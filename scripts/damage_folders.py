@@ -124,8 +124,10 @@ def fault(rng: random.Random, folders: dict[str, Path], place: Path) -> str | No
     with inside(place), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             code: object = main(command)
-        except BaseException:
+        except (Exception, SystemExit):
             code = traceback.format_exc().strip().splitlines()[-1]
+    if code == 130:  # ^C, which a command takes as the end of itself alone
+        raise KeyboardInterrupt
     if code in (0, 2, 3) and "Traceback" not in err.getvalue() and (code != 2 or err.getvalue().count("\n") == 1):
         return None
     return f"{kind}: {file}: dlrun {' '.join(command)}: {code} {err.getvalue()[-300:]}"

@@ -111,3 +111,9 @@ def test_a_run_is_resumed_repeated_and_judged_from_any_folder(dlrun, tmp_path, w
     again = dlrun(f"resume={sweep}", into="elsewhere")
     assert again.exit_code == 0 and (sweep / "1" / "metrics.json").is_file(), again.err
     assert (sweep / "0" / "model.safetensors").stat().st_mtime_ns == trained  # known again, and not trained anew
+
+
+def test_a_data_dir_that_was_switched_off_stays_off_from_any_folder(dlrun):
+    ended = dlrun("data=iris", "model=logistic", "data_dir=null", "trainer.epochs=1", into="home")
+    again = dlrun(f"run={ended.folder}", into="elsewhere")
+    assert again.exit_code == 0 and again.metrics["config"]["data_dir"] is None, again.err

@@ -14,7 +14,7 @@ from dlrun.config.schema import key_of
 from dlrun.errors import Mistake
 from dlrun.store.folder import OVERRIDES, RunFolder
 
-PATHS = ("data.path", "data.path_valid", "data.path_test", "data.labels")
+PATHS = {"data.path", "data.path_valid", "data.path_test", "data.labels"}
 
 
 def trusted_overrides(folder: RunFolder) -> list[str]:
@@ -33,12 +33,12 @@ def trusted_overrides(folder: RunFolder) -> list[str]:
 def _from_where_it_was_started(overrides: list[str], started_in: Path | None) -> list[str]:
     if started_in is None or started_in == Path.cwd():
         return overrides
-    keys = [override.partition("=")[0] for override in overrides]
-    if "data_dir" in keys:
-        at = keys.index("data_dir")
-        named = Path(overrides[at].partition("=")[2]).expanduser()
-        return [*overrides[:at], f"data_dir={started_in / named}", *overrides[at + 1 :]]
-    return [*overrides, f"data_dir={started_in}"] if set(PATHS) & set(keys) else overrides
+    parsed = OverridesParser.create().parse_overrides([quote_literal(override) for override in overrides])
+    named = {one.key_or_group: one.value() for one in parsed}
+    place = named.get("data_dir", "." if named.keys() & PATHS else None)  # null, or a sweep's: as it stands
+    if not isinstance(place, str) or Path(place).expanduser().is_absolute():
+        return overrides
+    return [*overrides, f"data_dir={started_in / place}"]
 
 
 def _may_come_from_a_folder(text: str, where: Path) -> bool:

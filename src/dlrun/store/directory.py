@@ -178,7 +178,7 @@ def open_regular(path: Path, flags: int) -> int:
     descriptor = os.open(path, flags | _AS_IT_IS, 0o666)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(0, "it is no regular file")
+        raise OSError(0, "it is no regular file; remove it")
     return descriptor
 
 

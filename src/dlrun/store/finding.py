@@ -9,8 +9,7 @@ from pathlib import Path
 
 from dlrun.errors import Mistake
 from dlrun.store.files import writing
-from dlrun.store.folder import ENVIRONMENT, FORMAT, OVERRIDES, RECORD, RunFolder
-from dlrun.store.lock import WORK
+from dlrun.store.folder import ENVIRONMENT, FORMAT, OVERRIDES, RECORD, WORK, RunFolder
 
 
 def new_run(output_dir: str, data: str, model: str) -> RunFolder:

@@ -42,6 +42,7 @@ PLOTS = "plots"
 JOBS = "sweep.csv"
 LEARNING_CURVE = "learning_curve.csv"
 JOURNAL, LOCK = "study.journal", "study.lock"
+WORK = "run.lock"  # is there while a process works in the folder, and after one that was killed
 SAME_BITS = (NETWORK, HISTORY, PREDICTIONS)  # of two runs of one config on one machine
 
 

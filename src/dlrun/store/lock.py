@@ -11,8 +11,8 @@ from pathlib import Path
 from dlrun.errors import Mistake
 from dlrun.store.directory import open_regular
 from dlrun.store.files import writing
+from dlrun.store.folder import WORK
 
-WORK = "run.lock"  # is there while a process works in the folder, and after one that was killed
 HELD = (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
 
 

@@ -320,7 +320,7 @@ def open_regular(path: Path) -> int:
     try:
         return directory.open_regular(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
-        raise Mistake(f"{path}: cannot be opened ({error.strerror}); remove it") from error
+        raise Mistake(f"{path}: cannot be opened ({error.strerror})") from error
 
 
 @contextmanager
