@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,8 @@ def test_trials_are_drawn_from_the_space(dlrun, sweeper):
 
 def test_a_logarithmic_interval_is_drawn_evenly_by_order_of_magnitude():
     search = Random(trials=4000)
-    search.begin(None, {"x": Domain(low=1e-4, high=1.0, log=True), "n": Domain(low=1, high=3, whole=True)}, "", False)
+    space = {"x": Domain(low=1e-4, high=1.0, log=True), "n": Domain(low=1, high=3, whole=True)}
+    search.begin(None, [space], [])
     drawn = [values for _, values in search.proposals()]
     decades = pd.Series([math.floor(math.log10(float(values["x"]))) for values in drawn]).value_counts(normalize=True)
     assert decades.reindex([-4, -3, -2, -1]).between(0.22, 0.28).all()
@@ -321,3 +323,60 @@ def test_two_processes_share_a_search(dlrun, tmp_path):
     runs = [file.parent.name for file in (tmp_path / "mine").glob("*/model.safetensors")]
     assert sorted(runs, key=int) == [str(number) for number in range(10)]
     assert len(pd.read_csv(tmp_path / "mine" / "sweep.csv")) == 10
+
+
+SPACES = ('sweeper.space=[{model: mlp, solver: none, model.hidden: "choice([8],[64],[16,16])"}, '
+          '{model: logistic, solver: none, optimizer.lr: "interval(0.01,0.1)"}]')  # fmt: skip
+AMONG_MODELS = ("-m", "data=moons", "trainer.epochs=2", "sweeper.trials=6", "optimizer.weight_decay=0,0.01", SPACES)
+
+
+@pytest.mark.parametrize("sweeper", ["random", "optuna"])
+def test_a_trial_takes_one_of_a_list_of_spaces_and_nothing_of_the_others(dlrun, sweeper):
+    if sweeper == "optuna":
+        pytest.importorskip("optuna")
+    found = trials(dlrun(*AMONG_MODELS, f"sweeper={sweeper}"))
+    assert set(found["model"]) == {"mlp", "logistic"}
+    assert (found["model.hidden"].notna() == (found["model"] == "mlp")).all()
+    assert (found["optimizer.lr"].notna() == (found["model"] == "logistic")).all()
+    assert found["optimizer.weight_decay"].isin([0, 0.01]).all()
+
+
+def test_a_search_among_spaces_proposes_the_same_again_when_it_goes_on(dlrun):
+    pytest.importorskip("optuna")
+    whole = trials(dlrun(*AMONG_MODELS, "sweeper=optuna", into="whole"))
+    dlrun(*AMONG_MODELS, "sweeper=optuna", "sweeper.trials=3", into="parts")
+    found = trials(dlrun("resume=latest", "sweeper.trials=6", into="parts"))
+    pd.testing.assert_frame_equal(found.drop(columns="fit_seconds"), whole.drop(columns="fit_seconds"))
+
+
+def test_several_objectives_end_in_the_pareto_front_listed_and_drawn(dlrun):
+    pytest.importorskip("optuna")
+    ended = dlrun(*AMONG_MODELS, "sweeper=optuna", "sweeper.objective=[valid/accuracy,parameters]")
+    assert ended.exit_code == 0, ended.err
+    folder = next(ended.outputs.glob("sweeps/*"))
+    listed = {int(line.partition(":")[0]) for line in ended.out.splitlines() if re.match(r"\d+: dlrun ", line)}
+    own = {trial.number for trial in study_in(folder).best_trials}
+    numbers = {number for number in own if (folder / str(number)).exists()}  # a setting drawn twice is run once
+    assert numbers <= listed <= own and "Pareto front by valid/accuracy and parameters" in ended.out
+    assert (folder / "plots" / "pareto_front.png").exists() and "there are several objectives" in ended.out
+
+
+@pytest.mark.parametrize(
+    "wrong, line",
+    [
+        (["sweeper=optuna", "sweeper.objective=[valid/loss,valid/loss]"], "one of them stands there twice"),
+        (["sweeper=optuna", "sweeper.objective=[]"], "a figure such as valid/loss, or a list of them"),
+        (["sweeper=random", "sweeper.objective=3"], "a figure such as valid/loss, or a list of them"),
+        (["sweeper=random", "sweeper.space=[3]"], "keys and what they may be belong here"),
+        (["sweeper=random", "sweeper.space=[{}]"], "keys and what they may be belong here"),
+        (["sweeper=random", "sweeper.space={optimizer.lr: 0.1}"], "is no domain"),
+        (["sweeper=random", "sweeper.space=[{optimizer.lrr: 'interval(0,1)'}]"], "optimizer.lrr"),
+        (["sweeper=optuna", "sweeper.sampler=cmaes", SPACES], "cmaes takes one objective and one space"),
+    ],
+)
+def test_objectives_and_spaces_that_cannot_be_are_one_line(dlrun, wrong, line):
+    if "sweeper=optuna" in wrong:
+        pytest.importorskip("optuna")
+    ended = dlrun("-m", "data=moons", "optimizer.weight_decay=0,0.01", *wrong)
+    assert ended.exit_code == 2 and line in ended.err and ended.err.count("\n") == 1, ended.err
+    assert not list(ended.outputs.glob("sweeps/*"))

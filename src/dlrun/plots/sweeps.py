@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,8 @@ from dlrun.plots import axes as draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from dlrun.ranking.ranking import Ranking
 
 
 def draw_learning_curve(table: pd.DataFrame, metric: str, baseline: float | None) -> Figure:
@@ -43,6 +46,31 @@ def draw_swept_line(
     )
     if min(values) > 0 and max(values) >= 100 * min(values):
         draw.logarithmic(axes, "x")
+    return figure
+
+
+def draw_front(table: pd.DataFrame, rankings: Sequence[Ranking]) -> Figure:
+    """Draw settings by two figures, those on the Pareto front in a line with their numbers.
+
+    Args:
+        table: `setting`, the two figures by name, and `front` (bool).
+        rankings: of the two figures, which say what is better; further ones are named, since the front is by all.
+    """
+    x, y = rankings[0], rankings[1]
+    label_x, label_y = (f"{r.name} ({'more' if r.maximizes else 'less'} is better)" for r in (x, y))
+    figure, axes = draw.one("Pareto front", label_x, label_y)
+    if len(rankings) > 2:
+        axes.set_title(f"Pareto front, also by {', '.join(ranking.name for ranking in rankings[2:])}")
+    others, front = table[~table["front"]], table[table["front"]].sort_values(x.name)
+    axes.scatter(others[x.name], others[y.name], marker="x", color="grey", label="others")
+    axes.plot(front[x.name], front[y.name], marker="o", label="Pareto front")
+    for point, equal in front.groupby([x.name, y.name])["setting"]:
+        label = draw.shortened(", ".join(map(str, equal)), 30)
+        axes.annotate(label, point, textcoords="offset points", xytext=(-4, 6), ha="right", fontsize="small")
+    for ranking, axis in ((x, "x"), (y, "y")):
+        if table[ranking.name].min() > 0 and table[ranking.name].max() >= 100 * table[ranking.name].min():
+            draw.logarithmic(axes, axis)
+    axes.legend()
     return figure
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+from dlrun.errors import Mistake
 from dlrun.tasks.metric import higher_is_better
 
 SPLITS_OF_FIGURES = ("train_eval", "valid", "test", "baseline")
@@ -57,6 +58,9 @@ class Ranked(Protocol):
         """Return a figure or another column; None where it has none."""
 
 
+AnyRanked = TypeVar("AnyRanked", bound=Ranked)
+
+
 def candidates(config: Mapping[str, Any]) -> list[Ranking]:
     """Return what a run may be ranked by, the best first.
 
@@ -88,16 +92,43 @@ def choose_ranking(runs: Sequence[Ranked]) -> Ranking:
     return Ranking("train_eval/loss", False, "there are no validation rows that all have")
 
 
-def searched_ranking(objective: str | None, config: Mapping[str, Any]) -> Ranking:
+def searched_rankings(objective: object, config: Mapping[str, Any]) -> list[Ranking]:
     """Return what the trials of a search are judged by, before any of them has run.
 
     Args:
-        objective: the figure that a person names: of a split, or a cost such as `fit_seconds`, of which less is better;
-            None: the first of the candidates that such runs will have.
+        objective: the figure that a person names, or a list of them: of a split, or a cost such as `fit_seconds`, of
+            which less is better; None: the first of the candidates that such runs will have.
         config: of the trials.
+
+    Raises:
+        Mistake: it is no name and no list of names, or one twice.
     """
-    if objective:
-        return _of_monitor(objective, config) if is_figure(objective) else Ranking(objective)
+    names: list[Any] = objective if isinstance(objective, list) else [objective]
+    if names == [None]:
+        return [_searched_by_default(config)]
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise Mistake(f"sweeper.objective is {objective}: a figure such as valid/loss, or a list of them, belongs here")
+    chosen = [figure_name(name) if is_figure(name) else name for name in names]
+    if len(set(chosen)) < len(chosen):
+        raise Mistake(f"sweeper.objective is {objective}: one of them stands there twice")
+    return [_of_monitor(name, config) if is_figure(name) else Ranking(name) for name in chosen]
+
+
+def front_of(runs: Sequence[AnyRanked], rankings: Sequence[Ranking]) -> list[AnyRanked]:
+    """Return the Pareto front: the runs that ended well of which no other is better in one of the figures and as good
+    in all.
+    """
+    usable = [run for run in runs if run.status in COUNTING]
+    usable = [run for run in usable if all(_number(run.value(ranking.name)) is not None for ranking in rankings)]
+    costs = [[(-1 if r.maximizes else 1) * run.value(r.name) for r in rankings] for run in usable]
+    return [run for run, own in zip(usable, costs, strict=True) if not any(_beats(other, own) for other in costs)]
+
+
+def _beats(costs: Sequence[float], others: Sequence[float]) -> bool:
+    return costs != others and all(own <= other for own, other in zip(costs, others, strict=True))
+
+
+def _searched_by_default(config: Mapping[str, Any]) -> Ranking:
     several = candidates(config)
     held_out = [ranking for ranking in several if ranking.name.startswith("test/")]
     return held_out[0] if held_out and config.get("data.split.valid") is None else several[0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from dlrun.plots import classification, sweeps, training
 from dlrun.plots.draw import as_png
+from dlrun.ranking.ranking import COUNTING, Ranking, front_of
 from dlrun.store.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -34,8 +36,14 @@ def draw_setting(folder: RunFolder, record: Record, class_names: list[str]) -> N
         _save(folder, "confusion_matrix", classification.draw_confusion(counts, class_names, "out-of-fold predictions"))
 
 
-def draw_sweep(folder: RunFolder, settings: list[Setting], name: str) -> None:
-    """Draw the figure `name` against the one swept number, or for every pair of two swept values; else nothing."""
+def draw_sweep(folder: RunFolder, settings: list[Setting], rankings: Sequence[Ranking]) -> None:
+    """Draw the settings by their first two objectives, with the Pareto front; or by the one figure, against the one
+    swept number or for every pair of two swept values; else nothing.
+    """
+    if len(rankings) > 1:
+        _draw_front(folder, settings, rankings)
+        return
+    name = rankings[0].name
     usable = [setting for setting in settings if setting.figure(name)[0] is not None]
     keys = list(dict.fromkeys(key for setting in usable for key in setting.varied))
     if not all(setting.varied.keys() == set(keys) for setting in usable):
@@ -53,6 +61,16 @@ def draw_sweep(folder: RunFolder, settings: list[Setting], name: str) -> None:
         table = table.sort_index(key=_sorting).sort_index(axis=1, key=_sorting)
         if max(table.shape) <= LARGEST_MAP and min(table.shape) > 1:
             _save(folder, "sweep", sweeps.draw_swept_map(table, name))
+
+
+def _draw_front(folder: RunFolder, settings: list[Setting], rankings: Sequence[Ranking]) -> None:
+    """Draw the settings that have both of the first two objectives."""
+    x, y = rankings[0].name, rankings[1].name
+    front = {setting.path for setting in front_of(settings, rankings)}
+    rows = [(s.path, s.value(x), s.value(y), s.path in front) for s in settings if s.status in COUNTING]
+    frame = pd.DataFrame(rows, columns=["setting", x, y, "front"]).dropna()
+    if len(frame):
+        _save(folder, "pareto_front", sweeps.draw_front(frame, rankings))
 
 
 def _save(folder: RunFolder, name: str, figure: Figure) -> None:

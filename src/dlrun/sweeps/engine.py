@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -59,8 +59,8 @@ class Sweep:
         self.folders: dict[str, str] = {}  # of each part, below that of the whole
         self.before = Before(folder)
         self.taken = set(self.before.configs)
-        self.goes_on = bool(self.taken)
-        self.ranking = Ranking("")  # not known before the first figures, or the searcher, name it
+        self.goes_on = folder.has_record  # of a sweep before: it is never removed
+        self.objectives = [Ranking("")]  # not known before the first figures, or a search, name them
         self.searcher: Searcher | None = None
         self.open: dict[str, list[str]] = {}  # of each trial, its parts
         record = describe(read_recipe(first).runtime())
@@ -68,6 +68,11 @@ class Sweep:
         folder.begin(overrides, plain(first.config), record)
         self._write_status("running")
         self.folder.begin_jobs()
+
+    @property
+    def ranking(self) -> Ranking:
+        """What runs are ranked by: of several objectives the first."""
+        return self.objectives[0]
 
     def run(self, parts: Iterator[Part], jobs: int) -> int:
         """Run what is missing of `parts`, of so many jobs.
@@ -87,6 +92,10 @@ class Sweep:
                         break
         except KeyboardInterrupt as stop:
             interrupted = stop.args[0] if stop.args else 130
+        except Mistake:  # of a searcher, before any run
+            if not self.goes_on and not self.outcomes:
+                self.folder.remove()
+            raise
         finally:
             self.display.close()
         if interrupted:
@@ -168,7 +177,7 @@ class Sweep:
         self.outcomes[outcome.path] = outcome
         part = self.parts.get(outcome.path)
         if not self.ranking.name and part is not None and outcome.metrics:
-            self.ranking = choose_ranking([Setting("", {}, part.whole, [(part, outcome, self.folder)])])
+            self.objectives = [choose_ranking([Setting("", {}, part.whole, [(part, outcome, self.folder)])])]
         if part is not None:
             self.folder.append_job(row_of(part, outcome, chosen_names(self.first.config.metrics)))
         if outcome.crash:
@@ -185,14 +194,15 @@ class Sweep:
         if len(ended) < len(self.open.get(trial, [trial])):
             return
         figures = _figures(ended[0].metrics)
-        if figures and self.ranking.name not in figures:
-            near = did_you_mean(self.ranking.name, figures)
-            raise Mistake(f"sweeper.objective: these runs have no figure '{self.ranking.name}'{near}")
-        figures_that_count = [outcome.value(self.ranking.name) for outcome in ended if outcome.counts]
-        values = [value for value in figures_that_count if value is not None]
+        for name in (objective.name for objective in self.objectives if figures):
+            if name not in figures:
+                near = did_you_mean(name, figures)
+                raise Mistake(f"sweeper.objective: these runs have no figure '{name}'{near}")
+        counting = [outcome for outcome in ended if outcome.counts]
+        means = [_mean([o.value(objective.name) for o in counting], len(ended)) for objective in self.objectives]
         hopeless = any(outcome.status in ("pruned", "diverged") for outcome in ended)
-        complete = len(values) == len(ended)
-        searcher.tell(int(trial), sum(values) / len(values) if complete else None, hopeless)
+        values = [mean for mean in means if mean is not None]
+        searcher.tell(int(trial), values if len(values) == len(means) else None, hopeless)
 
     def _finish(self) -> int:
         """Take the parts of each setting together, and show which setting is best."""
@@ -209,8 +219,8 @@ class Sweep:
         if self.several or len(settings) > 1 or not any(setting.has_parts for setting in settings.values()):
             self._write_status("failed" if self.exit_code() == 1 else "finished")
         if self.searcher is None:
-            self.ranking = choose_ranking(list(settings.values()))
-        report(self.console, list(settings.values()), self.ranking, self.config_dir)
+            self.objectives = [choose_ranking(list(settings.values()))]
+        report(self.console, list(settings.values()), self.objectives, self.config_dir)
         for line in self.searcher.lines() if self.searcher is not None else []:
             self.console.print(line, markup=False)
         self.console.print(str(self.folder), markup=False)
@@ -218,7 +228,7 @@ class Sweep:
             if setting.has_parts:
                 setting.write(RunFolder(self.folder.path / self._folder_of(setting)))
         if self.first.config.plots:
-            draw_sweep(self.folder, list(settings.values()), self.ranking.name)
+            draw_sweep(self.folder, list(settings.values()), self.objectives)
         return self.exit_code()
 
     def _write_table(self) -> None:
@@ -272,6 +282,12 @@ def _figures(metrics: dict) -> list[str]:
     """Return the names of all figures that trials can be ranked by, undefined ones too."""
     by_split = [f"{split}/{name}" for split in SPLITS for name in metrics.get(split, {})]
     return by_split + [name for name in COSTS if name in metrics]
+
+
+def _mean(values: Sequence[float | None], count: int) -> float | None:
+    """Return the mean of `count` values; None where any of them is missing."""
+    known = [value for value in values if value is not None]
+    return sum(known) / count if len(known) == count else None
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from dlrun.config.compose import Composed
 from dlrun.config.schema import key_of
 from dlrun.ranking.averages import average
 from dlrun.ranking.noise import caveats
-from dlrun.ranking.ranking import Ranking, position
+from dlrun.ranking.ranking import COUNTING, Ranking, front_of, position
 from dlrun.runs.load import task_of
 from dlrun.runs.printing import number
 from dlrun.runs.recipe import plain
@@ -133,8 +133,11 @@ def row_of(part: Part, outcome: Outcome, chosen: Sequence[str] = ()) -> dict[str
     return {"job": part.path, "status": outcome.status, **part.varied, **part.within, **figures, **fit}
 
 
-def report(console: Console, settings: list[Setting], ranking: Ranking, config_dir: Path | None = None) -> None:
-    """Print the averaged figures of one setting, or all settings, the best first."""
+def report(
+    console: Console, settings: list[Setting], rankings: Sequence[Ranking], config_dir: Path | None = None
+) -> None:
+    """Print the averaged figures of one setting, or all settings, the best first; by several rankings their front."""
+    ranking, *further = rankings
     records = [record for setting in settings for record in setting.ended]
     if len(settings) == 1 and settings[0].has_parts:
         _print_averages(console, settings[0])
@@ -142,22 +145,33 @@ def report(console: Console, settings: list[Setting], ranking: Ranking, config_d
         return
     ordered = sorted(settings, key=lambda setting: position(setting, ranking))
     keys = list(dict.fromkeys(key for setting in settings for key in setting.varied))
-    shown = list(dict.fromkeys([ranking.name, "test/loss", *_task_figures(settings)]))
+    shown = list(dict.fromkeys([*(r.name for r in rankings), "test/loss", *_task_figures(settings)]))
     table = _table(f"ranked by {ranking.name}")
     for column in ("job", *keys, "status", *shown):
         table.add_column(column, no_wrap=column in shown)
     for setting in ordered:
-        cells = [_with_deviation(*setting.figure(figure)) for figure in shown]
+        cells = [_cell(setting, figure) for figure in shown]
         varied = [short(setting.varied.get(key, "")) for key in keys]
         table.add_row(setting.path or "–", *varied, setting.status, *cells)
     console.print(table)
     if ranking.notes:
         console.print(str(ranking), markup=False)
     console.print("".join(f"{line}\n" for line in caveats(records)), end="", markup=False)
-    if ordered[0].status in ("finished", "interrupted"):
-        own = [] if config_dir is None else ["--config-dir", os.path.relpath(config_dir)]
-        best = [o for o in ordered[0].whole.overrides if key_of(o.partition("=")[0]).changes == "bits"]
-        console.print(f"best: dlrun {shlex.join([*own, *best])}", markup=False)
+    front = front_of(ordered, rankings) if further else [s for s in ordered[:1] if s.status in COUNTING]
+    if further and front:
+        names = " and ".join([", ".join(r.name for r in rankings[:-1]), rankings[-1].name])
+        console.print(f"Pareto front by {names}: {len(front)} of {len(settings)}, which none beats in one of these "
+                      "without losing in another", markup=False)  # fmt: skip
+    for setting in front:
+        label = setting.path if further else "best"
+        console.print(f"{label}: {_command(setting, config_dir)}", markup=False)
+
+
+def _command(setting: Setting, config_dir: Path | None) -> str:
+    """Return the command that runs a setting again."""
+    own = [] if config_dir is None else ["--config-dir", os.path.relpath(config_dir)]
+    overrides = [o for o in setting.whole.overrides if key_of(o.partition("=")[0]).changes == "bits"]
+    return f"dlrun {shlex.join([*own, *overrides])}"
 
 
 def _task_figures(settings: list[Setting]) -> list[str]:
@@ -213,6 +227,14 @@ def _curve_row(rows: int, mean: Record) -> dict[str, object]:
     for name in mean.names:
         row |= {name: mean.figure(name), f"{name}_deviation": mean.deviation_of(name)}
     return row
+
+
+def _cell(setting: Setting, name: str) -> str:
+    """Return a figure of a setting, as the table shows it: a count is a whole number."""
+    mean, deviation = setting.figure(name)
+    if name in COSTS and mean is not None and float(mean).is_integer():
+        return f"{int(mean):,}"
+    return _with_deviation(mean, deviation)
 
 
 def _with_deviation(mean: float | None, deviation: float | None) -> str:

@@ -18,7 +18,7 @@ from dlrun.config.grammar import quote_literal
 from dlrun.config.groups import config_folder
 from dlrun.config.hydra_errors import explained
 from dlrun.errors import Mistake, did_you_mean
-from dlrun.ranking.ranking import searched_ranking
+from dlrun.ranking.ranking import searched_rankings
 from dlrun.runs.recipe import Run, plain, read_recipe
 from dlrun.runs.run import run
 from dlrun.store.files import flatten
@@ -32,11 +32,11 @@ from dlrun.sweeps.plan import Part, check_plan, has_parts, notes_on, obeyed, par
 from dlrun.sweeps.searchers.base import (
     Domain,
     Searcher,
+    alternatives_of,
     as_text,
     check_trial,
     example_of,
     searcher_of,
-    space_of,
     whole_intervals,
 )
 from dlrun.sweeps.searchers.grid import Grid
@@ -59,9 +59,9 @@ def sweep(overrides: list[str], config_dir: str | None, folder: RunFolder | None
         Mistake: an override that is wrong, or wrong for one of the combinations.
     """
     composer = composer_for(config_dir, anew=True)
-    fixed, searcher, space = _search_of(overrides, composer)
+    fixed, searcher, alternatives = _search_of(overrides, composer)
     if searcher is not None:
-        return _search(composer, fixed, searcher, space, overrides, folder, config_dir)
+        return _search(composer, fixed, searcher, alternatives, overrides, folder, config_dir)
     combinations, varied = expand(overrides, config_dir)
     ahead = _first_configs(composer, combinations, any("glob(" in override for override in overrides))
     launcher = _launcher_for(ahead[0])
@@ -149,7 +149,7 @@ def _search(
     composer: Composer,
     fixed: list[str],
     searcher: Searcher,
-    space: dict[str, Domain],
+    alternatives: list[dict[str, Domain]],
     overrides: list[str],
     folder: RunFolder | None,
     config_dir: str | None,
@@ -159,17 +159,17 @@ def _search(
     own = [o for o in fixed if o.partition("=")[0].partition(".")[0] != "sweeper"] + ["sweeper=grid"]
     first = composer.compose(own)
     _check(first)
-    _check_example(composer, own, space)
+    for space in alternatives:
+        _check_example(composer, own, space)
     launcher = _launcher_for(first)
     if first.config.dry_run:
         raise Mistake("dry_run: shows one run; leave the sweeper out")
+    objectives = searched_rankings(plain(asked.sweeper).get("objective"), dict(flatten(plain(first.config))))
     root = folder or _root_of(first, several=True)
     with nullcontext() if searcher.is_shared else working_in(root.path):
         engine = Sweep(root, first, overrides, True, launcher, config_dir)
-        engine.ranking = searched_ranking(asked.sweeper.get("objective"), dict(flatten(plain(first.config))))
-        engine.searcher = searcher
-        searcher.begin(engine.folder.path, space, engine.ranking.name, engine.ranking.maximizes)
-        return engine.run(_trials(engine, composer, searcher, space, own), searcher.trials)
+        engine.searcher, engine.objectives = searcher, objectives
+        return engine.run(_trials(engine, composer, searcher, alternatives, own), searcher.trials)
 
 
 def _check_example(composer: Composer, own: list[str], space: dict[str, Domain]) -> None:
@@ -229,8 +229,8 @@ def expand(overrides: list[str], config_dir: str | None) -> tuple[list[list[str]
         return BasicSweeper.split_arguments(parsed, max_batch_size=None)[0], varied
 
 
-def _search_of(overrides: list[str], composer: Composer) -> tuple[list[str], Searcher | None, dict[str, Domain]]:
-    """Return what is fixed, the searcher, if it is not the grid, and what it searches.
+def _search_of(overrides: list[str], composer: Composer) -> tuple[list[str], Searcher | None, list[dict[str, Domain]]]:
+    """Return what is fixed, the searcher, if it is not the grid, and the spaces that it searches.
 
     Raises:
         Mistake: the searcher's settings do not fit, or there is nothing to search.
@@ -243,25 +243,26 @@ def _search_of(overrides: list[str], composer: Composer) -> tuple[list[str], Sea
     except Mistake:
         if any(override.startswith("sweeper") for override in fixed):
             raise
-        return fixed, None, {}  # a grid; what is wrong, or only missing without its values, is said there
+        return fixed, None, []  # a grid; what is wrong, or only missing without its values, is said there
     searcher = searcher_of(config)
     if isinstance(searcher, Grid):
-        return fixed, None, {}
+        return fixed, None, []
     with explained():
-        return fixed, searcher, space_of(parsed, config.sweeper.get("space") or {})
+        return fixed, searcher, alternatives_of(parsed, plain(config.sweeper).get("space"))
 
 
 def _trials(
-    engine: Sweep, composer: Composer, searcher: Searcher, space: dict[str, Domain], own: list[str]
+    engine: Sweep, composer: Composer, searcher: Searcher, alternatives: list[dict[str, Domain]], own: list[str]
 ) -> Iterator[Part]:
     """Yield the parts of the trials that a searcher proposes, each composed when its turn comes.
 
     Raises:
         Mistake: a trial that sets something else than what is searched.
     """
+    searcher.begin(engine.folder.path, alternatives, engine.objectives)
     for number, proposed in searcher.proposals():
         values = {key: as_text(value) for key, value in proposed.items()}
-        check_trial(number, values, space)
+        check_trial(number, values, alternatives)
         try:
             parts = list(parts_of(composer, _composed_trial(composer, own, values), str(number), values))
         except Mistake as mistake:

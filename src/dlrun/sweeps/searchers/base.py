@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -14,7 +13,9 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from omegaconf import DictConfig
 
 from dlrun.config.build import OURS, build
+from dlrun.config.grammar import written
 from dlrun.errors import Mistake
+from dlrun.ranking.ranking import Ranking
 
 METHODS = ("begin", "proposals", "tell", "pruning", "lines")
 
@@ -59,21 +60,40 @@ class Searcher(Protocol):
 
     Attributes:
         trials: how many trials there are to be.
-        objective: the figure of metrics.json that trials are ranked by; None: what early stopping monitors.
-        space: what is searched besides the command line, by override key, in its grammar.
-        domains: all that is searched, by override key; known from `begin` on.
+        objective: the figure of metrics.json that trials are ranked by, or a list of several; None: what early stopping
+            monitors.
+        space: what is searched besides the command line, by override key, in its grammar; or a list of such spaces, of
+            which each trial has one.
+        alternatives: all that is searched, by override key; each trial sets the keys of one of them. There are several
+            where `space` is a list. Known from `begin` on, as are `objectives`.
         is_shared: whether several processes may run trials of one search in one folder at once.
     """
 
     trials: int = 20
-    objective: str | None = None
-    space: Mapping[str, Any] = MappingProxyType({})
-    domains: Mapping[str, Domain] = MappingProxyType({})
+    objective: str | list[str] | None = None
+    space: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    alternatives: Sequence[Mapping[str, Domain]] = ()
+    objectives: Sequence[Ranking] = ()
     is_shared: ClassVar[bool] = False
 
-    def begin(self, folder: Path, space: dict[str, Domain], objective: str, maximizes: bool) -> None:
-        """Make ready to search, or to go on with a search in `folder`."""
-        self.domains = space
+    @property
+    def domains(self) -> Mapping[str, Domain]:
+        """All that is searched, by override key.
+
+        Raises:
+            Mistake: there are several such spaces, and the searcher asks for the one.
+        """
+        if len(self.alternatives) != 1:
+            raise Mistake(f"sweeper.space: {type(self).__name__} searches one space; leave out the list")
+        return self.alternatives[0]
+
+    def begin(self, folder: Path, alternatives: Sequence[Mapping[str, Domain]], objectives: Sequence[Ranking]) -> None:
+        """Make ready to search, or to go on with a search in `folder`.
+
+        Raises:
+            Mistake: what is to be searched is not for this searcher.
+        """
+        self.alternatives, self.objectives = alternatives, objectives
 
     def proposals(self) -> Iterator[tuple[int, dict[str, str]]]:
         """Yield (number, {override key: value as text}) of all trials, those that have ended before too.
@@ -83,8 +103,8 @@ class Searcher(Protocol):
         """
         ...
 
-    def tell(self, number: int, value: float | None, hopeless: bool) -> None:
-        """Take the objective of trial `number`: None where it failed, or (`hopeless`) was pruned or diverged."""
+    def tell(self, number: int, values: Sequence[float] | None, hopeless: bool) -> None:
+        """Take the objectives of trial `number`: None where it failed, or (`hopeless`) was pruned or diverged."""
 
     def pruning(self, folder: Path, number: int, objective: str) -> Mapping[str, object] | None:
         """Return what stops trial `number` early, as a `_target_` and its settings; None: nothing does."""
@@ -113,43 +133,72 @@ def searches(target: object) -> bool:
     return ours and all(callable(getattr(target, method, None)) for method in METHODS)
 
 
-def check_trial(number: int, values: Mapping[str, str], space: dict[str, Domain]) -> None:
+def check_trial(number: int, values: Mapping[str, str], alternatives: Sequence[Mapping[str, Domain]]) -> None:
     """Refuse a trial that sets anything but what is searched: a study may come from someone else.
 
     Raises:
-        Mistake: a key outside the space, or a value outside its domain.
+        Mistake: a key outside the space, or a value outside its domain, in each of the alternatives.
     """
+    wrong = [_wrong_in(values, space) for space in alternatives]
+    if all(wrong):
+        raise Mistake(f"sweeper: trial {number} sets {wrong[0]}")
+
+
+def _wrong_in(values: Mapping[str, str], space: Mapping[str, Domain]) -> str:
+    """Return which setting a space has no place for; empty: none."""
     for key, text in values.items():
         if key not in space:
-            raise Mistake(f"sweeper: trial {number} sets {key}, which is not searched here (only {', '.join(space)})")
+            return f"{key}, which is not searched here (only {', '.join(space)})"
         if not space[key].holds(text):
-            raise Mistake(f"sweeper: trial {number} sets {key}={text}, which is outside of what is searched")
+            return f"{key}={text}, which is outside of what is searched"
+    return ""
 
 
-def space_of(overrides: list[Override], more: Mapping[str, Any]) -> dict[str, Domain]:
-    """Return what is searched, on the command line and in `sweeper.space`.
+def alternatives_of(overrides: list[Override], more: object) -> list[dict[str, Domain]]:
+    """Return what is searched, on the command line and in `sweeper.space`: one space, or one for each of its list.
+
+    What the command line searches is in each of them. In a list a key may have a value that is fixed, which tells one
+    alternative from another: [{model: mlp, model.hidden: "choice([16], [64])"}, {model: logistic}].
 
     Raises:
         Mistake: nothing is searched, or a domain that cannot be.
     """
-    parser = OverridesParser.create()
-    searched = {o.get_key_element(): o for o in overrides if o.is_sweep_override()}
-    for key, text in more.items():
-        searched.setdefault(str(key), parser.parse_overrides([f"{key}={text}"])[0])
-    space = {key: _domain(key, override) for key, override in searched.items()}
-    if not space:
+    typed = {o.get_key_element(): _domain(o.get_key_element(), o) for o in overrides if o.is_sweep_override()}
+    listed = isinstance(more, list)
+    described: list[Any] = more if isinstance(more, list) else [more or {}]
+    if not described or not all(isinstance(space, dict) and (space or not listed) for space in described):
+        raise Mistake("sweeper.space: keys and what they may be belong here, or a list of such spaces")
+    alternatives = [typed | _own_domains(space, typed, listed) for space in described]
+    if not any(alternatives):
         raise Mistake(
             "sweeper: there is nothing to search; give a setting an interval: 'optimizer.lr=interval(0.01,1)'"
         )
-    return space
+    return alternatives
 
 
-def example_of(space: dict[str, Domain]) -> dict[str, str]:
+def _own_domains(space: Mapping[str, object], typed: Mapping[str, Domain], fixed: bool) -> dict[str, Domain]:
+    """Return the domains of a space, but those of the command line, which come before them.
+
+    Args:
+        fixed: whether a key may have one value.
+    """
+    parser, domains = OverridesParser.create(), {}
+    for key, value in space.items():
+        if key in typed:
+            continue
+        text = value if isinstance(value, str) else written(value)
+        override = parser.parse_overrides([f"{key}={text}"])[0]
+        one = fixed and not override.is_sweep_override()
+        domains[str(key)] = Domain(choices=[text]) if one else _domain(str(key), override)
+    return domains
+
+
+def example_of(space: Mapping[str, Domain]) -> dict[str, str]:
     """Return one setting of a space, to see whether it can be composed; of an interval it is no whole number."""
     return {key: _example(domain) for key, domain in space.items()}
 
 
-def whole_intervals(space: dict[str, Domain]) -> dict[str, Domain]:
+def whole_intervals(space: Mapping[str, Domain]) -> dict[str, Domain]:
     """Return the intervals of any numbers whose bounds are whole, as intervals of whole numbers."""
     return {
         key: Domain(low=int(domain.low), high=int(domain.high), log=domain.log, whole=True)

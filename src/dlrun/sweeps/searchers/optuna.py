@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import os
 import platform
+import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from dlrun.errors import Mistake, choose, one_line
+from dlrun.ranking.ranking import Ranking
 from dlrun.store import directory
 from dlrun.store.folder import JOURNAL, LOCK
 from dlrun.sweeps.searchers.base import Domain, as_text
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 STUDY = "dlrun"
+CHOICE = "sweeper.space"  # which of several spaces a trial is from
+_KEY = re.compile(r"^\d+:")
 
 
 @dataclass
@@ -65,25 +70,32 @@ class Optuna(Random):
             raise Mistake("sweeper=optuna: needs Optuna: pip install 'dlrun[optuna]'") from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-    def begin(self, folder: Path, space: dict[str, Domain], objective: str, maximizes: bool) -> None:
+    def begin(self, folder: Path, alternatives: Sequence[Mapping[str, Domain]], objectives: Sequence[Ranking]) -> None:
         """Open the study.
 
         Raises:
-            Mistake: the study in `folder` is a search for something else, or damaged.
+            Mistake: the study in `folder` is a search for something else, or damaged; or several objectives or a list
+                of spaces for a sampler that takes none.
         """
         import optuna
 
-        direction: Literal["maximize", "minimize"] = "maximize" if maximizes else "minimize"
-        super().begin(folder, space, objective, maximizes)
-        self.folder, self.objective_used = folder, objective
-        self.distributions = {key: _distribution(domain) for key, domain in space.items()}
-        aim = {"objective": objective, "space": repr(sorted(space.items()))}
+        if self.sampler == "cmaes" and (len(objectives) > 1 or len(alternatives) > 1):
+            raise Mistake("sweeper.sampler: cmaes takes one objective and one space; tpe and random take several")
+        super().begin(folder, alternatives, objectives)
+        self.folder = folder
+        Direction = optuna.study.StudyDirection
+        directions = [Direction.MAXIMIZE if objective.maximizes else Direction.MINIMIZE for objective in objectives]
+        names, spaces = [objective.name for objective in objectives], [sorted(space.items()) for space in alternatives]
+        aim = {
+            "objective": names[0] if len(names) == 1 else names,
+            "space": repr(spaces[0] if len(spaces) == 1 else spaces),
+        }
         with damage_explained(folder):
             self.lock, storage = storage_in(folder)
             self.study = optuna.create_study(
-                storage=storage, study_name=STUDY, load_if_exists=True, direction=direction
+                storage=storage, study_name=STUDY, load_if_exists=True, directions=directions
             )
-            if self.study.user_attrs.get("aim", aim) != aim or self.study.direction.name.lower() != direction:
+            if self.study.user_attrs.get("aim", aim) != aim or list(self.study.directions) != directions:
                 raise Mistake(f"sweep_dir: {folder} holds a search for something else; name another")
             self.study.set_user_attr("aim", aim)
 
@@ -95,28 +107,28 @@ class Optuna(Random):
         with damage_explained(self.folder):
             for trial in self._known():
                 seen.add(trial.number)
-                yield trial.number, _as_texts(trial)
+                yield trial.number, self._as_texts(trial)
             while (new := self._ask()) is not None:
                 seen.add(new.number)
-                yield new.number, _as_texts(new)
+                yield new.number, self._as_texts(new)
             for trial in self.study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
                 if trial.number not in seen:  # another process has run it meanwhile
-                    yield trial.number, _as_texts(trial)
+                    yield trial.number, self._as_texts(trial)
 
-    def tell(self, number: int, value: float | None, hopeless: bool) -> None:
+    def tell(self, number: int, values: Sequence[float] | None, hopeless: bool) -> None:
         """Take a result: complete, hopeless or failed. What the study knows already is left as it is."""
         from optuna.trial import TrialState
 
         if self.study.trials[number].state.is_finished():
             return
-        if hopeless or value is None or not math.isfinite(value):
+        if hopeless or values is None or not all(map(math.isfinite, values)):
             self.study.tell(number, state=TrialState.PRUNED if hopeless else TrialState.FAIL)
         else:
-            self.study.tell(number, value)
+            self.study.tell(number, list(values))
 
     def pruning(self, folder: Path, number: int, objective: str) -> dict[str, object] | None:
-        """Return what stops trial `number` early; None where nothing does."""
-        if self.pruner == "none" or _logged_name(objective) is None:
+        """Return what stops trial `number` early; None where nothing does: Optuna prunes by one objective alone."""
+        if self.pruner == "none" or len(self.objectives) > 1 or _logged_name(objective) is None:
             return None
         settings = {"pruner": self.pruner, "startup_trials": self.startup_trials, "objective": objective}
         return {"_target_": f"{__name__}.Pruning", "folder": str(folder), "number": number, **settings}
@@ -125,16 +137,26 @@ class Optuna(Random):
         """Return how much each setting matters, by Optuna's fANOVA, and whether pruning was possible."""
         import optuna
 
-        lines = []
-        if self.pruner != "none" and _logged_name(self.objective_used) is None:
-            lines.append(f"no trial was pruned: {self.objective_used} is known at the end of a run only")
+        lines, names = [], [objective.name for objective in self.objectives]
+        if self.pruner != "none" and len(names) > 1:
+            lines.append("no trial was pruned: there are several objectives")
+        elif self.pruner != "none" and _logged_name(names[0]) is None:
+            lines.append(f"no trial was pruned: {names[0]} is known at the end of a run only")
         finished = self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-        if len(finished) < 4 or len({trial.value for trial in finished}) < 2:
-            return lines
-        shares = optuna.importance.get_param_importances(
-            self.study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=self.seed)
-        )
-        return [*lines, "importance: " + ", ".join(f"{key} {share:.0%}" for key, share in shares.items())]
+        for i, name in enumerate(names):
+            if len(finished) < 4 or len({trial.values[i] for trial in finished}) < 2:
+                continue
+            shares = optuna.importance.get_param_importances(
+                self.study,
+                evaluator=optuna.importance.FanovaImportanceEvaluator(seed=self.seed),
+                target=partial(_value, i),
+            )
+            shown = {CHOICE: "which space"} if len(self.alternatives) > 1 else {}
+            of = f" for {name}" if len(names) > 1 else ""
+            if shares:
+                parts = (f"{shown.get(key, key)} {share:.0%}" for key, share in shares.items())
+                lines.append(f"importance{of}: {', '.join(parts)}")
+        return lines
 
     def _known(self) -> list[FrozenTrial]:
         """Return the trials to be taken up, in order; those that a process which has ended left under way are ours
@@ -158,9 +180,34 @@ class Optuna(Random):
             if len(begun) >= self.trials:
                 return None
             self.study.sampler = self._sampler(len(begun))
-            trial = self.study.ask(self.distributions)
+            trial = self._drawn()
             trial.set_user_attr("process", _this_process())
             return trial
+
+    def _drawn(self) -> Trial:
+        """Return a new trial whose settings are drawn: first, where there are several spaces, which of them."""
+        from optuna.distributions import CategoricalDistribution
+
+        if len(self.alternatives) == 1:
+            return self.study.ask({key: _distribution(domain) for key, domain in self.domains.items()})
+        trial = self.study.ask({CHOICE: CategoricalDistribution(range(len(self.alternatives)))})
+        number = trial.params[CHOICE]
+        for key, domain in self.alternatives[number].items():
+            _suggest(trial, self._name_of(number, key), domain)
+        return trial
+
+    def _name_of(self, number: int, key: str) -> str:
+        """Return what the study calls a setting: its key, but where alternatives mean different things by it."""
+        domain = self.alternatives[number][key]
+        same = all(space.get(key, domain) == domain for space in self.alternatives)
+        return key if same else f"{number}:{key}"
+
+    def _as_texts(self, trial: FrozenTrial | Trial) -> dict[str, str]:
+        """Return the settings of a trial, as they are written in an override."""
+        params = {name: value for name, value in trial.params.items() if name != CHOICE}
+        if len(self.alternatives) > 1:
+            params = {_KEY.sub("", name): value for name, value in params.items()}
+        return {key: as_text(value) for key, value in params.items()}
 
     def _sampler(self, number: int) -> BaseSampler:
         """Return the sampler of a trial: a new one for each, so that what it draws depends on none of its past."""
@@ -359,10 +406,6 @@ def _logged_name(objective: str) -> str | None:
     return names.get(split)
 
 
-def _as_texts(trial: FrozenTrial | Trial) -> dict[str, str]:
-    return {key: as_text(value) for key, value in trial.params.items()}
-
-
 def _this_process() -> str:
     return f"{platform.node()} {os.getpid()}"
 
@@ -381,6 +424,20 @@ def _has_ended(process: object) -> bool:
     except OSError:
         return True
     return int(number) == os.getpid()
+
+
+def _value(number: int, trial: FrozenTrial) -> float:
+    return float(trial.values[number])
+
+
+def _suggest(trial: Trial, name: str, domain: Domain) -> None:
+    """Draw one more setting of a trial."""
+    if domain.choices is not None:
+        trial.suggest_categorical(name, domain.choices)
+    elif domain.whole:
+        trial.suggest_int(name, int(domain.low), int(domain.high), step=int(domain.step or 1), log=domain.log)
+    else:
+        trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log)
 
 
 def _distribution(domain: Domain) -> BaseDistribution:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,9 @@ class Random(Searcher):
     Args:
         trials: how many.
         objective: what they are ranked by: a figure of metrics.json such as `valid/accuracy`, `parameters` or
-            `fit_seconds`; None: what early stopping monitors.
-        space: by override key, in the grammar of the command line: `tag(log, interval(1e-4, 1e-1))`, `choice(a, b)`.
+            `fit_seconds`, or a list of several; None: what early stopping monitors.
+        space: by override key, in the grammar of the command line: `tag(log, interval(1e-4, 1e-1))`, `choice(a, b)`; or
+            a list of such spaces, one of which is drawn for each trial, evenly.
         seed: of what is drawn.
 
     Raises:
@@ -29,8 +30,8 @@ class Random(Searcher):
     """
 
     trials: int = 20
-    objective: str | None = None
-    space: dict[str, Any] = field(default_factory=dict)
+    objective: str | list[str] | None = None
+    space: Any = None
     seed: int = 0
 
     def __post_init__(self):
@@ -41,7 +42,9 @@ class Random(Searcher):
         """Yield all trials: each is a function of seed and number, so there is nothing to go on with."""
         for number in range(self.trials):
             generator = np.random.default_rng([self.seed, number])
-            yield number, {key: _draw(domain, generator) for key, domain in self.domains.items()}
+            several = len(self.alternatives)
+            space = self.alternatives[int(generator.integers(several)) if several > 1 else 0]
+            yield number, {key: _draw(domain, generator) for key, domain in space.items()}
 
 
 def _draw(domain: Domain, generator: np.random.Generator) -> str:
