@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from dlrun.errors import Mistake
-from dlrun.ranking.ranking import candidates, searched_ranking
+from dlrun.ranking.ranking import candidates, searched_rankings
 
 FOLDS = ("data=iris", "cv.folds=3", "data.split.valid=null", "trainer.epochs=3")
 
@@ -66,9 +66,9 @@ def test_what_is_monitored_comes_first_and_then_its_held_out_value():
         ("train_eval/loss", False),
     ]  # fmt: skip
     assert [ranking.name for ranking in candidates({})] == ["valid/loss", "train_eval/loss"]
-    assert searched_ranking(None, {"cv.folds": 5, "data.split.valid": None}).name == "test/loss"
-    assert searched_ranking(None, {"cv.folds": 5, "data.split.valid": 0.2}).name == "valid/loss"
-    assert searched_ranking("valid/accuracy", {}).maximizes
+    assert searched_rankings(None, {"cv.folds": 5, "data.split.valid": None})[0].name == "test/loss"
+    assert searched_rankings(None, {"cv.folds": 5, "data.split.valid": 0.2})[0].name == "valid/loss"
+    assert searched_rankings("valid/accuracy", {})[0].maximizes
 
 
 def values_of(content, path=()):

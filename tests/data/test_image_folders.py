@@ -239,3 +239,16 @@ def test_what_decoding_went_by_is_kept_with_the_run(dlrun, tmp_path):
     ended = dlrun("data=folder", "data.path=x", "data.background=black", "trainer.epochs=0")
     described = json.loads((ended.folder / "preprocessing.json").read_text())["inputs"]
     assert described["background"] == "black" and described["range"] is None
+
+
+def test_eval_refuses_images_whose_values_mean_something_else(dlrun, tmp_path):
+    for name, largest in (("twelve", 4095), ("sixteen", 65535)):
+        for label, low in (("dark", 0), ("light", largest // 2)):
+            for i in range(12):
+                pixels = noise(low, low + largest // 2, i).astype(np.uint16)
+                save(tmp_path / name / label / f"{i}.png", pixels)
+    ended = dlrun("data=folder", "data.path=twelve", "model=mlp", "trainer.epochs=1")
+    assert ended.exit_code == 0, ended.err
+    refused = dlrun("eval", "run=latest", "data.path=sixteen")
+    assert refused.exit_code == 2 and "data.range=[0,4095] reads them alike" in refused.err, refused.err
+    assert dlrun("eval", "run=latest", "data.path=sixteen", "data.range=[0,4095]").exit_code == 0

@@ -1,6 +1,7 @@
 """Texts become bags of words, TF-IDF or token ids, with the vocabulary of the training rows."""
 
 import io
+import sys
 import tarfile
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from conftest import DATA
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
+from dlrun import load as dlrun_load
 from dlrun.data.preprocessing.text import TextPreprocessing, tokenize
 from dlrun.data.reading.download import UNVERIFIED, File
 from dlrun.data.sources.corpora import imdb, reuters
@@ -290,3 +292,58 @@ def test_how_a_table_of_texts_is_written_can_be_said(dlrun, tmp_path):
     assert ended.exit_code == 0, ended.err
     assert len(ended.predictions) == 54 and "6 rows were left out" in ended.out
     assert sorted(ended.predictions["truth"].unique()) == [0, 1, 2]
+
+
+@pytest.fixture
+def endings(tmp_path, monkeypatch):
+    """An analyzer of one's own: the last letters of each word."""
+    (tmp_path / "my_words.py").write_text(
+        "def endings(text):\n    return [word[-3:] for word in text.split()]\n\n\n"
+        "def number(text):\n    return len(text)\n"
+    )
+    yield
+    sys.modules.pop("my_words", None)
+
+
+@pytest.mark.parametrize("represent, model", [("bag", "logistic"), ("tfidf", "mlp"), ("tokens", "lstm")])
+def test_an_analyzer_of_ones_own_counts_in_training_and_in_predict(dlrun, mails, endings, represent, model):
+    ended = dlrun(*MAILS, "data.analyzer=my_words.endings", "allow_targets=[my_words]", f"data.represent={represent}",
+                  f"model={model}", "trainer.epochs=20")  # fmt: skip
+    assert ended.exit_code == 0, ended.err
+    assert ended.metrics["test"]["accuracy"] == 1.0
+    if represent == "bag":
+        texts = pd.read_csv("mails.csv")["message"]
+        expected = CountVectorizer(analyzer=lambda text: [w[-3:] for w in text.split()]).fit(texts)
+        found = dlrun_load(str(ended.folder), allow_targets=("my_words",)).preprocessing.feature_names
+        assert set(found) <= set(expected.get_feature_names_out()) and "ney" in found
+    refused = dlrun("predict", "run=latest", "input=mails.csv")
+    assert refused.exit_code == 2 and "allow_targets=[my_words]" in refused.err and refused.err.count("\n") == 1
+    told = dlrun("predict", "run=latest", "input=mails.csv", "allow_targets=[my_words]")
+    assert told.exit_code == 0, told.err
+    predicted = pd.read_csv(io.StringIO(told.out))
+    assert (predicted["prediction"] == pd.read_csv("mails.csv")["kind"]).all()
+
+
+@pytest.mark.parametrize(
+    "settings, line",
+    [
+        (["data.analyzer=my_words.endings"], "allow_targets=[my_words]"),
+        (["data.analyzer=my_words.number", "allow_targets=[my_words]"], "must return a list of texts, not a int"),
+        (["data.analyzer=my_words.ending", "allow_targets=[my_words]"], "did you mean 'endings'"),
+        (["data.analyzer=torch.load"], "a function of a package of yours"),
+        (["data.analyzer=my_words.endings", "allow_targets=[my_words]", "data.ngrams=[1,2]"], "data.ngrams"),
+    ],
+)
+def test_an_analyzer_of_ones_own_that_cannot_be_is_one_line(dlrun, mails, endings, settings, line):
+    ended = dlrun(*MAILS, *settings, "model=logistic")
+    assert ended.exit_code == 2 and line in ended.err and ended.err.count("\n") == 1, ended.err
+
+
+def test_predict_reads_texts_as_the_run_was_told_to(dlrun, tmp_path):
+    rows = [f'{i} "win,{"spam" if i % 2 else "ham"}\n' for i in range(60)]
+    (tmp_path / "q.csv").write_text("message,kind\n" + "".join(rows))
+    ended = dlrun("data=text", "data.path=q.csv", "data.text=message", "data.target=kind", "data.quote=none",
+                  "model=logistic", "trainer.epochs=1")  # fmt: skip
+    assert ended.exit_code == 0 and "60 rows" in ended.out, ended.err
+    told = dlrun("predict", "run=latest", "input=q.csv")
+    assert told.exit_code == 0 and len(told.out.splitlines()) == 61, told.err

@@ -315,3 +315,31 @@ def test_from_python_a_forecast_goes_by_the_last_row_of_its_window(trained, tmp_
     assert found["prediction"].to_numpy() == pytest.approx(pd.read_csv(tmp_path / "said.csv")["prediction"], abs=1e-9)
     with pytest.raises(Mistake, match="newest first"):
         loaded.predict(new.iloc[::-1])
+
+
+def test_eval_refuses_rows_of_another_step(trained, dlrun, tmp_path):
+    new, predict, _ = trained
+    run = run_folders(tmp_path / "outputs")[0]
+    new.to_csv(tmp_path / "hours.csv", index=False)
+    alike = dlrun("eval", f"run={run}", "data.path=hours.csv")
+    assert alike.exit_code == 0, alike.err
+    days = pd.date_range("2024-01-01", periods=len(new), freq="D").strftime("%Y-%m-%d %H:%M")
+    new.assign(when=days).to_csv(tmp_path / "days.csv", index=False)
+    ended = dlrun("eval", f"run={run}", "data.path=days.csv")
+    assert ended.exit_code == 2 and ended.err.count("\n") == 1
+    assert "steps of 1 day, and the run was trained on steps of 1 hour" in ended.err
+
+
+def test_predict_reads_the_file_of_training_with_its_decimal_commas_and_markers(dlrun, tmp_path):
+    wave = 50 + 10 * np.sin(np.arange(80) / 4)
+    written = [f"{value:.3f}".replace(".", ",") for value in wave]
+    written[40] = "-999"
+    (tmp_path / "comma.csv").write_text("nr;y\n" + "".join(f"{i};{y}\n" for i, y in enumerate(written)))
+    ended = dlrun("data=series", "data.path=comma.csv", "data.target=y", "data.lags=6", "data.missing_values=[-999]",
+                  "data.impute=interpolate", "model=linear", "solver=closed_form")  # fmt: skip
+    assert ended.exit_code == 0, ended.err
+    said = dlrun("predict", "run=latest", "input=comma.csv", "output=said.csv")
+    assert said.exit_code == 0 and "1 of 80 in 'y', filled in" in said.err, said.err
+    found = pd.read_csv(tmp_path / "said.csv")
+    assert found["y"].iloc[0] == written[5]
+    assert found["prediction"].iloc[:-1].to_numpy() == pytest.approx(wave[6:], abs=0.4)

@@ -113,6 +113,22 @@ def test_a_run_is_resumed_repeated_and_judged_from_any_folder(dlrun, tmp_path, w
     assert (sweep / "0" / "model.safetensors").stat().st_mtime_ns == trained  # known again, and not trained anew
 
 
+def test_a_path_that_an_experiment_names_is_found_from_any_folder(dlrun, tmp_path):
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "t.csv").write_text(TABLE)
+    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /data: csv\ndata: {path: t.csv, target: y}\n"
+        "trainer: {epochs: 2, keep_checkpoints: true}\n"
+    )
+    own = ["--config-dir", str(tmp_path / "conf")]
+    ended = dlrun(*own, "experiment=mine", into="home")
+    assert ended.exit_code == 0, ended.err
+    for command in (["eval", f"run={ended.folder}"], [f"resume={ended.folder}", "trainer.epochs=4"]):
+        again = dlrun(*own, *command, into="elsewhere")
+        assert again.exit_code == 0, again.err
+
+
 def test_a_data_dir_that_was_switched_off_stays_off_from_any_folder(dlrun):
     ended = dlrun("data=iris", "model=logistic", "data_dir=null", "trainer.epochs=1", into="home")
     again = dlrun(f"run={ended.folder}", into="elsewhere")

@@ -234,6 +234,14 @@ HOSTILE = {
     "a search that sets what a folder may not": lambda folder, marker: whole_of(
         folder, "sweeper=random", "sweeper.space={data._target_: 'choice(os.mkdir)', allow_targets: 'choice([os])'}"
     ),
+    "a search among spaces that sets what a folder may not": lambda folder, marker: whole_of(
+        folder,
+        "sweeper=random",
+        "sweeper.space=[{data._target_: os.mkdir, allow_targets: 'choice([os])'}, {model: mlp}]",
+    ),
+    "an analyzer of the system's": lambda folder, marker: overrides(
+        folder, "data=text", "data.path=x.csv", "data.text=a", "data.target=b", "data.analyzer=os.system"
+    ),
     "a searcher of its own": lambda folder, marker: whole_of(folder, "sweeper._target_=os.system"),
     "a table that leads out of the folder": lambda folder, marker: (
         whole_of(folder, "repeats=2"),

@@ -161,9 +161,12 @@ def other_rows(fitted: Fitted, recipe: Recipe) -> tuple[dict[str, Split], list[s
     """Return all rows of other data as test rows, preprocessed as the run's were, and notes on them.
 
     Raises:
-        Mistake: they lack a column, have a class that the run does not know, or another shape.
+        Mistake: they lack a column, have a class that the run does not know, another shape, or are of another kind
+            than the run was trained on (see `Preprocessing.differs_from`).
     """
     settings, source, task = recipe.data_settings, load_source(recipe.data), fitted.task
+    if difference := fitted.preprocessing.differs_from(source.preprocessing):
+        raise Mistake(f"data: {difference}")
     if settings.classes is not None:
         wanted = [class_name(name) for name in settings.classes]
         source = source.only(np.flatnonzero(np.isin(class_names_of(source), wanted)))

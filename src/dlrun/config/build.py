@@ -81,7 +81,8 @@ def component(
         Mistake: the target is missing, not allowed or of another kind, or its settings do not fit.
     """
     target = resolve(node, key, kind, allowed)
-    return Component(key, target, check_settings(target, plain(node), key, supplied))
+    settings = check_settings(target, plain(node), key, supplied)
+    return Component(key, target, settings | _own_functions(target, settings, key, allowed))
 
 
 def build(node: object, key: str, kind: Kind, allowed: tuple[str, ...] = (), **supplied: Any) -> Any:
@@ -104,7 +105,15 @@ def resolve(node: object, key: str, kind: Kind, allowed: tuple[str, ...] = ()) -
     given = node.get("_target_") if isinstance(node, Mapping) else None
     if not isinstance(given, str):
         raise Mistake(f"{key}: a config with a _target_ belongs here, not '{node}'")
-    path: str = given
+    return resolve_path(given, f"{key}._target_", kind, allowed)
+
+
+def resolve_path(path: str, key: str, kind: Kind, allowed: tuple[str, ...] = ()) -> Any:
+    """Return the class or function at `path`, such as `torch.nn.Linear`, if it may stand at `key`.
+
+    Raises:
+        Mistake: outside the allowed packages, not found, or not of the `kind` that belongs at `key`.
+    """
     _refuse_foreign(path.partition(".")[0], path, key, allowed)
     if path.partition(".")[0] in allowed and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # a user's own classes; last, so that no file there hides a library
@@ -116,14 +125,37 @@ def resolve(node: object, key: str, kind: Kind, allowed: tuple[str, ...] = ()) -
     else:
         fits, wanted = kind(target), inspect.getdoc(kind)
     if not fits:
-        raise Mistake(f"{key}._target_: {path} is not {wanted}")
+        raise Mistake(f"{key}: {path} is not {wanted}")
     return target
+
+
+def is_own_function(target: Any) -> bool:
+    """a function of a package of yours in allow_targets"""
+    ours = getattr(target, "__module__", "").partition(".")[0] in OURS  # of which some run what they are given
+    return callable(target) and not isinstance(target, type) and not ours
+
+
+def _own_functions(
+    target: Callable[..., Any], settings: Mapping[str, Any], key: str, allowed: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return the functions that stand in settings by their path, where the signature of `target` takes functions.
+
+    Raises:
+        Mistake: one that is not allowed, or not found.
+    """
+    takes = {name for name, hint in _type_hints(target).items() if _takes_function(hint)}
+    named = {name: value for name, value in settings.items() if name in takes and "." in str(value)}
+    return {name: resolve_path(path, f"{key}.{name}", is_own_function, allowed) for name, path in named.items()}
+
+
+def _takes_function(hint: Any) -> bool:
+    return any(typing.get_origin(member) is Callable for member in (hint, *typing.get_args(hint)))
 
 
 def _refuse_foreign(package: str, path: str, key: str, allowed: tuple[str, ...]) -> None:
     if package not in OURS + tuple(allowed):
         raise Mistake(
-            f"{key}._target_: {path} belongs to '{package}', which may not be run from a config; "
+            f"{key}: {path} belongs to '{package}', which may not be run from a config; "
             f"if it is yours and you trust it, add allow_targets=[{package}]"
         )
 
@@ -138,16 +170,16 @@ def _locate(path: str, key: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
                 continue
-            raise Mistake(f"{key}._target_: {module_name} cannot be imported: {one_line(error)}") from error
+            raise Mistake(f"{key}: {module_name} cannot be imported: {one_line(error)}") from error
         except (ImportError, ValueError, SyntaxError) as error:
-            raise Mistake(f"{key}._target_: {module_name} cannot be imported: {one_line(error)}") from error
+            raise Mistake(f"{key}: {module_name} cannot be imported: {one_line(error)}") from error
         for name in parts[end:]:
             if not hasattr(located, name):
                 hint = did_you_mean(name, [n for n in dir(located) if not n.startswith("_")])
-                raise Mistake(f"{key}._target_: there is no '{name}' in {module_name}{hint}")
+                raise Mistake(f"{key}: there is no '{name}' in {module_name}{hint}")
             located = getattr(located, name)
         return located
-    raise Mistake(f"{key}._target_: there is no module '{parts[0]}' for {path} (the current folder is {Path.cwd()})")
+    raise Mistake(f"{key}: there is no module '{parts[0]}' for {path} (the current folder is {Path.cwd()})")
 
 
 def check_settings(target: Any, node: Mapping[str, Any], key: str, supplied: Iterable[str] = ()) -> dict[str, Any]:

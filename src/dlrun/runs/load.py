@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from dlrun.config.build import component, resolve
+from dlrun.config.build import component, is_own_function, resolve, resolve_path
 from dlrun.config.compose import trusted_packages
 from dlrun.config.schema import Precision
 from dlrun.data.preprocessing.base import Preprocessing
@@ -149,9 +149,14 @@ def _threads_of(folder: RunFolder) -> int:
 
 def _preprocessing(folder: RunFolder, allowed: tuple[str, ...]) -> Preprocessing:
     described, fitted = folder.preprocessing().get("inputs"), folder.fitted_preprocessing()
-    target = resolve(described, f"{folder}: preprocessing", Preprocessing, allowed)
+    where = f"{folder}: preprocessing"
+    target = resolve(described, where, Preprocessing, allowed)
+    assert isinstance(described, dict)  # or it would name no target
+    named = described.get("functions")
+    functions = {str(name): str(described.get(name)) for name in named} if isinstance(named, list) else {}
+    own = {name: resolve_path(path, f"{where}.{name}", is_own_function, allowed) for name, path in functions.items()}
     try:
-        return target.restore(described, fitted)
+        return target.restore({**described, **own}, fitted)
     except UNREADABLE as error:
         raise folder.damaged_preprocessing(f"{type(error).__name__}: {error}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -14,7 +15,7 @@ from dlrun.config.schema import key_of
 from dlrun.errors import Mistake
 from dlrun.store.folder import OVERRIDES, RunFolder
 
-PATHS = {"data.path", "data.path_valid", "data.path_test", "data.labels"}
+PATHS = ("path", "path_valid", "path_test", "labels")  # keys of `data`: files and folders
 
 
 def trusted_overrides(folder: RunFolder) -> list[str]:
@@ -27,18 +28,28 @@ def trusted_overrides(folder: RunFolder) -> list[str]:
     """
     where = folder.path / OVERRIDES
     kept = [override for override in folder.overrides() if _may_come_from_a_folder(override, where)]
-    return _from_where_it_was_started(kept, folder.started_in)
+    return _from_where_it_was_started(kept, folder)
 
 
-def _from_where_it_was_started(overrides: list[str], started_in: Path | None) -> list[str]:
+def _from_where_it_was_started(overrides: list[str], folder: RunFolder) -> list[str]:
+    started_in = folder.started_in
     if started_in is None or started_in == Path.cwd():
         return overrides
     parsed = OverridesParser.create().parse_overrides([quote_literal(override) for override in overrides])
     named = {one.key_or_group: one.value() for one in parsed}
-    place = named.get("data_dir", "." if named.keys() & PATHS else None)  # null, or a sweep's: as it stands
+    if "data_dir" not in named:
+        return [*overrides, f"data_dir={started_in}"] if _has_data_in(folder, started_in) else overrides
+    place = named["data_dir"]  # null, or a sweep's: as it stands
     if not isinstance(place, str) or Path(place).expanduser().is_absolute():
         return overrides
     return [*overrides, f"data_dir={started_in / place}"]
+
+
+def _has_data_in(folder: RunFolder, started_in: Path) -> bool:
+    """Return whether a path of data in the config, typed or an experiment's, leads somewhere from `started_in`."""
+    of_data = folder.config().get("data")
+    paths = [of_data.get(name) for name in PATHS] if isinstance(of_data, dict) else []
+    return any(isinstance(path, str) and (started_in / path).exists() for path in paths)
 
 
 def _may_come_from_a_folder(text: str, where: Path) -> bool:
@@ -62,11 +73,17 @@ def _may_come_from_a_folder(text: str, where: Path) -> bool:
         refused = True
     if refused:
         raise Mistake(f"{where}: {text} may not come from a run folder")
-    inner = settings_of(parsed.value()) if key == "sweep" else [parsed.value()] if key == "sweeper.space" else []
+    inner = settings_of(parsed.value()) if key == "sweep" else _spaces(parsed) if key == "sweeper.space" else []
     for name, value in (pair for settings in inner if isinstance(settings, dict) for pair in settings.items()):
         if not _may_come_from_a_folder(f"{name}={value}", where) or str(name).lstrip("+~").startswith("sweep"):
             raise Mistake(f"{where}: {name} may not come from a run folder")
     return what == "kept"
+
+
+def _spaces(override: Override) -> list[Any]:
+    """Return the space, or each of the spaces, that `sweeper.space` names."""
+    value = override.value()
+    return value if isinstance(value, list) else [value]
 
 
 def _chooses(override: Override) -> bool:

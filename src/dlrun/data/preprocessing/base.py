@@ -125,6 +125,12 @@ class Preprocessing:
         """Return, by column of raw inputs, how many values are there but cannot be used; other columns are left out."""
         return {}
 
+    def differs_from(self, other: Preprocessing) -> str:
+        """Return why raw inputs that `other` goes with cannot be judged by what was fitted here: for an image the range
+        of its values, for a series its steps; empty: they can.
+        """
+        return ""
+
     def describe(self) -> dict[str, Any]:
         """Return what `preprocessing.json` records: plain values, from which `restore` makes the same again.
 

@@ -131,6 +131,15 @@ class ImagePreprocessing(Preprocessing):
             why = why_unreadable(path) if path.is_file() else ""
             raise Mistake(f"input: {what} that can be read{why}")
 
+    def differs_from(self, other: Preprocessing) -> str:
+        """Return which values of other images have become 0 and 255, where they are not those of the run."""
+        own, found = self.value_range, other.value_range if isinstance(other, ImagePreprocessing) else None
+        if own is None or found is None or tuple(own) == tuple(found):
+            return ""
+        (low, high), (other_low, other_high) = own, found
+        return (f"their values from {other_low:g} to {other_high:g} are read as dark to bright, the run was trained "
+                f"on {low:g} to {high:g}; data.range=[{low:g},{high:g}] reads them alike")  # fmt: skip
+
     def describe(self) -> dict[str, Any]:
         """Return what `preprocessing.json` records."""
         mean, deviation = self.transform.mean, self.transform.deviation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from dlrun.data.preprocessing.base import Preprocessing
 from dlrun.data.reading.arrays import load_array
-from dlrun.data.reading.tables import as_values, read_rows
+from dlrun.data.reading.tables import Format, as_values, read_rows, read_table
 from dlrun.data.reading.times import Clock
 from dlrun.data.schema import Column, InputSchema, SeriesSchema
 from dlrun.errors import Mistake, choose, did_you_mean
@@ -41,6 +42,7 @@ class SeriesPreprocessing(Preprocessing):
         table: whether the inputs are columns of a table as they stand there.
         clock: how the times of a table are read; None: it has none.
         impute: what is put where a value is missing; None: missing values are refused.
+        form: how the table is written, where a person has said so; new ones are read alike.
 
     Raises:
         Mistake: an unknown scale.
@@ -57,10 +59,11 @@ class SeriesPreprocessing(Preprocessing):
         table: bool = False,
         clock: Clock | None = None,
         impute: str | None = None,
+        form: Format | None = None,
     ):
         if scale not in ("standard", "none"):
             raise Mistake(f"data.scale: '{scale}' is neither standard nor none")
-        self.table, self.clock, self.impute = table, clock, impute
+        self.table, self.clock, self.impute, self.form = table, clock, impute, form or Format()
         self.scale, self.lags, self.horizon = scale, lags, horizon
         self.feature_names = list(inputs)
         self.mean, self.deviation = np.zeros(len(inputs)), np.ones(len(inputs))
@@ -92,7 +95,7 @@ class SeriesPreprocessing(Preprocessing):
         """
         if not isinstance(given, pd.DataFrame):
             return np.asarray(given, dtype=np.float64)
-        ordered, values, lines = self._read_table(given)
+        ordered, values, lines = self._read_table(as_values(given, self.form))
         if len(values) < len(given) or not ordered.index.equals(pd.RangeIndex(len(given))):
             raise Mistake(f"input: {'; '.join(lines)}; give rows in order and whole, oldest first")
         return self._windows(values)
@@ -107,7 +110,7 @@ class SeriesPreprocessing(Preprocessing):
         for column in self.feature_names:
             if column not in given.columns:
                 raise Mistake(f"input: there is no column '{column}'{did_you_mean(column, given.columns)}")
-        rows = as_values(given.reset_index(drop=True))
+        rows = given.reset_index(drop=True)
         lines: list[str] = []
         if self.clock is not None and set(self.clock.columns) <= set(given.columns):
             places = rows.assign(**{PLACE: range(len(rows))})
@@ -133,12 +136,19 @@ class SeriesPreprocessing(Preprocessing):
             windows = self.inputs_of(load_array(path))
             yield pd.DataFrame({"row": range(len(windows))}), windows
             return
-        frame = pd.concat(read_rows(path), ignore_index=True)
-        ordered, values, lines = self._read_table(frame)
+        frame = pd.concat(read_rows(path, form=self.form), ignore_index=True)
+        ordered, values, lines = self._read_table(read_table(path, path.name, form=self.form))
         for line in lines:
             print(f"dlrun: input: {line}", file=sys.stderr)
         shown = frame.iloc[ordered.index[self.lags - 1 :]]
         yield shown.reset_index(drop=True), self._windows(values)
+
+    def differs_from(self, other: Preprocessing) -> str:
+        """Return how the rows of other data lie apart, where it is otherwise than those of the run; empty: alike."""
+        own, found = (p.clock.step if isinstance(p, SeriesPreprocessing) and p.clock else None for p in (self, other))
+        if own is None or found is None or own == found:
+            return ""
+        return f"their rows lie in steps of {found}, and the run was trained on steps of {own}"
 
     def describe(self) -> dict[str, Any]:
         """Return what `preprocessing.json` records: all there is."""
@@ -151,6 +161,7 @@ class SeriesPreprocessing(Preprocessing):
             "scale": self.scale,
             "time": None if self.clock is None else self.clock.describe(),
             "impute": self.impute,
+            "format": asdict(self.form),
             "mean": self.mean.tolist(),
             "deviation": self.deviation.tolist(),
             "ranges": self.ranges,
@@ -167,6 +178,7 @@ class SeriesPreprocessing(Preprocessing):
             described["table"],
             Clock.restore(described["time"]) if described.get("time") else None,
             described.get("impute"),
+            Format(**described.get("format", {})),
         )
         restored.mean, restored.deviation = np.array(described["mean"]), np.array(described["deviation"])
         restored.ranges = described.get("ranges")

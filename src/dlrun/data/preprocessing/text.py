@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from copy import copy
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,10 +16,10 @@ import torch
 from torch import Tensor
 
 from dlrun.data.preprocessing.base import Preprocessing
-from dlrun.data.reading.tables import read_rows
+from dlrun.data.reading.tables import Format, read_rows
 from dlrun.data.schema import Column, InputSchema
 from dlrun.data.transforms import as_float, as_tokens
-from dlrun.errors import Mistake, choose, did_you_mean, one_line
+from dlrun.errors import Mistake, blame, choose, did_you_mean, one_line
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import CountVectorizer
@@ -37,6 +39,30 @@ def as_texts(column: pd.Series) -> np.ndarray:
     return column.astype(object).fillna("").astype(str).to_numpy(dtype=object)
 
 
+@dataclass(frozen=True)
+class OwnAnalyzer:
+    """A function of one's own, from a text to the list of what is counted in it; its mistakes are one line."""
+
+    function: Callable[[str], list[str]]
+
+    @property
+    def path(self) -> str:
+        """Where it is found."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"
+
+    def __call__(self, text: str) -> list[str]:
+        """Return what is counted in a text.
+
+        Raises:
+            Mistake: the function fails, or returns no list of texts.
+        """
+        with blame("data.analyzer"):
+            found = self.function(text)
+        if not isinstance(found, list) or not all(isinstance(token, str) for token in found):
+            raise Mistake(f"data.analyzer: {self.path} must return a list of texts, not a {type(found).__name__}")
+        return found
+
+
 class TextPreprocessing(Preprocessing):
     """Texts to features or to token ids. The vocabulary is that of the training rows.
 
@@ -51,8 +77,10 @@ class TextPreprocessing(Preprocessing):
         length: tokens in a row, the last ones of longer texts; None: the longest of the training rows.
         pad: where shorter texts are padded: `front` or `behind`.
         analyzer: what is counted: `word`, `char` or `char_wb` (characters inside words), as scikit-learn calls them;
-            tokens are words, or with `char` characters.
+            tokens are words, or with `char` characters. Or a function of one's own, from a text to a list of what is
+            counted.
         ngrams: [fewest, most] of these in a row that are counted together; for bag and tfidf.
+        form: how the table is written, where a person has said so; new ones are read alike.
 
     Raises:
         Mistake: an unknown representation, place or analyzer, a number below 1, or a pattern that is no regular
@@ -68,8 +96,9 @@ class TextPreprocessing(Preprocessing):
         length: int | None,
         pad: str,
         patterns: dict[str, str] | None = None,
-        analyzer: str = "word",
+        analyzer: str | Callable[[str], list[str]] = "word",
         ngrams: list[int] | None = None,
+        form: Format | None = None,
     ):
         choose(represent, dict.fromkeys(("bag", "tfidf", "tokens", "patterns")), "data.represent")
         if (represent == "patterns") != bool(patterns):
@@ -83,7 +112,8 @@ class TextPreprocessing(Preprocessing):
         if stop_words not in (None, "english"):
             raise Mistake(f"data.stop_words: '{stop_words}' is neither english nor null")
         self._check_analyzer(represent, analyzer, stop_words, ngrams)
-        self.analyzer, self.ngrams = analyzer, list(ngrams or (1, 1))
+        self.analyzer = OwnAnalyzer(analyzer) if callable(analyzer) else analyzer
+        self.ngrams, self.form = list(ngrams or (1, 1)), form or Format()
         for name, value in (("words", words), ("length", length)):
             if value is not None and value < 1:
                 raise Mistake(f"data.{name} is {value}: it must be at least 1")
@@ -96,8 +126,14 @@ class TextPreprocessing(Preprocessing):
         self.transform = as_tokens if represent == "tokens" else as_float
 
     @staticmethod
-    def _check_analyzer(represent: str, analyzer: str, stop_words: str | None, ngrams: list[int] | None) -> None:
-        choose(analyzer, dict.fromkeys(("word", "char", "char_wb")), "data.analyzer")
+    def _check_analyzer(
+        represent: str, analyzer: str | Callable, stop_words: str | None, ngrams: list[int] | None
+    ) -> None:
+        if callable(analyzer):
+            if ngrams is not None:
+                raise Mistake("data.ngrams: data.analyzer is a function, which decides what is counted; set it to null")
+        else:
+            choose(analyzer, dict.fromkeys(("word", "char", "char_wb")), "data.analyzer")
         if analyzer != "word" and represent == "patterns":
             raise Mistake("data.analyzer: patterns are looked for in the whole text; leave it at word")
         if analyzer == "char_wb" and represent == "tokens":
@@ -112,7 +148,11 @@ class TextPreprocessing(Preprocessing):
             raise Mistake(f"data.ngrams is {ngrams}: it must be [fewest, most], as [1, 2] is, or null")
 
     def tokens(self, text: str) -> list[str]:
-        """Return the tokens of a text in their order: words, or characters, in lower case."""
+        """Return the tokens of a text in their order: words, or characters, in lower case, or what one's own function
+        makes of it.
+        """
+        if isinstance(self.analyzer, OwnAnalyzer):
+            return self.analyzer(text)
         return list(" ".join(text.lower().split())) if self.analyzer == "char" else tokenize(text)
 
     def fit(self, inputs: np.ndarray) -> Self:
@@ -190,7 +230,7 @@ class TextPreprocessing(Preprocessing):
             lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
             yield pd.DataFrame({self.column: lines}), np.array(lines, dtype=object)
             return
-        for frame in read_rows(path):
+        for frame in read_rows(path, form=self.form):
             yield frame, self.inputs_of(frame)
 
     def describe(self) -> dict[str, Any]:
@@ -201,7 +241,9 @@ class TextPreprocessing(Preprocessing):
             "represent": self.represent,
             "words": list(self.ids),
             "patterns": self.patterns,
-            "analyzer": self.analyzer,
+            "analyzer": self.analyzer.path if isinstance(self.analyzer, OwnAnalyzer) else self.analyzer,
+            "functions": ["analyzer"] if isinstance(self.analyzer, OwnAnalyzer) else [],
+            "format": asdict(self.form),
             "length": self.length,
             "pad": self.pad,
         }
@@ -211,7 +253,8 @@ class TextPreprocessing(Preprocessing):
         """Return the preprocessing as it was fitted: from what `describe` gave, and the vectorizer, if any."""
         words = described["words"]
         restored = cls(described["column"], described["represent"], len(words) or 1, None, described["length"],
-                       described["pad"], described.get("patterns"), described.get("analyzer", "word"))  # fmt: skip
+                       described["pad"], described.get("patterns"), described.get("analyzer", "word"),
+                       form=Format(**described.get("format", {})))  # fmt: skip
         vectorizer = cast("CountVectorizer | None", fitted)
         restored.vectorizer = vectorizer
         if restored.represent == "patterns":
@@ -220,6 +263,7 @@ class TextPreprocessing(Preprocessing):
             restored.ids = {word: i for i, word in enumerate(words, FIRST_WORD)}
             restored.vocabulary = FIRST_WORD + len(words)
         else:
+            vectorizer.set_params(analyzer=restored.analyzer)
             restored.feature_names = [str(name) for name in vectorizer.get_feature_names_out()]
         return restored
 
@@ -229,4 +273,7 @@ class TextPreprocessing(Preprocessing):
             return None
         import skops.io
 
-        return skops.io.dumps(self.vectorizer)
+        kept = copy(self.vectorizer)
+        if isinstance(self.analyzer, OwnAnalyzer):  # no file of a run holds code: its path is in preprocessing.json
+            kept.set_params(analyzer="word")
+        return skops.io.dumps(kept)

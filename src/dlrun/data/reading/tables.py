@@ -196,9 +196,9 @@ def read_table(
     )
 
 
-def as_values(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of `read_rows` with None where a text means that there is no number."""
-    return frame.assign(**{column: without_markers(frame[column], "numeric", None) for column in frame.columns})
+def as_values(frame: pd.DataFrame, form: Format) -> pd.DataFrame:
+    """Return a table whose columns are numbers where every value is one, as `read_table` does of a file."""
+    return frame.assign(**{column: _values(frame[column], form, False) for column in frame.columns})
 
 
 def _values(column: pd.Series, form: Format, comma_file: bool) -> pd.Series:

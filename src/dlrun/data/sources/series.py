@@ -87,7 +87,7 @@ def csv(
     values, lines = fill_in(values, impute, "data")
     border = None if test_from is None else _border(test_from, values.index, clock)
     source = windows(values, values[target], inputs or [target], lags, horizon, scale, border)
-    source.preprocessing = SeriesPreprocessing(scale, inputs or [target], lags, horizon, True, clock, impute)
+    source.preprocessing = SeriesPreprocessing(scale, inputs or [target], lags, horizon, True, clock, impute, form)
     source.notes = [*notes, *lines, *source.notes]
     if border is not None:
         source.notes.append(f"test rows: from {str(border).removesuffix(' 00:00:00')} on (data.test_from)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def csv(
     length: int | None = None,
     pad: str = "front",
     patterns: dict[str, str] | None = None,
-    analyzer: str = "word",
+    analyzer: str | Callable[[str], list[str]] = "word",
     ngrams: list[int] | None = None,
     missing_values: list[str] | None = None,
     header: str | int | None = None,
@@ -55,9 +56,9 @@ def csv(
     Raises:
         Mistake: a file or column that is not there.
     """
-    preprocessing = TextPreprocessing(text, represent, words, stop_words, length, pad, patterns, analyzer, ngrams)
-    place = find(path, data_dir, "data.path")
     form = Format(header, quote, missing_values)
+    preprocessing = TextPreprocessing(text, represent, words, stop_words, length, pad, patterns, analyzer, ngrams, form)
+    place = find(path, data_dir, "data.path")
     return _source(read_table(place, path, as_text=[text], form=form), place, target, text, [], preprocessing, form)
 
 
@@ -72,7 +73,7 @@ def published(
     length: int | None = None,
     pad: str = "front",
     patterns: dict[str, str] | None = None,
-    analyzer: str = "word",
+    analyzer: str | Callable[[str], list[str]] = "word",
     ngrams: list[int] | None = None,
     data_dir: str | None = None,
     licence: str = "",
