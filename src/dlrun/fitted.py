@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +34,7 @@ class Fitted:
     Attributes:
         folder: of the run.
         task: what was learned.
-        inputs: what the inputs of a row are, after preprocessing.
+        specs: what the inputs of a row are, after preprocessing, by branch.
         preprocessing: as it was fitted on the training rows.
         learner: the network, in evaluation mode, or the estimator.
         runtime: where it computes; entered for as long as something is computed, and no longer.
@@ -40,10 +42,19 @@ class Fitted:
 
     folder: RunFolder
     task: Task
-    inputs: InputSpec
+    specs: Mapping[str, InputSpec]
     preprocessing: Preprocessing
     learner: Learner
     runtime: Runtime
+
+    @property
+    def inputs(self) -> InputSpec:
+        """What the inputs of a row are, of one branch.
+
+        Raises:
+            Mistake: there are several.
+        """
+        return only_spec(self.specs)
 
     @property
     def model(self) -> Any:
@@ -112,6 +123,15 @@ class Fitted:
         rows = self.rows(inputs)
         return self.task.predictions(self.scores({"": rows})[""], rows.targets, threshold=threshold)
 
+    def read(self, path: Path) -> Iterator[tuple[pd.DataFrame, Any]]:
+        """Yield new rows from a file or folder, some at a time: what to show beside their predictions, and raw inputs.
+
+        Raises:
+            Mistake: it cannot be read.
+        """
+        shape = self.inputs.shape if len(self.specs) == 1 else ()
+        return self.preprocessing.read(path, shape)
+
     def rows(self, inputs: Any, targets: Tensor | None = None) -> Split:
         """Return raw inputs as a split on the runtime's device; without `targets`, these mean nothing.
 
@@ -120,10 +140,12 @@ class Fitted:
         """
         dtype = self.runtime.dtype
         stored = rows_of(self.preprocessing.apply(inputs)).to(self.runtime.device, dtype)
-        shape = only_spec(stored).shape
-        if shape != self.inputs.shape:
-            expected, given = ("×".join(map(str, own)) for own in (self.inputs.shape, shape))
-            raise Mistake(f"input: a row is {given}, and the run was trained on {expected}")
+        for name, spec in self.specs.items():
+            shape = stored.specs[name].shape if name in stored.specs else ()
+            if shape != spec.shape:
+                expected, given = ("×".join(map(str, own)) for own in (spec.shape, shape))
+                branch = f" in the branch {name}" if len(self.specs) > 1 else ""
+                raise Mistake(f"input: a row is {given}{branch}, and the run was trained on {expected}")
         answers = self.task.placeholder(len(stored), dtype) if targets is None else targets
         numbers = np.arange(len(stored))
         return Split(stored, answers, numbers, transform=self.preprocessing.transform).to(self.runtime.device)

@@ -58,7 +58,7 @@ def test_a_schema_is_learned_from_the_training_rows_and_kept_with_the_run(kind):
     fitted = preprocessing.fit(inputs)
     assert isinstance(fitted, Preprocessing) and fitted.schema() == expected
     learned = fitted.fitted()
-    learned = None if learned is None else skops_objects.loads(learned, "preprocessing.skops")
+    learned = None if learned is None else skops_objects.loads(skops_objects.dumps(learned), "preprocessing.skops")
     again = type(fitted).restore(json.loads(json.dumps(fitted.describe())), learned)
     assert again.schema() == expected
     assert np.asarray(again.apply(inputs)).tolist() == np.asarray(fitted.apply(inputs)).tolist()

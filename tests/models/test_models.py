@@ -181,16 +181,6 @@ def test_classic_architectures_are_yaml_with_the_parameters_of_their_papers(name
     assert count_parameters(model) == parameters
 
 
-def test_wide_and_deep_joins_the_inputs_to_the_last_hidden_layer():
-    assert count_parameters(MLP((8,), 1, [30, 30], wide=True)) == 1239
-    model = MLP((2,), 1, [1], wide=True)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.zero_()
-        model.output.weight.copy_(torch.tensor([[0.0, 3.0, 5.0]]))
-    assert model(torch.tensor([[2.0, 10.0]])).item() == 56.0
-
-
 def test_each_hidden_layer_can_have_its_own_activation():
     model = MLP((3,), 1, [4, 4], activation=["tanh", "linear"])
     assert [type(layer) for layer in model.layers][2::2] == [nn.Tanh, nn.Identity]

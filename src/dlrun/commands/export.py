@@ -12,11 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from dlrun.config.schema import Precision
+from dlrun.data.rows import cut
 from dlrun.errors import Mistake, choose, one_line
 from dlrun.fitted import Fitted
 from dlrun.runs.load import load
 from dlrun.store.files import replacing, writing
+from dlrun.tensors import Inputs, InputSpec
 
+Answer = Callable[[Inputs], Tensor]
 TOLERANCE = 1e-4  # largest difference of a score, relative to the largest score
 ROWS = 16  # that both are asked
 
@@ -55,32 +58,54 @@ def export(
         with writing(path):
             answer = write(fitted, inputs, part)
         difference = check(fitted, answer, inputs)
-    shape = " × ".join(map(str, ("rows", *fitted.inputs.shape)))
     print(f"{fitted.folder} as {format}: {path}")
-    print(f"in: {shape} ({str(inputs.dtype).removeprefix('torch.')}, preprocessed); out: rows × {fitted.task.width}")
+    print(f"in: {_shapes(inputs)} (preprocessed); out: rows × {fitted.task.width}")
     if fitted.runtime.precision is Precision.bf16:
         print("computed in float32; the run itself computed in bf16")
     print(f"checked on {ROWS} and on 3 random rows: scores differ by {difference:.1e} (tolerance {TOLERANCE:g})")
     return 0
 
 
-def example(fitted: Fitted) -> Tensor:
-    """Return random inputs (ROWS, *input_shape) of the kind that the network reads, the same ones each time."""
+def example(fitted: Fitted) -> Inputs:
+    """Return random inputs (ROWS, …), by branch where there are several, of the kind that the network reads: the same
+    ones each time.
+    """
     generator = torch.Generator().manual_seed(0)
-    shape = (ROWS, *fitted.inputs.shape)
-    if fitted.inputs.vocabulary is not None:
-        return torch.randint(1, fitted.inputs.vocabulary, shape, generator=generator)
-    return torch.rand(shape, generator=generator, dtype=next(fitted.model.parameters()).dtype)
+    dtype = next(fitted.model.parameters()).dtype
+    inputs = {name: _random(spec, dtype, generator) for name, spec in fitted.specs.items()}
+    return inputs if len(inputs) > 1 else next(iter(inputs.values()))
 
 
-def check(fitted: Fitted, answer: Callable[[Tensor], Tensor], inputs: Tensor) -> float:
+def _random(spec: InputSpec, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+    shape = (ROWS, *spec.shape)
+    if spec.vocabulary is not None:
+        return torch.randint(1, spec.vocabulary, shape, generator=generator)
+    return torch.rand(shape, generator=generator, dtype=dtype)
+
+
+def _shapes(inputs: Inputs) -> str:
+    """Return what goes in, in words: the shape and dtype of each branch, by its name where there are several."""
+    branches = {"": inputs} if isinstance(inputs, Tensor) else inputs
+    each = [
+        f"{name} {' × '.join(map(str, ('rows', *rows.shape[1:])))} ({str(rows.dtype).removeprefix('torch.')})".strip()
+        for name, rows in branches.items()
+    ]
+    return ", ".join(each)
+
+
+def _dynamic(inputs: Inputs, rows: object) -> object:
+    """Return which dimension of the inputs is free: their rows."""
+    return {0: rows} if isinstance(inputs, Tensor) else {name: {0: rows} for name in inputs}
+
+
+def check(fitted: Fitted, answer: Answer, inputs: Inputs) -> float:
     """Return the largest difference of the exported network's scores from the run's, relative to the largest.
 
     Raises:
         Mistake: it is larger than the tolerance.
     """
     largest = 0.0
-    for rows in (inputs, inputs[:3]):
+    for rows in (inputs, next(cut(inputs, 3))):
         with torch.inference_mode():
             expected = fitted.model(rows)
         difference = (answer(rows) - expected).abs().max() / expected.abs().max().clamp(min=1.0)
@@ -90,7 +115,7 @@ def check(fitted: Fitted, answer: Callable[[Tensor], Tensor], inputs: Tensor) ->
     return largest
 
 
-def write_onnx(fitted: Fitted, inputs: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
+def write_onnx(fitted: Fitted, inputs: Inputs, path: Path) -> Answer:
     """Write ONNX by PyTorch's exporter; return what answers with it, by onnxruntime."""
     try:
         import onnx  # noqa: F401 (the exporter needs it)
@@ -100,24 +125,27 @@ def write_onnx(fitted: Fitted, inputs: Tensor, path: Path) -> Callable[[Tensor],
         raise Mistake(f"export: format=onnx needs {error.name}: pip install onnx onnxscript onnxruntime") from error
     with _explained("onnx"), quietly():
         program = torch.onnx.export(
-            fitted.model, (inputs,), dynamo=True, dynamic_shapes=({0: "rows"},), verbose=False,
-            input_names=["inputs"], output_names=["scores"],
+            fitted.model, (inputs, {}), dynamo=True, dynamic_shapes=(_dynamic(inputs, "rows"),), verbose=False,
+            input_names=["inputs"] if isinstance(inputs, Tensor) else list(inputs), output_names=["scores"],
         )  # fmt: skip
         assert program is not None  # as with dynamo it is
         program.save(str(path), external_data=False)
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
-    def answer(rows: Tensor) -> Tensor:
+    def answer(rows: Inputs) -> Tensor:
+        named = {"inputs": rows} if isinstance(rows, Tensor) else rows
         with _explained("onnx"):
-            return torch.from_numpy(session.run(None, {session.get_inputs()[0].name: rows.numpy()})[0])
+            return torch.from_numpy(session.run(None, {name: tensor.numpy() for name, tensor in named.items()})[0])
 
     return answer
 
 
-def write_torch(fitted: Fitted, inputs: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
+def write_torch(fitted: Fitted, inputs: Inputs, path: Path) -> Answer:
     """Write a program of torch.export; return what answers with it, read back."""
     with _explained("torch"), quietly():
-        program = torch.export.export(fitted.model, (inputs,), dynamic_shapes=({0: torch.export.Dim("rows")},))
+        program = torch.export.export(
+            fitted.model, (inputs,), dynamic_shapes=(_dynamic(inputs, torch.export.Dim("rows")),)
+        )
         with open(path, "wb") as file:
             torch.export.save(program, file)
     with open(path, "rb") as file:
@@ -125,7 +153,7 @@ def write_torch(fitted: Fitted, inputs: Tensor, path: Path) -> Callable[[Tensor]
     return lambda rows: module(rows).detach()
 
 
-def write_state_dict(fitted: Fitted, inputs: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
+def write_state_dict(fitted: Fitted, inputs: Inputs, path: Path) -> Answer:
     """Write the weights by name; return what answers with them, as `torch.load(…, weights_only=True)` reads them."""
     torch.save(fitted.model.state_dict(), path)
     model = copy.deepcopy(fitted.model)
@@ -134,14 +162,14 @@ def write_state_dict(fitted: Fitted, inputs: Tensor, path: Path) -> Callable[[Te
     model.load_state_dict(torch.load(path, weights_only=True))
     model.eval()
 
-    def answer(rows: Tensor) -> Tensor:
+    def answer(rows: Inputs) -> Tensor:
         with torch.inference_mode():
             return model(rows)
 
     return answer
 
 
-FORMATS: dict[str, tuple[str, Callable[[Fitted, Tensor, Path], Callable[[Tensor], Tensor]]]] = {
+FORMATS: dict[str, tuple[str, Callable[[Fitted, Inputs, Path], Answer]]] = {
     "onnx": (".onnx", write_onnx), "torch": (".pt2", write_torch), "state_dict": (".pt", write_state_dict),
 }  # fmt: skip
 

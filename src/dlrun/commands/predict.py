@@ -46,7 +46,7 @@ def predict(
     odd: Counter[str] = Counter()
     with _source(input) as path, _sink(output) as target:
         rows = 0
-        for shown, inputs in fitted.preprocessing.read(path, fitted.inputs.shape):
+        for shown, inputs in fitted.read(path):
             if not len(shown):
                 continue
             table = predictions_beside(fitted, shown, inputs, threshold)

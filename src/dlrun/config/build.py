@@ -81,8 +81,10 @@ def component(
         Mistake: the target is missing, not allowed or of another kind, or its settings do not fit.
     """
     target = resolve(node, key, kind, allowed)
-    settings = check_settings(target, plain(node), key, supplied)
-    return Component(key, target, settings | _own_functions(target, settings, key, allowed))
+    given = plain(node)
+    inner = _inner_components(target, given, key, kind, allowed, tuple(supplied))
+    settings = check_settings(target, {name: given[name] for name in given if name not in inner}, key, supplied)
+    return Component(key, target, settings | inner | _own_functions(target, settings, key, allowed))
 
 
 def build(node: object, key: str, kind: Kind, allowed: tuple[str, ...] = (), **supplied: Any) -> Any:
@@ -127,6 +129,27 @@ def resolve_path(path: str, key: str, kind: Kind, allowed: tuple[str, ...] = ())
     if not fits:
         raise Mistake(f"{key}: {path} is not {wanted}")
     return target
+
+
+def _inner_components(
+    target: Callable[..., Any], given: Mapping[str, Any], key: str, kind: Kind, allowed: tuple[str, ...],
+    supplied: tuple[str, ...],
+) -> dict[str, dict[str, Component]]:  # fmt: skip
+    """Return the components by name that stand in settings, where the signature of `target` asks for such: objects of
+    the same kind as the whole, each resolved and checked as it is.
+
+    Raises:
+        Mistake: no mapping of such objects.
+    """
+    hints = {name: _without_none(hint) for name, hint in _type_hints(target).items()}
+    takes = {name for name, hint in hints.items() if hint == Mapping[str, Component]}
+    inner = {}
+    for name in sorted(name for name in takes if given.get(name) is not None):
+        if not isinstance(given[name], Mapping):
+            raise Mistake(f"{key}.{name}: objects by name belong here, as in {{wide: …}}, not '{given[name]}'")
+        parts = {str(part): node for part, node in given[name].items()}
+        inner[name] = {p: component(n, f"{key}.{name}.{p}", kind, allowed, supplied) for p, n in parts.items()}
+    return inner
 
 
 def is_own_function(target: Any) -> bool:

@@ -23,8 +23,9 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from dlrun.config.build import plain
 from dlrun.config.grammar import DICT_KEYS, named_pairs, quote_literal
-from dlrun.config.groups import GROUPS, LISTED, choices_of, config_folder, with_choices
+from dlrun.config.groups import GROUPS, LISTED, choices_of, config_folder, with_choices, with_models
 from dlrun.config.hydra_errors import explained, refuse_hydras_own
 from dlrun.config.schema import Config
 from dlrun.errors import Mistake, did_you_mean
@@ -145,6 +146,9 @@ class Composer:
         for key, group in LISTED.items():
             if isinstance(config[key], ListConfig):
                 config[key] = with_choices(list(config[key]), group, own)
+        if isinstance(encoders := OmegaConf.select(config, "model.encoders"), DictConfig):
+            named = {str(branch): entry for branch, entry in plain(encoders).items()}
+            OmegaConf.update(config, "model.encoders", with_models(named, own), merge=False)
         OmegaConf.resolve(config)
         for key in DICT_KEYS:
             if isinstance(pairs := named_pairs(text := OmegaConf.select(config, key)), dict) and isinstance(text, str):

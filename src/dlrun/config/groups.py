@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlrun.errors import Mistake
+from dlrun.errors import Mistake, choose
 
 
 def config_folder() -> Path:
@@ -18,6 +18,7 @@ def config_folder() -> Path:
 
 GROUPS = ("data", "model", "optimizer", "initializer", "scheduler", "loss", "trainer", "solver", "launcher", "sweeper",
           "experiment", "metric", "plot")  # fmt: skip
+IDENTITY, FLATTEN = "identity", "torch.nn.Flatten"  # a branch that is taken as it is
 LISTED = {"metrics": "metric", "plots": "plot"}  # keys that hold a list of choices of a group
 
 
@@ -40,6 +41,32 @@ def with_choices(entries: Sequence[Any], group: str, own: Path | None = None) ->
     """
     files = _files_of(config_folder() / group) | (_files_of(own / group) if own else {})
     return [_content(entry, files[entry]) if isinstance(entry, str) and entry in files else entry for entry in entries]
+
+
+def with_models(encoders: Mapping[str, Any], own: Path | None = None) -> dict[str, Any]:
+    """Return models by name of a branch, in which each name of a choice of `model` is replaced by its YAML's content.
+
+    Args:
+        encoders: a name (`mlp`), `identity`, a mapping with a choice and settings of its own ({model: mlp, hidden:
+            [30]}), or one with a `_target_`, which stays.
+        own: the user's `--config-dir`, whose choices count before ours; or None.
+
+    Raises:
+        Mistake: there is no such choice.
+    """
+    files = _files_of(config_folder() / "model") | (_files_of(own / "model") if own else {})
+    return {branch: _model(f"model.encoders.{branch}", entry, files) for branch, entry in encoders.items()}
+
+
+def _model(key: str, entry: Any, files: Mapping[str, Path]) -> Any:
+    named = {"model": entry} if isinstance(entry, str) else dict(entry) if isinstance(entry, Mapping) else {}
+    if "model" not in named:
+        return entry
+    networks = {name: file for name, file in files.items() if not name.startswith("sklearn/")}
+    choices: dict[str, Path | None] = {IDENTITY: None, **networks}
+    file = choose(named.pop("model"), choices, key)
+    content = {"_target_": FLATTEN} if file is None else _content("", file)
+    return {name: value for name, value in content.items() if name != "name"} | named
 
 
 def _content(name: str, file: Path) -> dict[str, Any]:

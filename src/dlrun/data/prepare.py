@@ -16,6 +16,7 @@ from dlrun.config.schema import CrossValidation, Splits
 from dlrun.data.augment import Augment
 from dlrun.data.labels import check_quantities, encode_classes, of_classes
 from dlrun.data.preprocessing.base import Preprocessing
+from dlrun.data.preprocessing.branches import into_branches
 from dlrun.data.rows import only_spec, rows_of
 from dlrun.data.source import Source, take
 from dlrun.data.split import Data, Split
@@ -53,6 +54,7 @@ class DataSettings:
     train_rows: int | float | None
     scale_target: bool
     augment: Augment | None
+    branches: dict[str, Any] | None
 
 
 def is_source(target: Any) -> bool:
@@ -155,6 +157,8 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
     rows, on_test = _divided(source, settings, strata, task.class_names, cv, notes)
     if strata is not None:
         notes += _absent_classes(strata, task.class_names, rows)
+    if settings.branches:
+        source = replace(source, preprocessing=into_branches(source.preprocessing, settings.branches))
     fitted_rows = rows["train"]
     if source.preprocessing.fits_all_rows:
         fitted_rows = np.concatenate(list(rows.values()))
@@ -169,13 +173,12 @@ def prepare(source: Source, settings: DataSettings, dtype: torch.dtype, cv: Cros
     if on_test:
         splits["valid"] = splits["test"]
     train = splits["train"]
-    spec = only_spec(train.rows)
+    specs = preprocessing.specs_of(train.rows.specs)
     if settings.augment is not None:
-        if len(spec.shape) != 3:
+        if len(only_spec(specs).shape) != 3:
             raise Mistake("data.augment: distorts images, and these data are none; set it to null")
         train.augment = settings.augment
-    inputs = replace(spec, vocabulary=preprocessing.vocabulary, feature_names=tuple(preprocessing.feature_names))
-    return Data(task, inputs, train, splits.get("valid"), splits.get("test"), preprocessing, notes)
+    return Data(task, specs, train, splits.get("valid"), splits.get("test"), preprocessing, notes)
 
 
 def task_of(source: Source, named: str | None) -> tuple[Task, np.ndarray, list[str]]:

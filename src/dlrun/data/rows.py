@@ -249,13 +249,14 @@ def cut(inputs: Inputs, at_once: int) -> Iterator[Inputs]:
     return (dict(zip(inputs, group, strict=True)) for group in zip(*pieces, strict=True))
 
 
-def only_spec(rows: Rows) -> InputSpec:
-    """Return shape and dtype of rows with one branch.
+def only_spec(specs: Mapping[str, InputSpec]) -> InputSpec:
+    """Return what the inputs of a row are, of one branch.
 
     Raises:
-        Mistake: they have several.
+        Mistake: there are several.
     """
-    specs = rows.specs
     if len(specs) != 1:
-        raise Mistake(f"data: the inputs have several branches ({', '.join(specs)}), and a model reads one")
+        raise Mistake(
+            f"the inputs have several branches ({', '.join(specs)}), and here one is read; see model=branches"
+        )
     return next(iter(specs.values()))

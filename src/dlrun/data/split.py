@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dlrun.data.preprocessing.base import Preprocessing
-from dlrun.data.rows import Rows
+from dlrun.data.rows import Rows, only_spec
 from dlrun.data.transforms import Transform, as_float
 from dlrun.tasks.base import Task
 from dlrun.tensors import Inputs, InputSpec
@@ -88,19 +88,28 @@ class Data:
 
     Attributes:
         task: what is learned.
-        inputs: what the inputs of a row are, after preprocessing.
+        specs: what the inputs of a row are, after preprocessing, by branch; the only one is called `inputs`.
         train, valid, test: the rows.
         preprocessing: what was fitted on the training rows; it is saved with the run and applied by `predict`.
         notes: lines for the person.
     """
 
     task: Task
-    inputs: InputSpec
+    specs: Mapping[str, InputSpec]
     train: Split
     valid: Split | None
     test: Split | None
     preprocessing: Preprocessing
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def inputs(self) -> InputSpec:
+        """What the inputs of a row are, of one branch.
+
+        Raises:
+            Mistake: there are several.
+        """
+        return only_spec(self.specs)
 
     def splits(self) -> dict[str, Split]:
         """Return the splits that there are, by name, in the order train, valid, test."""

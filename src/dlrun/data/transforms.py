@@ -54,8 +54,8 @@ class ByBranch:
         transforms: by branch.
     """
 
-    transforms: Mapping[str, Callable[[Tensor, torch.dtype], Tensor]]
+    transforms: Mapping[str, Transform]
 
-    def __call__(self, inputs: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    def __call__(self, inputs: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Any]:
         """Return the inputs of some rows, by branch, ready for the network."""
         return {name: self.transforms[name](tensor, dtype) for name, tensor in inputs.items()}

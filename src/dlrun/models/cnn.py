@@ -29,7 +29,7 @@ class CNN(nn.Module):
 
     Args:
         input_shape: of one row.
-        outputs: scores per row.
+        outputs: scores per row; None: no head, the network gives its features.
         channels: filters of each convolution.
         kernel_size, stride: of the convolutions.
         padding: `valid` (none), `same`, or a number of pixels on each side.
@@ -49,7 +49,7 @@ class CNN(nn.Module):
     def __init__(
         self,
         input_shape: tuple[int, ...],
-        outputs: int,
+        outputs: int | None,
         channels: list[int],
         kernel_size: int | list[int] = 3,
         stride: int | list[int] = 1,
@@ -106,16 +106,18 @@ class CNN(nn.Module):
             features, list(hidden), activation, dropout, batch_norm, bias,
             ["dense", "batch_norm", "activation", "dropout"],
         )  # fmt: skip
-        self.layers = nn.Sequential(nn.Flatten(), *dense, nn.Linear(width, outputs, bias=bias))
+        head = [] if outputs is None else [nn.Linear(width, outputs, bias=bias)]
+        self.layers = nn.Sequential(nn.Flatten(), *dense, *head)
+        self.head_from = len(self.layers) - len(head)
 
     @property
-    def head(self) -> nn.Module:
+    def head(self) -> nn.Module | None:
         """The layer that gives the scores."""
-        return self.layers[-1]
+        return self.layers[-1] if self.head_from < len(self.layers) else None
 
     def features(self, inputs: Tensor) -> Tensor:
         """Return what the head reads (n, width): the last dense hidden layer."""
-        return self.layers[:-1](self.convolutions(self._channels_first(inputs)))
+        return self.layers[: self.head_from](self.convolutions(self._channels_first(inputs)))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the raw scores (n, outputs) of (n, channels, height, width) or (n, time, features)."""

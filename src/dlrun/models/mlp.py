@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
-from dlrun.errors import Mistake
 from dlrun.models.layers import batch_norm_layer, check_block, check_dropout, dense_blocks
 
 
@@ -17,7 +15,7 @@ class MLP(nn.Module):
 
     Args:
         input_shape: of one row.
-        outputs: scores per row.
+        outputs: scores per row; None: no head, the network gives its features.
         hidden: neurons of each hidden layer; [] is a linear model.
         activation: of the hidden layers; one, or a list with one for each.
         dropout: share of each hidden layer's outputs that is dropped while training.
@@ -27,13 +25,12 @@ class MLP(nn.Module):
         output_batch_norm: whether the raw scores are.
         bias: whether the dense layers have biases.
         block: the order of dense, batch_norm, activation and dropout in a hidden layer.
-        wide: whether the inputs are joined to the last hidden layer (Cheng and others 2016, wide and deep).
     """
 
     def __init__(
         self,
         input_shape: tuple[int, ...],
-        outputs: int,
+        outputs: int | None,
         hidden: list[int],
         activation: str | list[str] = "relu",
         dropout: float = 0.0,
@@ -43,7 +40,6 @@ class MLP(nn.Module):
         output_batch_norm: bool | dict[str, float] = False,
         bias: bool = True,
         block: Sequence[str] = ("dense", "batch_norm", "activation", "dropout"),
-        wide: bool = False,
     ):
         super().__init__()
         order = check_block(
@@ -56,25 +52,21 @@ class MLP(nn.Module):
         if check_dropout(input_dropout, "input_dropout"):
             first.append(nn.Dropout(input_dropout))
         layers, width = dense_blocks(inputs, hidden, activation, dropout, batch_norm, bias, order)
-        output = nn.Linear(width + inputs * wide, outputs, bias=bias)
-        last: list[nn.Module] = [batch_norm_layer(output_batch_norm, outputs)] if output_batch_norm else []
-        if wide and last:
-            raise Mistake("model.output_batch_norm: does not go with model.wide")
-        self.layers = nn.Sequential(nn.Flatten(), *first, *layers, *([] if wide else [output, *last]))
-        self.output = output if wide else None
-        self.head_from = len(self.layers) - 1 - len(last)
+        head: list[nn.Module] = [] if outputs is None else [nn.Linear(width, outputs, bias=bias)]
+        if output_batch_norm and outputs is not None:
+            head.append(batch_norm_layer(output_batch_norm, outputs))
+        self.layers = nn.Sequential(nn.Flatten(), *first, *layers, *head)
+        self.head_from = len(self.layers) - len(head)
 
     @property
     def head(self) -> nn.Module:
         """The layers that give the scores: the last linear one, and its batch norm."""
-        return self.layers[self.head_from :] if self.output is None else self.output
+        return self.layers[self.head_from :]
 
     def features(self, inputs: Tensor) -> Tensor:
-        """Return what the head reads (n, width): the last hidden layer, for a wide network beside the inputs."""
-        if self.output is None:
-            return self.layers[: self.head_from](inputs)
-        return torch.cat([self.layers(inputs), inputs.flatten(1)], dim=1)
+        """Return what the head reads (n, width): the last hidden layer."""
+        return self.layers[: self.head_from](inputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the raw scores (n, outputs) of inputs (n, *input_shape)."""
-        return self.layers(inputs) if self.output is None else self.output(self.features(inputs))
+        return self.layers(inputs)

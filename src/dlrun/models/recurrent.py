@@ -24,7 +24,7 @@ class Recurrent(nn.Module):
 
     Args:
         input_shape: of one row.
-        outputs: scores per row.
+        outputs: scores per row; None: no head, the network gives its features.
         hidden: units of each recurrent layer.
         layers: how often each of them is stacked.
         bidirectional: whether each layer also reads backwards.
@@ -50,7 +50,7 @@ class Recurrent(nn.Module):
     def __init__(
         self,
         input_shape: tuple[int, ...],
-        outputs: int,
+        outputs: int | None,
         hidden: list[int],
         layers: int = 1,
         bidirectional: bool = False,
@@ -106,14 +106,14 @@ class Recurrent(nn.Module):
             )  # fmt: skip
             width = units * directions
         self.dropout = nn.Dropout(dropout) if check_dropout(dropout) else None  # one of 0 would still draw its mask
-        self.output = nn.Linear(width, outputs)
+        self.output = None if outputs is None else nn.Linear(width, outputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the raw scores (n, outputs) of (n, time, features) or (n, channels, height, width)."""
         return self.with_state(inputs, None)[0]
 
     @property
-    def head(self) -> nn.Linear:
+    def head(self) -> nn.Linear | None:
         """The layer that gives the scores."""
         return self.output
 
@@ -124,7 +124,7 @@ class Recurrent(nn.Module):
     def with_state(self, inputs: Tensor, state: list | None) -> tuple[Tensor, list]:
         """Return scores, and the state of each recurrent layer to go on from; `state` None begins at zero."""
         features, states = self._read(inputs, state)
-        return self.output(features), states
+        return features if self.output is None else self.output(features), states
 
     def _read(self, inputs: Tensor, state: list | None) -> tuple[Tensor, list]:
         lengths = None

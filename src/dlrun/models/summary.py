@@ -30,7 +30,7 @@ class Layer:
         return self.parameters * math.prod(positions)
 
 
-def summarize(model: nn.Module, inputs: Tensor, outputs: int) -> list[Layer]:
+def summarize(model: nn.Module, inputs: Inputs, outputs: int) -> list[Layer]:
     """Return the layers of `model` in the order in which `inputs` (two rows, ready for the network) pass them.
 
     Raises:
@@ -41,11 +41,13 @@ def summarize(model: nn.Module, inputs: Tensor, outputs: int) -> list[Layer]:
         with torch.inference_mode():
             layers, scores = _passed(model.eval(), inputs)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        shape = tuple(inputs.shape[1:])
+        branches = [inputs] if isinstance(inputs, Tensor) else list(inputs.values())
+        shape = " and ".join(str(tuple(branch.shape[1:])) for branch in branches)
         raise Mistake(f"model: {type(model).__name__} cannot read rows of shape {shape}: {one_line(error)}") from error
     finally:
         model.train(training)
-    if not isinstance(scores, Tensor) or tuple(scores.shape) != (len(inputs), outputs):
+    rows = len(inputs if isinstance(inputs, Tensor) else next(iter(inputs.values())))
+    if not isinstance(scores, Tensor) or tuple(scores.shape) != (rows, outputs):
         got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise Mistake(f"model: {type(model).__name__} must give scores (n, {outputs}), and gave {got} for 2 rows")
     return layers

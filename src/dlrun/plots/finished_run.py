@@ -77,7 +77,7 @@ class FinishedRun:
     @property
     def is_of_images(self) -> bool:
         """Whether the inputs are images (channels, height, width)."""
-        return len(self.data.inputs.shape) == 3
+        return len(self.data.specs) == 1 and len(self.data.inputs.shape) == 3
 
     @property
     def figures(self) -> Mapping[str, Any]:
@@ -97,7 +97,11 @@ class FinishedRun:
 
     @property
     def feature_names(self) -> list[str]:
-        """A name for each input of a table or a text; for a series, of each step: `load, 3 back`."""
+        """A name for each input of a table or a text; for a series, of each step: `load, 3 back`; of several branches
+        none.
+        """
+        if len(self.data.specs) > 1:
+            return []
         names, shape = list(self.data.inputs.feature_names), self.data.inputs.shape
         if len(shape) != 2 or len(names) != shape[1]:
             return names

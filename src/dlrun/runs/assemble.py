@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
 
 import torch
-from torch import Tensor
 
+from dlrun.config.build import Component
 from dlrun.data.prepare import load, prepare
 from dlrun.data.source import Source
 from dlrun.data.split import Data
@@ -105,18 +104,14 @@ def _network(
 ) -> tuple[Training, list[Layer]]:  # fmt: skip
     """Return the training of a network, initialised and on the device, and its layers, seen by passing two rows."""
     torch.manual_seed(recipe.seed)
-    if data.inputs.vocabulary is not None and not recipe.model.takes("vocabulary"):
-        raise Mistake(
-            f"model: {recipe.model.target.__name__} reads no tokens; use model=lstm, or data.represent=tfidf where "
-            "there is one"
-        )
-    model = recipe.model.build(**arguments(data.inputs, data.task))
+    _refuse_other_inputs(recipe.model, data)
+    model = recipe.model.build(**arguments(data.specs, data.task))
     initialize(model, recipe.initializer)
     if fitter.epochs and not any(parameter.requires_grad for parameter in model.parameters()):
         raise Mistake("initializer.frozen: no parameter is left to train; set trainer.epochs=0, or freeze fewer")
     model.to(device=runtime.device, dtype=runtime.dtype)
     rows = next(data.train.read([torch.zeros(2, dtype=torch.int64, device=runtime.device)]))
-    inputs = cast(Tensor, data.train.transform(rows, runtime.dtype))  # of one branch
+    inputs = data.train.transform(rows, runtime.dtype)
     layers = summarize(model, inputs, data.task.width)
     stopping = _early_stopping(fitter, data)
     watched = _watched(recipe, data, stopping)
@@ -145,8 +140,25 @@ def _network(
     return Training(learner, running, stopper=stopper, watched=watched, unlogged=unlogged), layers
 
 
+def _refuse_other_inputs(model: Component, data: Data) -> None:
+    """Refuse a model that does not read what the data have.
+
+    Raises:
+        Mistake: several branches, or tokens, for a model that does not ask for them.
+    """
+    name, several = model.target.__name__, ", ".join(data.specs)
+    if model.takes("branches"):
+        return
+    if len(data.specs) > 1:
+        raise Mistake(f"model: the inputs have several branches ({several}), and {name} reads one; use model=branches")
+    if data.inputs.vocabulary is not None and not model.takes("vocabulary"):
+        raise Mistake(f"model: {name} reads no tokens; use model=lstm, or data.represent=tfidf where there is one")
+
+
 def _estimator(recipe: Recipe, data: Data) -> Training:
     """Return the training of an estimator of scikit-learn."""
+    if len(data.specs) > 1:
+        raise Mistake(f"model: scikit-learn's estimators read one branch, and there are {', '.join(data.specs)}")
     if data.inputs.vocabulary is not None:
         raise Mistake("model: scikit-learn's estimators read no tokens; use model=lstm, or data.represent=tfidf")
     model = recipe.model.build(random_state=recipe.seed)

@@ -15,10 +15,12 @@ from dlrun.runs.assemble import Assembled, memory_explained
 from dlrun.runs.evaluation import Evaluation, evaluate
 from dlrun.runs.printing import report
 from dlrun.runs.recipe import Recipe, Run
+from dlrun.store import skops_objects
 from dlrun.store.files import flatten
 from dlrun.store.folder import RunFolder
 from dlrun.store.record import SPLITS, Record
 from dlrun.tasks.predictions_csv import to_csv
+from dlrun.tensors import InputSpec
 from dlrun.training.contracts import Fitter, Learner, Progress
 from dlrun.training.interruption import Interruption
 from dlrun.training.loggers.tensorboard import add_hyperparameters
@@ -54,7 +56,7 @@ def conclude(assembled: Assembled, folder: RunFolder, console: Console, alone: b
         console.print(f"{what}: it has stopped nothing, and the last weights are kept", markup=False)
     wanted = [picture for picture in recipe.output.plots if alone or picture.is_named]
     if wanted and metrics["status"] != "diverged":
-        fitted = Fitted(folder, data.task, data.inputs, data.preprocessing, training.learner, assembled.runtime)
+        fitted = Fitted(folder, data.task, data.specs, data.preprocessing, training.learner, assembled.runtime)
         draw(console, FinishedRun(fitted, data, evaluation.predictions, metrics, folder.history()), wanted)
     return Run(folder.path, metrics, 3 if metrics["status"] == "diverged" else 0)
 
@@ -125,19 +127,25 @@ def save_results(assembled: Assembled, folder: RunFolder, evaluation: Evaluation
     folder.write_weights("safetensors" if assembled.fitter.trains_networks else "skops", learner.weights_file())
     numbers = {name: rows.row_numbers for name, rows in data.splits().items()}
     folder.write_predictions(to_csv(data.task, evaluation.predictions, numbers))
-    inputs = data.inputs
+    specs = {name: _described(spec) for name, spec in data.specs.items()}
     described = {
         "task": data.task.describe(),
-        "rows": {
-            "shape": list(inputs.shape),
-            "dtype": str(inputs.dtype).removeprefix("torch."),
-            "vocabulary": inputs.vocabulary,
-            "feature_names": list(inputs.feature_names),
-        },
+        "rows": {"branches": specs} if len(specs) > 1 else next(iter(specs.values())),
         "inputs": {"_target_": _path_of(type(data.preprocessing)), **data.preprocessing.describe()},
     }
-    folder.write_preprocessing(described, data.preprocessing.fitted())
+    fitted = data.preprocessing.fitted()
+    folder.write_preprocessing(described, None if fitted is None else skops_objects.dumps(fitted))
     folder.write_record(record)
+
+
+def _described(spec: InputSpec) -> dict[str, Any]:
+    """Return what preprocessing.json records of the inputs of a row, of one branch."""
+    return {
+        "shape": list(spec.shape),
+        "dtype": str(spec.dtype).removeprefix("torch."),
+        "vocabulary": spec.vocabulary,
+        "feature_names": list(spec.feature_names),
+    }
 
 
 def _path_of(kind: type) -> str:

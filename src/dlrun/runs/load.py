@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +13,9 @@ from dlrun.config.build import component, is_own_function, resolve, resolve_path
 from dlrun.config.compose import trusted_packages
 from dlrun.config.schema import Precision
 from dlrun.data.preprocessing.base import Preprocessing
+from dlrun.data.preprocessing.branches import BranchPreprocessing
+from dlrun.data.reading.tables import Format
+from dlrun.data.rows import BRANCH
 from dlrun.errors import Mistake, choose
 from dlrun.fitted import Fitted
 from dlrun.models.arguments import SUPPLIED, arguments
@@ -55,14 +59,14 @@ def load(run: str, device: str = "auto", allow_targets: tuple[str, ...] = (), co
     fitter = read_fitter(config["trainer"], allow_targets)
     chosen = choose_device(device if fitter.trains_networks else "cpu")
     runtime = Runtime(chosen, Precision[config["precision"]], _threads_of(folder))
-    task, inputs = task_of(folder), inputs_of(folder)
+    task, specs = task_of(folder), specs_of(folder)
     learner: Learner
     with runtime:
         if fitter.trains_networks:
-            learner = _network(folder, config, task, inputs, runtime, allow_targets)
+            learner = _network(folder, config, task, specs, runtime, allow_targets)
         else:
             learner = _estimator(folder, task)
-    return Fitted(folder, task, inputs, _preprocessing(folder, allow_targets), learner, runtime)
+    return Fitted(folder, task, specs, _preprocessing(folder, allow_targets), learner, runtime)
 
 
 def stored_config(folder: RunFolder) -> dict[str, Any]:
@@ -95,24 +99,29 @@ def task_of(folder: RunFolder) -> Task:
         raise folder.damaged_preprocessing(error) from error
 
 
-def inputs_of(folder: RunFolder) -> InputSpec:
-    """Return what the inputs of a row are in the run in a folder.
+def specs_of(folder: RunFolder) -> dict[str, InputSpec]:
+    """Return what the inputs of a row are in the run in a folder, by branch.
 
     Raises:
         Mistake: preprocessing.json is damaged.
     """
     try:
         described = folder.preprocessing()["rows"]
-        shape, vocabulary = tuple(int(size) for size in described["shape"]), described["vocabulary"]
-        if not all(1 <= size < 2**31 for size in shape):
-            raise ValueError(f"rows of shape {shape}")
-        names = tuple(str(name) for name in described["feature_names"])
-        dtype = getattr(torch, str(described.get("dtype", "float32")))
-        if not isinstance(dtype, torch.dtype):
-            raise ValueError(f"{dtype} is no type of a tensor")
-        return InputSpec(shape, dtype, None if vocabulary is None else int(vocabulary), names)
+        branches = described.get("branches") or {BRANCH: described}
+        return {str(name): _spec(own) for name, own in branches.items()}
     except UNREADABLE as error:
         raise folder.damaged_preprocessing(error) from error
+
+
+def _spec(described: Mapping[str, Any]) -> InputSpec:
+    shape, vocabulary = tuple(int(size) for size in described["shape"]), described["vocabulary"]
+    if not all(1 <= size < 2**31 for size in shape):
+        raise ValueError(f"rows of shape {shape}")
+    names = tuple(str(name) for name in described["feature_names"])
+    dtype = getattr(torch, str(described.get("dtype", "float32")))
+    if not isinstance(dtype, torch.dtype):
+        raise ValueError(f"{dtype} is no type of a tensor")
+    return InputSpec(shape, dtype, None if vocabulary is None else int(vocabulary), names)
 
 
 def read_predictions(folder: RunFolder, task: Task, split: str) -> tuple[pd.DataFrame, Predictions]:
@@ -147,14 +156,28 @@ def _threads_of(folder: RunFolder) -> int:
     return threads if isinstance(threads, int) and 1 <= threads <= 1024 else 1
 
 
+def _shown(specs: Mapping[str, InputSpec]) -> str:
+    return " and ".join("×".join(map(str, spec.shape)) for spec in specs.values())
+
+
 def _preprocessing(folder: RunFolder, allowed: tuple[str, ...]) -> Preprocessing:
-    described, fitted = folder.preprocessing().get("inputs"), folder.fitted_preprocessing()
+    return _restored(folder, folder.preprocessing().get("inputs"), folder.fitted_preprocessing(), allowed)
+
+
+def _restored(folder: RunFolder, described: object, fitted: Any, allowed: tuple[str, ...]) -> Preprocessing:
+    """Return a preprocessing as it was fitted; of several branches each by itself."""
     where = f"{folder}: preprocessing"
     target = resolve(described, where, Preprocessing, allowed)
     assert isinstance(described, dict)  # or it would name no target
     named = described.get("functions")
     functions = {str(name): str(described.get(name)) for name in named} if isinstance(named, list) else {}
     own = {name: resolve_path(path, f"{where}.{name}", is_own_function, allowed) for name, path in functions.items()}
+    if target is BranchPreprocessing:
+        branches = described.get("branches")
+        if not isinstance(branches, dict) or not isinstance(fitted, dict | None):
+            raise folder.damaged_preprocessing("it has no branches")
+        parts = {str(n): _restored(folder, own, (fitted or {}).get(n), allowed) for n, own in branches.items()}
+        return BranchPreprocessing(parts, Format(header=described.get("header")))
     try:
         return target.restore({**described, **own}, fitted)
     except UNREADABLE as error:
@@ -171,15 +194,15 @@ def _network(
     folder: RunFolder,
     config: dict[str, Any],
     task: Task,
-    inputs: InputSpec,
+    specs: Mapping[str, InputSpec],
     runtime: Runtime,
     allowed: tuple[str, ...],
 ) -> Network:
     chosen = component(config["model"], "model", nn.Module, allowed, SUPPLIED)
     try:
-        model = chosen.build(**arguments(inputs, task)).to(device=runtime.device, dtype=runtime.dtype)
+        model = chosen.build(**arguments(specs, task)).to(device=runtime.device, dtype=runtime.dtype)
     except (MemoryError, RuntimeError) as error:
-        raise folder.damaged_preprocessing(f"no network for rows of shape {inputs.shape} can be built here") from error
+        raise folder.damaged_preprocessing(f"no network for rows of shape {_shown(specs)} can be built here") from error
     try:
         model.load_state_dict(folder.tensors())
     except RuntimeError as error:

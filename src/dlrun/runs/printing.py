@@ -20,7 +20,8 @@ def describe_data(name: str, data: Data) -> list[str]:
     """Return lines on rows, shapes, classes, and what was inferred."""
     sizes = {split: len(rows) for split, rows in data.splits().items()}
     rows = ", ".join(f"{n:,} {split}" for split, n in sizes.items())
-    shape = "×".join(map(str, data.inputs.shape))
+    shapes = {branch: "×".join(map(str, spec.shape)) for branch, spec in data.specs.items()}
+    shape = " + ".join(f"{branch} {own}" if len(shapes) > 1 else own for branch, own in shapes.items())
     whole = sum(sizes.values()) - (sizes["valid"] if data.validates_on_test else 0)
     lines = [f"data {name}: {whole:,} rows ({rows}), inputs {shape}, {data.task.summary}"]
     return lines + [f"  {note}" for note in data.notes]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from dlrun.data.rows import Rows
-    from dlrun.tensors import Inputs
+    from dlrun.tensors import Inputs, InputSpec
 
 ROWS_AT_ONCE = 10_000
 
@@ -65,6 +66,23 @@ class Preprocessing:
             Mistake: the rows cannot be used.
         """
         raise NotImplementedError(f"{type(self).__name__} needs a method apply(inputs), which returns a tensor")
+
+    def specs_of(self, stored: Mapping[str, InputSpec]) -> dict[str, InputSpec]:
+        """Return what the inputs of a row are, by branch: shapes and dtypes as they are stored, and what else is known.
+
+        Args:
+            stored: of the rows that `apply` gives.
+        """
+        names = tuple(self.feature_names)
+        return {name: replace(own, vocabulary=self.vocabulary, feature_names=names) for name, own in stored.items()}
+
+    def only(self, columns: Sequence[str]) -> Preprocessing:
+        """Return the same preprocessing, not fitted, of some of its columns alone.
+
+        Raises:
+            Mistake: it is of something that has no columns to choose from.
+        """
+        raise Mistake(f"data.branches: {type(self).__name__} cannot be divided; set it to null")
 
     def schema(self) -> InputSchema:
         """Return what the raw inputs are, as far as it is known after `fit`."""
@@ -153,8 +171,8 @@ class Preprocessing:
                 setattr(restored, name, _restored(value))
         return restored
 
-    def fitted(self) -> bytes | None:
-        """Return what `preprocessing.skops` holds: a fitted scikit-learn object, as skops writes it; None: nothing."""
+    def fitted(self) -> object | None:
+        """Return what `preprocessing.skops` holds: a fitted scikit-learn object, or several by name; None: nothing."""
         return None
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -175,8 +176,8 @@ class TablePreprocessing(Preprocessing):
             )
 
     def schema(self) -> InputSchema:
-        """Return the columns with their kinds, the categories that were trained on, and the ranges of training rows."""
-        names = self._columns("category")
+        """Return the columns with their kinds and, once fitted, the categories and ranges of the training rows."""
+        names = self._columns("category") if hasattr(self, "transformer") else []
         known = {name: tuple(map(str, own)) for name, own in zip(names, self._categories(), strict=True)}
         return InputSchema(
             "table",
@@ -255,11 +256,19 @@ class TablePreprocessing(Preprocessing):
             "ranges": self.ranges,
         }
 
-    def fitted(self) -> bytes:
-        """Return the fitted ColumnTransformer, as skops writes it (no pickle)."""
-        import skops.io
+    def only(self, columns: Sequence[str]) -> TablePreprocessing:
+        """Return the same preprocessing, not fitted, of some of the columns alone."""
+        scale = self.scale
+        if isinstance(scale, dict):
+            scale = {column: divisor for column, divisor in scale.items() if column in columns}
+        known = {column: deepcopy(self.columns.by_name[column]) for column in columns}
+        kinds = {column: self.kinds[column] for column in columns}
+        own = Columns(known, self.columns.form)
+        return TablePreprocessing(kinds, self.max_categories, scale, self.polynomial, own, self.headless)
 
-        return skops.io.dumps(self.transformer)
+    def fitted(self) -> ColumnTransformer:
+        """Return the fitted ColumnTransformer."""
+        return self.transformer
 
     @classmethod
     def restore(cls, described: Mapping[str, Any], fitted: object | None) -> Self:
@@ -286,7 +295,7 @@ class TablePreprocessing(Preprocessing):
 
     def _categories(self) -> list[np.ndarray]:
         """Return the categories that were trained on, by category column."""
-        if not self._columns("category"):
+        if not self._columns("category") or not hasattr(self, "transformer"):
             return []
         return self.transformer.named_transformers_["category"][-1].categories_
 

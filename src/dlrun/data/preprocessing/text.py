@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from copy import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy, deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -267,13 +267,15 @@ class TextPreprocessing(Preprocessing):
             restored.feature_names = [str(name) for name in vectorizer.get_feature_names_out()]
         return restored
 
-    def fitted(self) -> bytes | None:
-        """Return the fitted vectorizer, as skops writes it (no pickle); None for tokens and patterns."""
+    def only(self, columns: Sequence[str]) -> TextPreprocessing:
+        """Return the same preprocessing, not fitted: there is one column."""
+        return deepcopy(self)
+
+    def fitted(self) -> CountVectorizer | None:
+        """Return the fitted vectorizer; None for tokens and patterns."""
         if self.vectorizer is None:
             return None
-        import skops.io
-
         kept = copy(self.vectorizer)
         if isinstance(self.analyzer, OwnAnalyzer):  # no file of a run holds code: its path is in preprocessing.json
             kept.set_params(analyzer="word")
-        return skops.io.dumps(kept)
+        return kept
