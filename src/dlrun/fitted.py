@@ -20,6 +20,7 @@ from dlrun.runtime import Runtime
 from dlrun.store.folder import RunFolder
 from dlrun.tasks.base import Task
 from dlrun.tasks.predictions import Predictions
+from dlrun.tasks.several import Several
 from dlrun.tensors import InputSpec
 from dlrun.training.contracts import Learner
 
@@ -92,7 +93,8 @@ class Fitted:
         """
         probability = self.predictions(self.preprocessing.inputs_of(inputs)).probability
         if probability is None:
-            raise Mistake("predict_proba: this run predicts quantities, which have no probabilities; use predict")
+            what = "several targets" if isinstance(self.task.main, Several) else "quantities"
+            raise Mistake(f"predict_proba: this run predicts {what}, not the classes of one; use predict")
         return probability
 
     def score(self, inputs: pd.DataFrame | np.ndarray, targets: ArrayLike) -> float:
@@ -107,6 +109,8 @@ class Fitted:
         """
         from sklearn.metrics import accuracy_score, r2_score
 
+        if isinstance(self.task.main, Several):
+            raise Mistake("score: this run predicts several targets, whose figures are no one number; use predict")
         table = self.predict(inputs)
         truth = np.asarray(targets)
         if len(truth) != len(table):

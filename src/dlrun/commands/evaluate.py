@@ -34,6 +34,7 @@ from dlrun.store.files import writing
 from dlrun.tasks.base import Task
 from dlrun.tasks.chosen_metrics import read_metrics
 from dlrun.tasks.classes import OneClass
+from dlrun.tasks.several import Several
 from dlrun.training.build_loss import build_loss
 
 FILES_BESIDE = ("path_valid", "path_test")
@@ -170,7 +171,7 @@ def other_rows(fitted: Fitted, recipe: Recipe) -> tuple[dict[str, Split], list[s
     if settings.classes is not None:
         wanted = [class_name(name) for name in settings.classes]
         source = source.only(np.flatnonzero(np.isin(class_names_of(source), wanted)))
-    values = targets_of(task, source, settings.positive)
+    values = targets_of(task.main, source, settings.positive)
     rows = fitted.rows(source.inputs, task.encode(values, fitted.runtime.dtype))
     rows.raw = None if isinstance(source.inputs, ImageFiles) else source.inputs
     rows.truth = task.truth(values)
@@ -186,7 +187,8 @@ def training_targets(fitted: Fitted) -> Tensor:
 
 
 def targets_of(task: Task, source: Source, positive: object = None) -> np.ndarray:
-    """Return the targets of other data: indices of the run's own classes, or numbers.
+    """Return the targets of other data: indices of the run's own classes, or numbers; of several tasks (n, targets),
+    NaN where a row lacks one.
 
     Args:
         positive: `data.positive` of the run: this class against the rest.
@@ -194,6 +196,14 @@ def targets_of(task: Task, source: Source, positive: object = None) -> np.ndarra
     Raises:
         Mistake: a class that the run does not know.
     """
+    if isinstance(task, Several):
+        columns = []
+        for part in task.parts:
+            own = source.of_target(part.name)
+            column = np.full(len(source), np.nan)
+            column[source.rows_with(part.name)] = targets_of(part.task, own).reshape(len(own))
+            columns.append(column)
+        return np.stack(columns, axis=1)
     if not isinstance(task, OneClass):
         return check_quantities(source)
     names = class_names_of(source)

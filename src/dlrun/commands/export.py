@@ -115,6 +115,29 @@ def check(fitted: Fitted, answer: Answer, inputs: Inputs) -> float:
     return largest
 
 
+class ByTarget(nn.Module):
+    """A network that gives the scores of each of several targets, one after the other.
+
+    Args:
+        model: that gives them side by side.
+        widths: of each target's.
+    """
+
+    def __init__(self, model: nn.Module, widths: list[int]):
+        super().__init__()
+        self.model, self.widths = model, widths
+
+    def forward(self, inputs: Inputs) -> tuple[Tensor, ...]:
+        """Return scores (n, width) for each target."""
+        return self.model(inputs).split(self.widths, dim=1)
+
+
+def by_target(fitted: Fitted) -> nn.Module:
+    """Return the network, with an output for each target where there are several."""
+    widths = [shape[0] for shape in fitted.task.outputs.values()]
+    return fitted.model if len(widths) == 1 else ByTarget(fitted.model, widths).eval()
+
+
 def write_onnx(fitted: Fitted, inputs: Inputs, path: Path) -> Answer:
     """Write ONNX by PyTorch's exporter; return what answers with it, by onnxruntime."""
     try:
@@ -123,10 +146,11 @@ def write_onnx(fitted: Fitted, inputs: Inputs, path: Path) -> Answer:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise Mistake(f"export: format=onnx needs {error.name}: pip install onnx onnxscript onnxruntime") from error
+    outputs = ["scores"] if len(fitted.task.outputs) == 1 else list(fitted.task.outputs)
     with _explained("onnx"), quietly():
         program = torch.onnx.export(
-            fitted.model, (inputs, {}), dynamo=True, dynamic_shapes=(_dynamic(inputs, "rows"),), verbose=False,
-            input_names=["inputs"] if isinstance(inputs, Tensor) else list(inputs), output_names=["scores"],
+            by_target(fitted), (inputs, {}), dynamo=True, dynamic_shapes=(_dynamic(inputs, "rows"),), verbose=False,
+            input_names=["inputs"] if isinstance(inputs, Tensor) else list(inputs), output_names=outputs,
         )  # fmt: skip
         assert program is not None  # as with dynamo it is
         program.save(str(path), external_data=False)
@@ -135,7 +159,8 @@ def write_onnx(fitted: Fitted, inputs: Inputs, path: Path) -> Answer:
     def answer(rows: Inputs) -> Tensor:
         named = {"inputs": rows} if isinstance(rows, Tensor) else rows
         with _explained("onnx"):
-            return torch.from_numpy(session.run(None, {name: tensor.numpy() for name, tensor in named.items()})[0])
+            scores = session.run(None, {name: tensor.numpy() for name, tensor in named.items()})
+        return torch.cat([torch.from_numpy(own) for own in scores], dim=1)
 
     return answer
 
@@ -144,13 +169,18 @@ def write_torch(fitted: Fitted, inputs: Inputs, path: Path) -> Answer:
     """Write a program of torch.export; return what answers with it, read back."""
     with _explained("torch"), quietly():
         program = torch.export.export(
-            fitted.model, (inputs,), dynamic_shapes=(_dynamic(inputs, torch.export.Dim("rows")),)
+            by_target(fitted), (inputs,), dynamic_shapes=(_dynamic(inputs, torch.export.Dim("rows")),)
         )
         with open(path, "wb") as file:
             torch.export.save(program, file)
-    with open(path, "rb") as file:
-        module = torch.export.load(file).module()
-    return lambda rows: module(rows).detach()
+    with open(path, "rb") as written:
+        module = torch.export.load(written).module()
+
+    def answer(rows: Inputs) -> Tensor:
+        scores = module(rows)
+        return (scores if isinstance(scores, Tensor) else torch.cat(list(scores), dim=1)).detach()
+
+    return answer
 
 
 def write_state_dict(fitted: Fitted, inputs: Inputs, path: Path) -> Answer:

@@ -36,7 +36,14 @@ LITERAL_KEYS = (
 )
 NAME_KEYS = ("data.target", "data.text", "data.time", "name", "note")  # 1e5, 007 and true are names there
 LIST_KEYS = ("data.target", "data.drop", "data.inputs", "data.missing_values", "data.classes")  # of names
-DICT_KEYS = ("data.columns", "data.dates", "data.scale", "data.split.test.by", "data.split.valid.by")  # by name
+DICT_KEYS = (
+    "data.target",
+    "data.columns",
+    "data.dates",
+    "data.scale",
+    "data.split.test.by",
+    "data.split.valid.by",
+)  # by name
 
 
 def quote_literal(override: str) -> str:

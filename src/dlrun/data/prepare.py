@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from dlrun.config.build import Component, check_types, component
+from dlrun.config.grammar import hint
 from dlrun.config.schema import CrossValidation, Splits
 from dlrun.data.augment import Augment
 from dlrun.data.labels import check_quantities, encode_classes, of_classes
@@ -21,10 +22,11 @@ from dlrun.data.rows import only_spec, rows_of
 from dlrun.data.source import Source, take
 from dlrun.data.split import Data, Split
 from dlrun.data.split_rows import fewer_rows, limit_rows, refuse_lone_rows, split_rows
-from dlrun.errors import Mistake, did_you_mean
+from dlrun.errors import Mistake, choose, did_you_mean
 from dlrun.tasks.base import Task
 from dlrun.tasks.binary import Binary
 from dlrun.tasks.choose import choose_task
+from dlrun.tasks.several import Part, Several
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +38,7 @@ TABLE_KEYS = {  # ours, of every table that a function of scikit-learn returns
     "scale": str | dict[str, float],
     "polynomial": int | None,
 }
+PARTS = ("regression", "binary", "multiclass")  # the tasks that a target among several can have
 RAW_ROWS = 100_000  # of a split with more, the rows before preprocessing are not kept
 SKLEARN_LOADERS = ("load_iris", "load_wine", "load_breast_cancer", "load_diabetes", "load_linnerud")
 
@@ -190,6 +193,8 @@ def task_of(source: Source, named: str | None) -> tuple[Task, np.ndarray, list[s
     Raises:
         Mistake: the targets are none for the task.
     """
+    if source.tasks is not None:
+        return _several_tasks(source, source.tasks, named)
     kind, note = choose_task(source.targets, source.class_names, named)
     notes = source.notes + ([note] if note else [])
     targets = tuple(source.target_names or ["target"])
@@ -199,7 +204,43 @@ def task_of(source: Source, named: str | None) -> tuple[Task, np.ndarray, list[s
             raise Mistake(f"data.task: binary needs two classes, the target has {len(names)}; use multiclass")
         return kind(targets, tuple(names)), values, notes
     values = check_quantities(source)
+    notes += _flags_among_quantities(kind, values, targets)
     return kind(targets, targets if kind.has_classes else ()), values, notes
+
+
+def _flags_among_quantities(kind: type[Task], values: np.ndarray, targets: tuple[str, ...]) -> list[str]:
+    """Return a line where targets of 0 and 1 are learned as quantities beside others."""
+    flags = [name for name, column in zip(targets, values.T, strict=True) if np.isin(column, (0, 1)).all()]
+    if kind.has_classes or not flags or len(flags) == len(targets):
+        return []
+    tasks: dict[str, object] = {name: "binary" if name in flags else "regression" for name in targets}
+    return [f"targets of 0 and 1 only ({', '.join(flags)}) are learned as quantities beside the others; to learn each "
+            f"by its own task: {hint('data.target', tasks)}"]  # fmt: skip
+
+
+def _several_tasks(
+    source: Source, tasks: Mapping[str, str], named: str | None
+) -> tuple[Several, np.ndarray, list[str]]:  # fmt: skip
+    """Return the tasks of several targets, and their targets (n, targets) as class indices or numbers: NaN where a row
+    lacks one; see `task_of`.
+    """
+    if named is not None:
+        raise Mistake("data.task: each target in data.target has a task of its own; leave it null")
+    notes, parts, columns = list(source.notes), [], []
+    for name, asked in tasks.items():
+        choose(asked, dict.fromkeys(PARTS), f"data.target.{name}")
+        own = source.of_target(name)
+        if not len(own):
+            raise Mistake(f"data.target: no row has a value of '{name}'")
+        task, values, _ = task_of(replace(own, notes=[]), asked)
+        column = np.full(len(source), np.nan)
+        column[source.rows_with(name)] = values.reshape(len(own))
+        lacking = len(source) - len(own)
+        if lacking:
+            notes.append(f"target '{name}': missing in {lacking:,} of {len(source):,} rows, which count for the others")
+        parts.append(Part(task, has_gaps=lacking > 0))
+        columns.append(column)
+    return Several(tuple(tasks), parts=tuple(parts)), np.stack(columns, axis=1), notes
 
 
 def _divided(

@@ -26,6 +26,8 @@ class Source:
         given: rows that the source itself assigns: `{"test": indices}`; the rest is for data.split to divide.
         class_names: by class, where the targets are class indices; None: the labels themselves.
         target_names: one per target.
+        tasks: where each target is learned by a task of its own: its name, by target; a row may lack some of the
+            targets (None or NaN).
         row_numbers: each row's number in its own file; None: 0 to n-1.
         first_steps: series: the step at which each row's window begins; `row_numbers` are those of the targets.
         naive: series: the last value of the target that each row's window has seen, as a forecast.
@@ -39,6 +41,7 @@ class Source:
     given: dict[str, np.ndarray] = field(default_factory=dict)
     class_names: list[str] | None = None
     target_names: list[str] | None = None
+    tasks: dict[str, str] | None = None
     row_numbers: np.ndarray | None = None
     first_steps: np.ndarray | None = None
     naive: np.ndarray | None = None
@@ -47,6 +50,22 @@ class Source:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def of_target(self, name: str) -> Source:
+        """Return the same source with one of its targets alone, and the rows that have it."""
+        rows, column = self.rows_with(name), self._column(name)
+        own = column[rows].infer_objects().to_numpy()
+        return replace(self.only(rows), targets=own, target_names=[name], tasks=None)
+
+    def rows_with(self, name: str) -> np.ndarray:
+        """Return the indices of the rows that have one of several targets."""
+        return np.flatnonzero(self._column(name).notna())
+
+    def _column(self, name: str) -> pd.Series:
+        import pandas as pd
+
+        assert self.target_names is not None
+        return pd.Series(self.targets.reshape(len(self), -1)[:, self.target_names.index(name)])
 
     def only(self, rows: np.ndarray) -> Source:
         """Return the same source with the `rows` (ascending) alone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dlrun.data.preprocessing.base import Preprocessing
 from dlrun.data.rows import Rows, only_spec
+from dlrun.data.source import take
 from dlrun.data.transforms import Transform, as_float
 from dlrun.tasks.base import Task
 from dlrun.tensors import Inputs, InputSpec
@@ -49,6 +50,20 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def take(self, rows: np.ndarray) -> Split:
+        """Return the `rows` (indices) alone."""
+        chosen = torch.from_numpy(rows).to(self.targets.device)
+        return replace(
+            self,
+            rows=self.rows.take(rows),
+            targets=self.targets[chosen],
+            row_numbers=self.row_numbers[rows],
+            truth=None if self.truth is None else self.truth[rows],
+            naive=None if self.naive is None else self.naive[chosen],
+            raw=None if self.raw is None else cast("pd.DataFrame | np.ndarray", take(self.raw, rows)),
+            times=None if self.times is None else self.times[rows],
+        )
 
     def to(self, device: torch.device) -> Split:
         """Return the same rows on `device`; inputs in files stay there."""

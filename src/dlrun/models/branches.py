@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,26 @@ from dlrun.models.recurrent import LSTM
 from dlrun.tensors import InputSpec
 
 COMBINERS = ("concat", "sum")
+
+
+@dataclass
+class Auxiliary:
+    """A head on the encoder of a branch.
+
+    Attributes:
+        branch: whose.
+        weight: of its loss; that of the other head is 1 − weight.
+
+    Raises:
+        Mistake: a weight that does not lie between 0 and 1.
+    """
+
+    branch: str
+    weight: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight < 1:
+            raise Mistake(f"model.auxiliary.weight is {self.weight}: it must lie between 0 and 1")
 
 
 class Branches(nn.Module):
@@ -33,6 +54,8 @@ class Branches(nn.Module):
         combiner: how what they give is joined, in the order of the branches: `concat`, or `sum` where all are as wide.
         hidden: neurons of each dense layer behind it.
         activation, dropout, bias: of these layers, and the head; as for the MLP.
+        auxiliary: a second head, on the encoder of a branch, with the weight of its loss: {branch: deep, weight: 0.1};
+            it learns the same targets, and is no part of the predictions. None: no such head.
 
     Raises:
         Mistake: an encoder for no branch, or one that cannot read it, or widths that cannot be added up.
@@ -48,6 +71,7 @@ class Branches(nn.Module):
         activation: str | list[str] = "relu",
         dropout: float = 0.0,
         bias: bool = True,
+        auxiliary: Auxiliary | None = None,
     ):
         super().__init__()
         encoders = encoders or {}
@@ -73,6 +97,11 @@ class Branches(nn.Module):
             width, list(hidden), activation, dropout, False, bias, ["dense", "activation", "dropout"]
         )
         self.layers = nn.Sequential(*layers)
+        self.auxiliary, self.helped = None, ""
+        if auxiliary is not None and outputs is not None:
+            self.helped, outputs = auxiliary.branch, outputs // 2  # the task asks for the scores of both heads
+            choose(self.helped, widths, "model.auxiliary.branch")
+            self.auxiliary = nn.Linear(widths[self.helped], outputs, bias=bias)
         self.output = None if outputs is None else nn.Linear(width, outputs, bias=bias)
 
     @property
@@ -82,14 +111,24 @@ class Branches(nn.Module):
 
     def features(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return what the head reads (n, width)."""
-        encoded = [encoder(inputs[name]) for name, encoder in self.encoders.items()]
-        joined = torch.cat(encoded, dim=1) if self.combiner == "concat" else torch.stack(encoded).sum(dim=0)
-        return self.layers(joined)
+        return self._joined(self._encoded(inputs))
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the raw scores (n, outputs) of inputs (n, …) by branch."""
-        features = self.features(inputs)
-        return features if self.output is None else self.output(features)
+        """Return the raw scores (n, outputs) of inputs (n, …) by branch; those of an auxiliary head come last."""
+        encoded = self._encoded(inputs)
+        features = self._joined(encoded)
+        if self.output is None:
+            return features
+        if self.auxiliary is None:
+            return self.output(features)
+        return torch.cat([self.output(features), self.auxiliary(encoded[self.helped])], dim=1)
+
+    def _encoded(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: encoder(inputs[name]) for name, encoder in self.encoders.items()}
+
+    def _joined(self, encoded: Mapping[str, Tensor]) -> Tensor:
+        each = list(encoded.values())
+        return self.layers(torch.cat(each, dim=1) if self.combiner == "concat" else torch.stack(each).sum(dim=0))
 
 
 def _usual_encoder(spec: InputSpec) -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,15 @@ from dlrun.config.build import OURS, Component, component
 from dlrun.config.groups import choices_of, config_folder, with_choices
 from dlrun.errors import Mistake, did_you_mean
 from dlrun.plots.finished_run import FinishedRun
+from dlrun.tasks.several import Several
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+OF_PREDICTIONS = ("classification", "mistakes")  # our pictures that are drawn from predictions alone,
+OF_THE_MODEL = ("training", "weights")  # or from the history and the weights,
+ROOMS = (*OF_PREDICTIONS, *OF_THE_MODEL, "regions", "regression")  # among all of ours
+FORBIDDEN = r"[^\w -]"  # in the name of a file
 DOTS_PER_INCH = 110
 
 
@@ -101,15 +106,32 @@ def draw(console: Console, run: FinishedRun, pictures: Sequence[Picture]) -> Non
 
     folder, drawn = run.fitted.folder, {}
     for picture in pictures:
-        figure = picture.draw(run)
-        if figure is not None:
-            drawn[picture.name] = as_png(figure)
-            folder.write_picture(picture.name, drawn[picture.name])
-        elif picture.is_named:
+        figures = dict(_drawn(picture, run))
+        for name, figure in figures.items():
+            drawn[name] = as_png(figure)
+            folder.write_picture(name, drawn[name])
+        if not figures and picture.is_named:
             what = f"{run.task.name} with these inputs and model"
             console.print(f"plots: there is nothing to draw as {picture.name} for {what}", markup=False)
     if drawn:
         add_pictures(folder.path, drawn, run.metrics.get("epochs") or 0)
+
+
+def _drawn(picture: Picture, run: FinishedRun) -> Iterator[tuple[str, Figure]]:
+    """Yield a picture by the name of its file; of a run with several targets, what is drawn from predictions is drawn
+    of each.
+    """
+    runs = {picture.name: run}
+    if isinstance(run.task, Several):
+        room = picture.function.target.__module__.rpartition(".")[2]
+        if room in OF_PREDICTIONS or picture.function.target.__name__ == "residuals":
+            targets = [part.name for part in run.task.parts]
+            runs = {f"{picture.name}_{re.sub(FORBIDDEN, '_', name)}": run.of_target(name) for name in targets}
+        elif room not in OF_THE_MODEL and room in ROOMS:
+            return
+    for name, own in runs.items():
+        if (figure := picture.draw(own)) is not None:
+            yield name, figure
 
 
 def as_png(figure: Figure) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from dlrun.data.split import Data, Split
 from dlrun.plots import axes as draw
 from dlrun.tasks.base import Task
 from dlrun.tasks.predictions import Predictions
+from dlrun.tasks.several import Several, SeveralPredictions
 
 if TYPE_CHECKING:
     from dlrun.fitted import Fitted
@@ -40,8 +41,28 @@ class FinishedRun:
 
     @property
     def task(self) -> Task:
-        """What was learned."""
-        return self.data.task
+        """What was learned and is predicted."""
+        return self.data.task.main
+
+    def of_target(self, name: str) -> FinishedRun:
+        """Return the run as if it had learned one of its several targets alone, judged by the rows that have it.
+
+        Only what is drawn from predictions can be drawn of it: its model still gives the scores of all targets.
+        """
+        assert isinstance(self.task, Several)
+        part = next(part for part in self.task.parts if part.name == name)
+        splits: dict[str, Any] = {}
+        predictions, metrics = {}, dict(self.metrics)
+        for split, rows in self.data.splits().items():
+            whole = self.predictions_by_split[split]
+            assert isinstance(whole, SeveralPredictions)
+            splits[split] = rows.take(whole.known_rows(name))
+            predictions[split] = whole.known(name)
+            kind = "train_eval" if split == "train" else split
+            own = {key.removeprefix(f"{name}/"): v for key, v in metrics[kind].items() if key.startswith(f"{name}/")}
+            metrics[kind] = own
+        data = replace(self.data, task=part.task, **splits)
+        return replace(self, data=data, predictions_by_split=predictions, metrics=metrics, history=pd.DataFrame())
 
     @property
     def split(self) -> str:

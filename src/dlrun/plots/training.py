@@ -48,8 +48,12 @@ def learning_rate(run: FinishedRun) -> Figure | None:
 
 
 def logged(history: pd.DataFrame) -> list[str]:
-    """Return which of METRICS the history of a run has."""
-    return [metric for metric in METRICS if f"train/{metric}" in history]
+    """Return which of METRICS the history of a run has, of all targets together and of each."""
+    names = [str(column).removeprefix("train/") for column in history if str(column).startswith("train/")]
+    names = [name for name in names if name.rpartition("/")[2] in METRICS]
+    return sorted(
+        names, key=lambda name: ("/" in name, METRICS.index(name.rpartition("/")[2]) if "/" not in name else 0)
+    )
 
 
 def draw_curves(history: pd.DataFrame, metric: str) -> Figure:

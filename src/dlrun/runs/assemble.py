@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -18,9 +19,11 @@ from dlrun.models.initializers import initialize
 from dlrun.models.summary import Layer, summarize
 from dlrun.runs.recipe import Recipe
 from dlrun.runtime import Runtime, choose_threads
+from dlrun.tasks.auxiliary import with_auxiliary
 from dlrun.tasks.base import Task
 from dlrun.tasks.chosen_metrics import try_out
 from dlrun.tasks.metric import higher_is_better
+from dlrun.tasks.several import Several, weighted
 from dlrun.training.build_loss import build_loss
 from dlrun.training.contracts import Fitter, Training, logged_names
 from dlrun.training.early_stopping import EarlyStopping, Stopper
@@ -94,9 +97,26 @@ def load_data(recipe: Recipe, sources: dict[str, Source] | None = None) -> Data:
         sources[key] = load(recipe.data)
     dtype = torch.float64 if recipe.compute.precision.name == "fp64" else torch.float32
     data = prepare(sources[key], recipe.data_settings, dtype, recipe.cv)
-    data.task = data.task.with_metrics(recipe.metrics)
+    data.task = _weighed(data.task, recipe.loss_weights).with_metrics(recipe.metrics)
+    if auxiliary := recipe.model.settings.get("auxiliary"):
+        data.task = with_auxiliary(data.task, auxiliary.weight)
     try_out(recipe.metrics, data.task, data.train.targets)
     return data
+
+
+def _weighed(task: Task, weights: Mapping[str, Any]) -> Task:
+    """Return the task with the weights of its targets' losses.
+
+    Raises:
+        Mistake: there are weights, and one task.
+    """
+    if isinstance(task, Several):
+        return weighted(task, weights)
+    if weights:
+        raise Mistake(
+            "loss.weights: weighs targets with a task each: 'data.target={infected: binary, score: regression}'"
+        )
+    return task
 
 
 def _network(
@@ -159,6 +179,8 @@ def _estimator(recipe: Recipe, data: Data) -> Training:
     """Return the training of an estimator of scikit-learn."""
     if len(data.specs) > 1:
         raise Mistake(f"model: scikit-learn's estimators read one branch, and there are {', '.join(data.specs)}")
+    if isinstance(data.task, Several):
+        raise Mistake("model: scikit-learn's estimators learn one task; use a network, or one target")
     if data.inputs.vocabulary is not None:
         raise Mistake("model: scikit-learn's estimators read no tokens; use model=lstm, or data.represent=tfidf")
     model = recipe.model.build(random_state=recipe.seed)
@@ -180,7 +202,7 @@ def _watched(recipe: Recipe, data: Data, stopping: EarlyStopping | None) -> tupl
         Mistake: something is monitored that nothing logs.
     """
     task = data.task
-    logged = logged_names(task.quick_metric, task.metrics, data.valid is not None)
+    logged = logged_names(task.quick_figures, task.metrics, data.valid is not None)
     monitored = [("trainer.early_stopping.monitor", stopping.monitor)] if stopping else []
     if recipe.schedule and recipe.schedule.monitor:
         monitored.append(("scheduler.monitor", recipe.schedule.monitor))
@@ -189,20 +211,20 @@ def _watched(recipe: Recipe, data: Data, stopping: EarlyStopping | None) -> tupl
             raise Mistake(f"{key}: '{value}' is not logged{did_you_mean(value, logged)} ({', '.join(logged)})")
     names = {value.partition("/")[2] for _, value in monitored if value.startswith("valid/")}
     names |= {metric.name for metric in task.chosen_metrics}
-    return tuple(sorted(names - {"loss", task.quick_metric}))
+    return tuple(sorted(names - {"loss", *task.quick_figures}))
 
 
 def _unlogged(task: Task, objective: str | None, watched: tuple[str, ...]) -> str | None:
     """Return the objective of a search, where it is a metric of validation rows that is not logged anyway."""
     split, _, metric = (objective or "").partition("/")
     known = split == "valid" and metric in task.metrics
-    return objective if known and metric not in (*watched, "loss", task.quick_metric) else None
+    return objective if known and metric not in (*watched, "loss", *task.quick_figures) else None
 
 
 def _more_is_better(task: Task, logged: str) -> bool:
     """Return whether more of a logged value is better."""
-    name = logged.rpartition("/")[2]
-    return task.metrics[name].higher_is_better if name in task.metrics else higher_is_better(name)
+    name = logged.partition("/")[2]
+    return task.metrics[name].higher_is_better if name in task.metrics else higher_is_better(name.rpartition("/")[2])
 
 
 @contextmanager

@@ -69,17 +69,23 @@ def evaluate(
         predictions = task.predictions(scores[split], rows.targets, rows.truth, threshold)
         evaluation.predictions[split] = predictions
         loss = learner.loss_of(scores[split], rows.targets).item()
-        evaluation.figures[split] = _figures(loss, predictions, figures_of)
+        parts = task.loss_parts(scores[split].cpu(), rows.targets.cpu())
+        evaluation.figures[split] = _figures(loss, parts, predictions, figures_of)
         guessed = constant.expand(len(rows), -1) if rows.naive is None else rows.naive.cpu().double()
         targets = rows.targets.cpu()
-        loss = learner.loss_of(guessed.to(scores[split].dtype), targets).item()
+        guessed_scores = guessed.to(scores[split].dtype)
+        loss = learner.loss_of(guessed_scores, targets).item()
         baseline = task.predictions(guessed, targets, rows.truth)
-        evaluation.baseline[split] = _figures(loss, baseline, figures_of)
+        parts = task.loss_parts(guessed_scores, targets)
+        evaluation.baseline[split] = _figures(loss, parts, baseline, figures_of)
     return evaluation
 
 
-def _figures(loss: float, predictions: Predictions, figures_of: Callable[[Predictions], Figures]) -> Figures:
+def _figures(
+    loss: float, parts: Mapping[str, float], predictions: Predictions, figures_of: Callable[[Predictions], Figures]
+) -> Figures:
     figures = Figures()
-    figures.add("loss", loss, "" if math.isfinite(loss) else f"not finite ({loss})")
+    for name, value in {"loss": loss, **parts}.items():
+        figures.add(name, value, "" if math.isfinite(value) else f"not finite ({value})")
     others = figures_of(predictions)
     return Figures(figures.values | others.values, figures.undefined | others.undefined)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from dlrun.data.split import Split
 from dlrun.errors import Mistake
+from dlrun.tasks.several import Several
 
 if TYPE_CHECKING:
     from dlrun.fitted import Fitted
@@ -51,6 +52,8 @@ def permutation_importance(
     table = schema.kind == "table"
     if not table or rows.raw is None:
         raise Mistake(f"importance: shuffles the columns of tables; {'this is too long' if table else 'here are none'}")
+    if isinstance(fitted.task.main, Several):
+        raise Mistake("importance: is what one figure loses, and this run has several targets; leave it out")
     from sklearn.inspection import permutation_importance as shuffled
 
     task = fitted.task

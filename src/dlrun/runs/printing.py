@@ -46,7 +46,7 @@ def print_results(console: Console, metrics: dict[str, Any]) -> None:
     for split in splits:
         table.add_column(split, justify="right")
         table.add_column("baseline", justify="right", style="dim")
-    names = [n for n in metrics[splits[0]] if n != "confusion_matrix"]
+    names = [n for n in metrics[splits[0]] if not n.endswith("confusion_matrix")]
     for name in names:
         cells = [number(source.get(name)) for s in splits for source in (metrics[s], metrics["baseline"][s])]
         table.add_row(name, *cells)

@@ -43,7 +43,11 @@ class Run:
         """Return what a notebook shows: the figures of each split with the baseline's beside them, and the folder."""
         record = Record.read(self.metrics, str(self.folder))
         splits = list(record.figures)
-        names = [name for name in record.figures[splits[-1]] if name != "confusion_matrix"] if splits else []
+        names = (
+            [name for name in record.figures[splits[-1]] if name.rpartition("/")[2] != "confusion_matrix"]
+            if splits
+            else []
+        )
         head = "".join(f"<th>{split}</th><th>baseline</th>" for split in splits)
         rows = []
         for name in names:
@@ -86,6 +90,7 @@ class Recipe:
         fitter: how it is trained.
         optimizer, schedule, loss, initializer, penalty, class_weight: how a network learns; a schedule or loss that
             is None is a constant learning rate, and the task's own loss.
+        loss_weights: of several targets with a task each, by target.
         metrics: those that are chosen besides the task's own.
         compute, output: where it computes, and what is written.
         seed: of everything random.
@@ -102,6 +107,7 @@ class Recipe:
     optimizer: OptimizerSettings
     schedule: ScheduleSettings | None
     loss: Component | None
+    loss_weights: Mapping[str, Any]
     initializer: Initializer
     penalty: Penalty
     class_weight: Any
@@ -159,6 +165,7 @@ def read_recipe(composed: Composed) -> Recipe:
         read_optimizer(config["optimizer"], allowed),
         read_schedule(config["scheduler"], allowed),
         component(loss, "loss", nn.Module, allowed) if loss else None,
+        _loss_weights(config["loss"]),
         read_initializer(config["initializer"]),
         typed(Penalty, config["penalty"], "penalty"),
         config["class_weight"],
@@ -181,9 +188,17 @@ def _chosen_loss(node: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     if chosen.get("_target_") is not None:
         return chosen
     for name in chosen:
-        if name != "_target_":
+        if name not in ("_target_", "weights"):
             raise Mistake(f"loss.{name}: loss=task has no settings; choose a loss that has them (loss=…)")
     return None
+
+
+def _loss_weights(node: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the weight of each target's loss, where any is given."""
+    weights = (node or {}).get("weights") if not (node or {}).get("_target_") else None
+    if weights is not None and not isinstance(weights, Mapping):
+        raise Mistake(f"loss.weights is {weights}: weights by target belong here: {{infected: 0.8, score: 0.2}}")
+    return weights or {}
 
 
 def read_fitter(node: Mapping[str, Any], allowed: tuple[str, ...]) -> Fitter:

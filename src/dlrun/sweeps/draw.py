@@ -25,7 +25,7 @@ def draw_setting(folder: RunFolder, record: Record, class_names: list[str]) -> N
     """Draw the pictures of the parts of one setting, from the files in its folder."""
     history = folder.history()
     for metric in training.logged(history):
-        _save(folder, f"{metric}_by_epoch", training.draw_curves(history, metric))
+        _save(folder, f"{metric.replace('/', '_')}_by_epoch", training.draw_curves(history, metric))
     if (table := folder.learning_curve()) is not None:
         for metric in training.METRICS:
             if f"train_eval/{metric}" in table:

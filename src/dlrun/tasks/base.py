@@ -41,6 +41,11 @@ class Task(ABC):
     has_one_class: ClassVar[bool] = False  # each row is of exactly one of the classes
     has_threshold: ClassVar[bool] = False  # a probability divides what is predicted from what is not
 
+    @property
+    def main(self) -> Task:
+        """What is predicted: the task itself, without heads that only help it to learn."""
+        return self
+
     # --- shapes
 
     @property
@@ -125,6 +130,15 @@ class Task(ABC):
     def quick_metric(self) -> str:
         """The figure that is logged for every epoch: accuracy or r2."""
         return "accuracy"
+
+    @property
+    def quick_figures(self) -> tuple[str, ...]:
+        """What is logged for every epoch besides the loss."""
+        return (self.quick_metric,)
+
+    def loss_parts(self, scores: Tensor, targets: Tensor) -> dict[str, float]:
+        """Return what the loss is the sum of, by name; nothing where it is of one piece."""
+        return {}
 
     # --- judging
 

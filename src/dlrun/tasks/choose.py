@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from dlrun.errors import Mistake, choose
+from dlrun.tasks.auxiliary import WithAuxiliary, with_auxiliary
 from dlrun.tasks.base import Task
 from dlrun.tasks.binary import Binary
 from dlrun.tasks.multiclass import Multiclass
 from dlrun.tasks.multilabel import Multilabel
 from dlrun.tasks.regression import Regression
+from dlrun.tasks.several import Part, Several
 
 TASKS: dict[str, type[Task]] = {task.name: task for task in (Regression, Binary, Multiclass, Multilabel)}
 MAX_CLASSES_OF_NUMBERS = 20
@@ -55,6 +57,14 @@ def choose_task(
     return task, f"task: {task.name} (the target has {len(distinct)} different values)"
 
 
+def _restore_several(described: Mapping[str, Any]) -> Several:
+    parts = described.get("parts")
+    if not isinstance(parts, list) or not parts or not all(isinstance(part, Mapping) for part in parts):
+        raise Mistake("task: has no parts")
+    restored = [Part(restore(p["task"]), float(p["weight"]), bool(p["has_gaps"])) for p in parts]
+    return Several(tuple(part.name for part in restored), parts=tuple(restored))
+
+
 def is_labels(values: np.ndarray) -> bool:
     """Return whether all values are 0 or 1 (or False or True)."""
     return all(value in (0, 1) for value in np.asarray(values).ravel().tolist())
@@ -66,6 +76,10 @@ def restore(described: Mapping[str, Any]) -> Task:
     Raises:
         Mistake: it describes none.
     """
+    if described.get("name") == Several.name:
+        return _restore_several(described)
+    if described.get("name") == WithAuxiliary.name:
+        return with_auxiliary(restore(described["inner"]), float(described["weight"]))
     task: type[Task] = choose(described.get("name"), TASKS, "task")
     settings = {name: tuple(value) for name, value in described.items() if name != "name"}
     for name in {"mean", "scale"}.intersection(settings):

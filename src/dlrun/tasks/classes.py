@@ -99,7 +99,7 @@ class OneClass(Task):
 
     def csv_cells(self, predictions: Predictions, rows: slice) -> list[list[str]]:
         """Return the text of the two names, and of the probabilities."""
-        names = np.array([cell(name) for name in self.class_names], dtype=object)
+        names = np.array([*(cell(name) for name in self.class_names), ""], dtype=object)  # -1: there is no truth
         pairs = zip(names[predictions.truth[rows]], names[predictions.prediction[rows]], strict=True)
         return [[f"{true},{predicted}" for true, predicted in pairs], numbers_as_text(_probability(predictions)[rows])]
 

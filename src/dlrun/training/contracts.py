@@ -207,7 +207,8 @@ def validation_figures(training: Training, data: Data, scores: Tensor) -> dict[s
     return {f"valid/{name}": value for name, value in figures.items()}
 
 
-def logged_names(quick_metric: str, metrics: Iterable[str], validated: bool) -> list[str]:
+def logged_names(quick_figures: Iterable[str], metrics: Iterable[str], validated: bool) -> list[str]:
     """Return every value that can be monitored: what is logged each epoch, and all metrics on validation rows."""
-    names = ["train/loss", f"train/{quick_metric}"]
-    return names + [f"valid/{name}" for name in ("loss", *metrics)] * validated
+    quick = list(quick_figures)
+    names = [f"train/{name}" for name in ("loss", *quick)]
+    return names + [f"valid/{name}" for name in dict.fromkeys(("loss", *quick, *metrics))] * validated

@@ -17,10 +17,12 @@ TAG_SEPARATORS = ("|", ";")
 FEW_TAGS = 0.2  # different tags, as a share of the rows, for a column to hold tags
 
 
-def read_targets(frame: pd.DataFrame, form: Format, comma_file: bool = False) -> tuple[pd.DataFrame, list[str]]:
+def read_targets(
+    frame: pd.DataFrame, form: Format, comma_file: bool = False, as_labels: bool = True
+) -> tuple[pd.DataFrame, list[str]]:
     """Return the columns to predict: numbers, or text without blanks around it; None or NaN where there is no value.
 
-    Several columns of two truth values each are labels of 0 and 1.
+    Several columns of two truth values each are labels of 0 and 1 (`as_labels`), or keep their text.
 
     Raises:
         Mistake: a column holds lists or the like.
@@ -31,7 +33,7 @@ def read_targets(frame: pd.DataFrame, form: Format, comma_file: bool = False) ->
         if what := holds_objects(column):
             raise Mistake(f"data.target: column '{name}' holds {what}; numbers, classes or tags are needed")
         values, remarks = _numbers_or_classes(column, form, comma_file)
-        if len(frame.columns) > 1 and is_text(values):
+        if as_labels and len(frame.columns) > 1 and is_text(values):
             values = _labels(values)
         columns[name] = values
         lines += [f"target '{name}': {line}" for line in remarks]

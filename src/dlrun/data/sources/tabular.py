@@ -30,7 +30,7 @@ _SUPPLIED: ContextVar[pd.DataFrame | None] = ContextVar("frame", default=None)  
 
 def csv(
     path: str,
-    target: str | int | float | list[str],
+    target: Any,
     path_valid: str | None = None,
     path_test: str | None = None,
     drop: list[str] | None = None,
@@ -51,7 +51,7 @@ def csv(
 
     Args:
         path: the file, relative to the current folder or else to `data_dir`.
-        target: the column to predict, or a list of columns.
+        target: the column to predict, or a list of columns; or a task for each: {infected: binary, score: regression}.
         path_valid, path_test: files with the same columns for the validation and the test rows.
         drop: columns to leave out.
         columns: kinds of columns where the inferred ones are wrong: numeric, category, boolean, date or ignore.
@@ -82,7 +82,8 @@ def csv(
         require(expected, table.frame, f"{keys[name]}: {files[name]}")
         if name != "train" and table.frame[expected].equals(tables["train"].frame):
             raise Mistake(f"{keys[name]}: has the same rows as data.path; leave it out, and some rows are set apart")
-    return _source(tables, targets, columns, dates, form, target_separator, max_categories, scale, polynomial)
+    tasks = _tasks_in(target)
+    return _source(tables, targets, columns, dates, form, target_separator, max_categories, scale, polynomial, tasks)
 
 
 def published(
@@ -111,7 +112,7 @@ def published(
 
 
 def frame(
-    target: str | int | float | list[str],
+    target: Any,
     drop: list[str] | None = None,
     columns: dict[str, str] | None = None,
     max_categories: int | None = None,
@@ -142,7 +143,8 @@ def frame(
     form = Format(header=1)
     table = load_table(io.BytesIO(text), "frame.tsv", drop, categories_in(columns), form)
     require(targets, table.frame, "data.target")
-    return _source({"train": table}, targets, columns, None, form, None, max_categories, scale, polynomial)
+    tasks = _tasks_in(target)
+    return _source({"train": table}, targets, columns, None, form, None, max_categories, scale, polynomial, tasks)
 
 
 @contextmanager
@@ -175,18 +177,23 @@ def california_housing(file: File, data_dir: str | None = None, scale: Any = "st
     return from_bunch(bunch, scale=scale)
 
 
+def _tasks_in(target: object) -> dict[str, str] | None:
+    """Return the task of each target, where a person has named them."""
+    return {str(name): str(task) for name, task in target.items()} if isinstance(target, dict) else None
+
+
 def categories_in(columns: dict[str, str] | None) -> list[str]:
     """Return the columns that a person has named categories: they are read as they are written."""
     return [name for name, kind in (columns or {}).items() if kind == "category"]
 
 
-def names_of(target: str | int | float | list[str]) -> list[str]:
+def names_of(target: Any) -> list[str]:
     """Return the columns to predict.
 
     Raises:
         Mistake: none, or one that stands twice.
     """
-    targets = [str(t) for t in (target if isinstance(target, list) else [target])]
+    targets = [str(t) for t in (target if isinstance(target, list | dict) else [target])]
     if not targets or len(set(targets)) < len(targets):
         raise Mistake(f"data.target: {targets} must name at least one column, and each once")
     return targets
@@ -255,6 +262,7 @@ def _source(
     max_categories: int | None,
     scale: Any,
     polynomial: int | None,
+    tasks: dict[str, str] | None = None,
 ) -> Source:
     """Return the source of one to three tables with the same columns, by the split whose rows they are."""
     expected = tables["train"].frame.columns
@@ -263,12 +271,12 @@ def _source(
     part = np.repeat(list(tables), [len(table.frame) for table in tables.values()])
     comma_file = tables["train"].comma_file
     notes = list(dict.fromkeys(note for table in tables.values() for note in table.notes))
-    truth, remarks = read_targets(frame[targets], form, comma_file)
+    truth, remarks = read_targets(frame[targets], form, comma_file, as_labels=tasks is None)
     notes += remarks
     separator = _separator_of(truth, target_separator, notes)
     labels, tags = tag_labels(truth[targets[0]], separator) if separator is not None else (None, [])
     if labels is None:
-        known = truth.notna().all(axis=1).to_numpy()
+        known = (truth.notna().all(axis=1) if tasks is None else truth.notna().any(axis=1)).to_numpy()
         if not known.all():
             notes.append(f"{(~known).sum():,} rows without a target were dropped")
         frame, truth = frame[known].reset_index(drop=True), truth[known].reset_index(drop=True)
@@ -302,6 +310,7 @@ def _source(
         ),
         given={n: np.flatnonzero(part == n) for n in tables if n != "train"},
         target_names=tags or targets,
+        tasks=tasks,
         row_numbers=numbers,
         notes=notes + reasons + leaks,
     )
