@@ -115,3 +115,9 @@ def test_groups_tell_of_runs_that_did_not_finish(dlrun):
     dlrun("-m", "data=diabetes", "model=linear", "optimizer=sgd", "optimizer.lr=1e6,0.01", "trainer.epochs=20",
           "data.scale_target=false", "quiet=true")  # fmt: skip
     assert "1 of 2 did not finish" in dlrun("compare", "group_by=model").out
+
+
+def test_a_group_that_is_no_name_is_one_line(dlrun):
+    assert dlrun("data=iris", "trainer.epochs=1").exit_code == 0
+    ended = dlrun("compare", "group_by=1000")
+    assert ended.exit_code == 2 and "group_by" in ended.err and ended.err.count("\n") == 1, ended.err

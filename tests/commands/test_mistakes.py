@@ -44,6 +44,18 @@ MISTAKES = {
     "monitor without rows": (["data.split.valid=null", "trainer.early_stopping.monitor=valid/f1"], ["valid/f1"]),
     "unlogged schedule monitor": (["scheduler=plateau", "scheduler.monitor=loss"], ["scheduler.monitor", "loss"]),
     "no checkpoint": (["trainer.checkpoint_every.steps=0"], ["trainer.checkpoint_every.steps", "null"]),
+    "a loss of probabilities": (
+        ["data=breast_cancer", "model=mlp", "loss={_target_: torch.nn.BCELoss}"], ["loss", "BCELoss", "loss=task"]),
+    "a loss of log probabilities": (["data=iris", "loss={_target_: torch.nn.NLLLoss}"], ["loss", "NLLLoss"]),
+    "a loss of signs": (
+        ["data=breast_cancer", "model=mlp", "loss={_target_: torch.nn.SoftMarginLoss}"], ["loss", "SoftMarginLoss"]),
+    "a loss of a count": (["data=diabetes", "loss={_target_: torch.nn.PoissonNLLLoss}"], ["loss", "PoissonNLLLoss"]),
+    "a loss that grows with the batch": (
+        ["data=iris", "loss._target_=torch.nn.CrossEntropyLoss", "+loss.reduction=sum"], ["loss.reduction", "mean"]),
+    "a rate of nothing": (["scheduler=exponential", "scheduler.class.gamma=0"], ["scheduler.class", "gamma is 0"]),
+    "a plateau of nothing": (["scheduler=plateau", "scheduler.class.factor=0"], ["scheduler.class", "factor is 0"]),
+    "only warm-up": (["scheduler=one_cycle", "scheduler.class.pct_start=1"], ["scheduler.class", "pct_start is 1"]),
+    "columns without names": (["data=iris", "data.as_frame=false"], ["data.as_frame", "true"]),
     "negative rate": (["optimizer.lr=-1"], ["optimizer", "-1"]),
     "rate of text": (["optimizer.lr=fast"], ["optimizer.lr", "fast"]),
     "too much dropout": (["model.dropout=1.5"], ["model.dropout", "1.5"]),

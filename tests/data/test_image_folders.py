@@ -252,3 +252,12 @@ def test_eval_refuses_images_whose_values_mean_something_else(dlrun, tmp_path):
     refused = dlrun("eval", "run=latest", "data.path=sixteen")
     assert refused.exit_code == 2 and "data.range=[0,4095] reads them alike" in refused.err, refused.err
     assert dlrun("eval", "run=latest", "data.path=sixteen", "data.range=[0,4095]").exit_code == 0
+
+
+def test_files_that_are_called_by_numbers_are_found_in_their_table(dlrun, tmp_path):
+    for i in range(20):
+        save(tmp_path / "x" / "images" / f"{i}.png", noise(150 * (i % 2), 150 * (i % 2) + 90, i).astype(np.uint8))
+    table = pd.DataFrame({"file": [f"{i}.png" for i in range(20)], "kind": ["dark", "light"] * 10})
+    table.to_csv(tmp_path / "x" / "labels.csv", index=False)
+    ended = dlrun("data=folder", "data.path=x/images", "data.labels=x/labels.csv", *LEARNED)
+    assert ended.exit_code == 0 and ended.metrics["train_eval"]["accuracy"] == 1.0, ended.err

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import skops.io
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
@@ -92,3 +93,18 @@ def test_a_wrong_setting_of_an_estimator_leaves_nothing(dlrun):
     assert ended.exit_code == 2 and ended.err.count("\n") == 1 and not ended.outputs.exists()
     ended = dlrun("-m", "data=iris", "model=sklearn/svc", "model.kernel=rbff,polyy")
     assert ended.exit_code == 2 and not ended.outputs.exists()
+
+
+@pytest.mark.parametrize("model", ["svc", "linear_svc", "sgd_classifier"])
+def test_a_classifier_without_probabilities_knows_the_classes_of_its_training_rows_only(dlrun, tmp_path, model):
+    rng = np.random.default_rng(0)
+    for name, kinds in (("train", ["a", "b"]), ("test", ["a", "b", "c"])):
+        label = rng.choice(kinds, 60)
+        frame = pd.DataFrame({"x": rng.normal(size=60) + 4 * (label == "b"), "y": label})
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    ended = dlrun("data=csv", "data.path=train.csv", "data.path_test=test.csv", "data.target=y",
+                  f"model=sklearn/{model}")  # fmt: skip
+    assert ended.exit_code == 0, ended.err
+    predicted = ended.predictions[ended.predictions["split"] == "test"]
+    known = predicted[predicted["truth"] != "c"]
+    assert set(predicted["prediction"]) == {"a", "b"} and (known["truth"] == known["prediction"]).mean() > 0.9

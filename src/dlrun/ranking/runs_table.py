@@ -124,7 +124,9 @@ def runs_table(
         raise nothing_there("compare", folders, unreadable)
     if filter:
         results = filtered(results, filter)
-    keys = [group_by] if isinstance(group_by, str) else list(group_by or [])
+    if not isinstance(group_by, str | list | tuple | None):
+        raise Mistake(f"group_by is {group_by}: choices or config keys belong here, as in [model, optimizer.lr]")
+    keys = [group_by] if isinstance(group_by, str) else list(map(str, group_by or []))
     if keys and len({result.config.get("data.train_rows") for result in results}) > 1 and "data.train_rows" not in keys:
         keys = [*keys, "data.train_rows"]  # runs on fewer rows are no repeats of those on all
     for key in keys:

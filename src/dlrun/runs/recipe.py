@@ -185,8 +185,8 @@ def read_recipe(composed: Composed) -> Recipe:
 def _chosen_loss(node: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """Return the config node `loss`, or None for the task's own, which has no settings."""
     chosen = node or {}
-    if chosen.get("_target_") is not None:
-        return chosen
+    if chosen.get("_target_") is not None:  # in the place of loss=task, whose only setting is null
+        return {name: value for name, value in chosen.items() if name != "weights" or value is not None}
     for name in chosen:
         if name not in ("_target_", "weights"):
             raise Mistake(f"loss.{name}: loss=task has no settings; choose a loss that has them (loss=…)")

@@ -11,6 +11,11 @@ from dlrun.config.build import Component
 from dlrun.errors import Mistake, blame
 from dlrun.tasks.base import Task
 
+OTHER_SCORES = (  # of logarithms of probabilities, of probabilities, of classes -1 and 1, or of other inputs
+    nn.NLLLoss, nn.KLDivLoss, nn.BCELoss, nn.SoftMarginLoss, nn.HingeEmbeddingLoss, nn.PoissonNLLLoss, nn.CTCLoss,
+    nn.MultiLabelMarginLoss,
+)  # fmt: skip
+
 
 def build_loss(chosen: Component | None, task: Task, class_weights: Tensor | None) -> nn.Module:
     """Return the loss that the config node `loss` names, or the task's own: MSE or cross-entropy on logits, as means.
@@ -28,8 +33,13 @@ def build_loss(chosen: Component | None, task: Task, class_weights: Tensor | Non
     if class_weights is not None:
         raise Mistake("class_weight: goes with loss=task only; set one of the two to its default")
     loss = chosen.build()
+    if getattr(loss, "reduction", "mean") == "sum":
+        raise Mistake("loss.reduction: sum depends on the size of a batch; use mean")
     if reason := task.refusal(loss):
         raise Mistake(f"loss: {type(loss).__name__} {reason}; use loss=task")
+    if isinstance(loss, OTHER_SCORES):
+        name = type(loss).__name__
+        raise Mistake(f"loss: {name} reads no raw scores of classes 0, 1, … or of quantities; use loss=task")
     _try(loss, task)
     return loss
 

@@ -79,6 +79,8 @@ class Estimator:
         decisions = np.asarray(self.model.decision_function(inputs), dtype=np.float64).reshape(len(split), -1)
         scores = torch.from_numpy(np.sign(decisions) * np.log1p(np.abs(decisions)))
         known = self._known_classes()
+        if self.task.has_one_class and len(known) == 2 < len(self.task.class_names) and scores.shape[1] == 1:
+            scores = torch.cat([-scores, scores], dim=1)  # of two classes there is one decision value
         if self.task.has_one_class and scores.shape[1] == len(known) != len(self.task.class_names):
             return self._at_known(scores, known, scores.min().item() - 1)
         return scores

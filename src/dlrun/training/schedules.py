@@ -160,6 +160,8 @@ def _rehearse(
     settings: ScheduleSettings, arguments: dict[str, Any], optimizers: list[Optimizer], moves: int
 ) -> None:  # fmt: skip
     """Let a schedule of PyTorch's move once, on stand-ins for the optimizers: some check their settings only then."""
+    if settings.watches and arguments.get("factor") == 0:
+        raise ValueError("factor is 0: the learning rate would be 0 from its first move on")
     if settings.watches or not settings.scheduler.target.__module__.startswith(("torch.", "dlrun.")):
         return
     with warnings.catch_warnings():
@@ -167,6 +169,11 @@ def _rehearse(
         for optimizer in optimizers:
             scheduler = settings.scheduler.target(_stand_in(optimizer), **arguments)
             scheduler.step()
+            for name in ("gamma", "factor"):
+                if arguments.get(name) == 0:
+                    raise ValueError(f"{name} is 0: the learning rate would be 0 from its first move on")
+            if isinstance(scheduler, OneCycleLR) and not 0 < arguments.get("pct_start", 0.3) < 1:
+                raise ValueError(f"pct_start is {arguments['pct_start']}: it must lie between 0 and 1")
             if isinstance(scheduler, OneCycleLR) and scheduler.total_steps < moves:
                 raise ValueError(
                     f"its total_steps are {scheduler.total_steps}, and the training moves it {moves} times; "

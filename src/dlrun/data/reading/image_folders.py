@@ -121,7 +121,7 @@ def by_table(root: Path, table: Path, target: str | None) -> Labelled:
     if table.is_relative_to(root):
         passed.others[table.suffix.lower()] -= 1
         passed.others = +passed.others
-    column, there = _file_column(frame, images, root)
+    column, there = _file_column(_as_written(table, frame), images, root)
     if column is None:
         raise Mistake(f"data.labels: no column of {table.name} names images below {root}")
     if target is not None:
@@ -244,9 +244,14 @@ def _tables_of(folder: Path, images: list[Path]) -> list[Path]:
                 frame = read_table(file, file.name)
             except Mistake:  # some other file; what is wrong with it does not matter here
                 continue
-            if _file_column(frame, images, folder)[0] is not None:
+            if _file_column(_as_written(file, frame), images, folder)[0] is not None:
                 tables.append(file)
     return tables
+
+
+def _as_written(table: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with the texts that stand in it: the file `0.png` is no number with a unit."""
+    return read_table(table, table.name, as_text=list(frame.columns))
 
 
 def _file_column(frame: pd.DataFrame, images: list[Path], root: Path) -> tuple[str | None, list[Path | None]]:

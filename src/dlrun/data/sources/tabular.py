@@ -231,6 +231,8 @@ def from_bunch(
     """Return a source from what scikit-learn's `load_*(as_frame=True)` return; see `from_arrays`."""
     names = getattr(bunch, "target_names", None)
     classes = [str(name) for name in names] if names is not None and len(names) > 1 else None
+    if not isinstance(bunch.data, pd.DataFrame):
+        raise Mistake("data.as_frame: the columns are found by their names; leave it true")
     frame, preprocessing = _numbers(bunch.data, drop, scale, polynomial)
     return Source(
         frame,
