@@ -146,3 +146,16 @@ def test_of_other_data_only_the_classes_of_the_run_are_judged(dlrun, flowers):
     ended = dlrun("eval", "data.path=b.csv")
     assert ended.exit_code == 0, ended.err
     assert f"{(flowers['species'] != 'versicolor').sum()} test" in ended.out
+
+
+@pytest.mark.parametrize("rows", [slice(0, 1), slice(0, 3)])
+def test_few_rows_are_judged_by_what_the_run_knows_of_its_columns(dlrun, flats, tmp_path, rows):
+    assert dlrun(*FLATS, "data.target=price", "data.drop=[dear]").exit_code == 0
+    few = flats[400:][rows].assign(area=80.0, city="Bern")
+    few.to_csv(tmp_path / "few.csv", index=False)
+    found = figures(dlrun, "data.path=few.csv")["test"]
+    told = dlrun("predict", "run=latest", "input=few.csv", "output=said.csv")
+    assert told.exit_code == 0, told.err
+    said = pd.read_csv(tmp_path / "said.csv")["prediction"]
+    assert found["mse"] == pytest.approx(m.mean_squared_error(few["price"], said), rel=1e-6)
+    assert (found["r2"] is None) == (len(few) == 1)

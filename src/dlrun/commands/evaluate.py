@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from dlrun.config.compose import compose
 from dlrun.config.groups import with_choices
 from dlrun.config.schema import key_of
 from dlrun.data.labels import check_quantities, class_name, class_names_of
+from dlrun.data.prepare import SourceSettings
 from dlrun.data.prepare import load as load_source
 from dlrun.data.reading.image_files import ImageFiles
 from dlrun.data.source import Source
@@ -165,7 +167,8 @@ def other_rows(fitted: Fitted, recipe: Recipe) -> tuple[dict[str, Split], list[s
         Mistake: they lack a column, have a class that the run does not know, another shape, or are of another kind
             than the run was trained on (see `Preprocessing.differs_from`).
     """
-    settings, source, task = recipe.data_settings, load_source(recipe.data), fitted.task
+    settings, task = recipe.data_settings, fitted.task
+    source = load_source(_with_known_kinds(recipe.data, fitted))
     if difference := fitted.preprocessing.differs_from(source.preprocessing):
         raise Mistake(f"data: {difference}")
     if settings.classes is not None:
@@ -178,6 +181,16 @@ def other_rows(fitted: Fitted, recipe: Recipe) -> tuple[dict[str, Split], list[s
     if source.naive is not None and not task.has_classes:
         rows.naive = task.encode(source.naive[:, None], fitted.runtime.dtype)
     return {"test": rows}, source.notes
+
+
+def _with_known_kinds(data: SourceSettings, fitted: Fitted) -> SourceSettings:
+    """Return where other data come from, with the kinds of columns that the run knows: a few rows tell too little."""
+    schema = fitted.preprocessing.schema()
+    if schema.kind != "table" or not data.source.takes("columns"):
+        return data
+    known = {column.name: column.kind for column in schema.used if column.kind in ("numeric", "category")}
+    told = {**known, **(data.source.settings.get("columns") or {})}
+    return replace(data, source=replace(data.source, settings={**data.source.settings, "columns": told}))
 
 
 def training_targets(fitted: Fitted) -> Tensor:
@@ -205,7 +218,7 @@ def targets_of(task: Task, source: Source, positive: object = None) -> np.ndarra
             columns.append(column)
         return np.stack(columns, axis=1)
     if not isinstance(task, OneClass):
-        return check_quantities(source)
+        return check_quantities(source, learned=False)
     names = class_names_of(source)
     if positive is not None:
         names = [name if name == class_name(positive) else f"not {class_name(positive)}" for name in names]

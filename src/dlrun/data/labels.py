@@ -72,8 +72,11 @@ def class_name(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def check_quantities(source: Source) -> np.ndarray:
+def check_quantities(source: Source, learned: bool = True) -> np.ndarray:
     """Return (n, k) float64 targets.
+
+    Args:
+        learned: whether they are to be learned, and so must differ; a judgement may be of one row.
 
     Raises:
         Mistake: text, infinities, or one value only.
@@ -86,7 +89,7 @@ def check_quantities(source: Source) -> np.ndarray:
     if not np.isfinite(values).all():
         raise Mistake(f"data.target: '{names[0]}' has infinite or missing values")
     for name, column in zip(names, values.T, strict=False):
-        if np.ptp(column) == 0:
+        if learned and np.ptp(column) == 0:
             raise Mistake(f"data.target: '{name}' has one value only ({column[0]:g}); nothing can be learned from that")
     return values
 
