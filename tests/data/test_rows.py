@@ -71,4 +71,4 @@ def test_branches_belong_together_row_by_row(two_branches):
     with pytest.raises(ValueError, match="as many rows"):
         BranchRows({"a": TensorRows(torch.zeros(2, 1)), "b": TensorRows(torch.zeros(3, 1))})
     with pytest.raises(Mistake, match="several branches"):
-        only_spec(two_branches.rows)
+        only_spec(two_branches.rows.specs)
