@@ -66,6 +66,28 @@ def run_folders(outputs: Path) -> list[Path]:
     return sorted(path.parent for path in files if json.loads(path.read_text())["kind"] == "run")
 
 
+def trained_by_hand(parameters, loss_of, rows: int, batch_size: int, lr: float, epochs: int) -> list[float]:
+    """Train with SGD over the rows in their order, and return the mean loss of each epoch.
+
+    Args:
+        parameters: what is learned.
+        loss_of: from the indices of a batch to its mean loss.
+    """
+    import torch
+
+    optimizer, losses = torch.optim.SGD(parameters, lr=lr), []
+    for _ in range(epochs):
+        total = 0.0
+        for batch in torch.arange(rows).split(batch_size):
+            loss = loss_of(batch)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(batch)
+        losses.append(total / rows)
+    return losses
+
+
 @pytest.fixture
 def dlrun(request, tmp_path, monkeypatch, capsys):
     """Run a dlrun command line inside this process, in a fresh folder (or in `into`, below it).

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import DATA, run_folders
+from conftest import DATA, run_folders, trained_by_hand
 from torch import nn
 
 from dlrun import load
@@ -62,16 +62,11 @@ def test_a_wide_and_deep_network_learns_as_one_written_by_hand(dlrun, table):
     rows = ended.predictions[ended.predictions["split"] == "train"]["row"].to_numpy()
     stored = fitted.preprocessing.apply(table.iloc[rows])
     targets = torch.from_numpy(table["y"].to_numpy()[rows])[:, None]
-    optimizer, losses = torch.optim.SGD(model.parameters(), lr=0.05), []
-    for _ in range(3):
-        total = 0.0
-        for batch in torch.arange(len(rows)).split(50):
-            loss = nn.functional.mse_loss(model(stored["wide"][batch], stored["deep"][batch]), targets[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(batch)
-        losses.append(total / len(rows))
+
+    def loss_of(batch):
+        return nn.functional.mse_loss(model(stored["wide"][batch], stored["deep"][batch]), targets[batch])
+
+    losses = trained_by_hand(model.parameters(), loss_of, len(rows), batch_size=50, lr=0.05, epochs=3)
     assert ended.history["train/loss"].to_numpy() == pytest.approx(losses, abs=1e-6)
 
 
@@ -193,3 +188,12 @@ def test_a_branch_without_an_encoder_is_read_as_suits_it():
 def test_the_courses_wide_and_deep_network_has_1239_parameters(dlrun):
     ended = dlrun("experiment=mlbd/california_wide_deep", "trainer.epochs=0")
     assert ended.exit_code == 0 and ended.metrics["parameters"] == 1239, ended.err
+
+
+def test_predict_reads_a_table_without_a_header_into_the_branches_it_was_trained_on(dlrun, table, tmp_path):
+    table[["a", "b", "c", "y"]].to_csv(tmp_path / "bare.csv", index=False, header=False)
+    ended = dlrun("data=csv", "data.path=bare.csv", "data.target=4", "data.branches={wide: ['1'], deep: all}",
+                  "model=wide_and_deep", "trainer.epochs=1")  # fmt: skip
+    assert ended.exit_code == 0, ended.err
+    said = dlrun("predict", "run=latest", "input=bare.csv", "output=said.csv")
+    assert said.exit_code == 0 and len(pd.read_csv(tmp_path / "said.csv")) == len(table), said.err

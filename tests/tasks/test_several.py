@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import DATA, run_folders
+from conftest import DATA, run_folders, trained_by_hand
 from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_score, roc_auc_score
 from torch import nn
 
@@ -87,18 +87,13 @@ def test_two_tasks_learn_as_a_network_with_two_heads_written_by_hand(dlrun, tabl
     classes = torch.from_numpy((table["infected"].to_numpy()[rows] == "yes").astype(float))[:, None]
     scores = torch.from_numpy(table["score"].to_numpy()[rows])[:, None]
     parameters = [p for module in (body, first, second) for p in module.parameters()]
-    optimizer, losses = torch.optim.SGD(parameters, lr=0.1), []
-    for _ in range(3):
-        total = 0.0
-        for batch in torch.arange(len(rows)).split(40):
-            hidden = torch.relu(body(inputs[batch]))
-            loss = 0.8 * nn.functional.binary_cross_entropy_with_logits(first(hidden), classes[batch])
-            loss = loss + 0.2 * nn.functional.mse_loss(second(hidden), scores[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += loss.item() * len(batch)
-        losses.append(total / len(rows))
+
+    def loss_of(batch):
+        hidden = torch.relu(body(inputs[batch]))
+        loss = 0.8 * nn.functional.binary_cross_entropy_with_logits(first(hidden), classes[batch])
+        return loss + 0.2 * nn.functional.mse_loss(second(hidden), scores[batch])
+
+    losses = trained_by_hand(parameters, loss_of, len(rows), batch_size=40, lr=0.1, epochs=3)
     assert ended.history["train/loss"].to_numpy() == pytest.approx(losses, abs=1e-6)
 
 

@@ -210,13 +210,8 @@ def targets_of(task: Task, source: Source, positive: object = None) -> np.ndarra
         Mistake: a class that the run does not know.
     """
     if isinstance(task, Several):
-        columns = []
-        for part in task.parts:
-            own = source.of_target(part.name)
-            column = np.full(len(source), np.nan)
-            column[source.rows_with(part.name)] = targets_of(part.task, own).reshape(len(own))
-            columns.append(column)
-        return np.stack(columns, axis=1)
+        own = {part.name: targets_of(part.task, source.of_target(part.name)) for part in task.parts}
+        return np.stack([source.whole_column(name, values) for name, values in own.items()], axis=1)
     if not isinstance(task, OneClass):
         return check_quantities(source, learned=False)
     names = class_names_of(source)

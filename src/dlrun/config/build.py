@@ -82,9 +82,10 @@ def component(
     """
     target = resolve(node, key, kind, allowed)
     given = plain(node)
-    inner = _inner_components(target, given, key, kind, allowed, tuple(supplied))
+    hints = _type_hints(target)
+    inner = _inner_components(hints, given, key, kind, allowed, tuple(supplied))
     settings = check_settings(target, {name: given[name] for name in given if name not in inner}, key, supplied)
-    return Component(key, target, settings | inner | _own_functions(target, settings, key, allowed))
+    return Component(key, target, settings | inner | _own_functions(hints, settings, key, allowed))
 
 
 def build(node: object, key: str, kind: Kind, allowed: tuple[str, ...] = (), **supplied: Any) -> Any:
@@ -132,17 +133,16 @@ def resolve_path(path: str, key: str, kind: Kind, allowed: tuple[str, ...] = ())
 
 
 def _inner_components(
-    target: Callable[..., Any], given: Mapping[str, Any], key: str, kind: Kind, allowed: tuple[str, ...],
+    hints: Mapping[str, Any], given: Mapping[str, Any], key: str, kind: Kind, allowed: tuple[str, ...],
     supplied: tuple[str, ...],
 ) -> dict[str, dict[str, Component]]:  # fmt: skip
-    """Return the components by name that stand in settings, where the signature of `target` asks for such: objects of
+    """Return the components by name that stand in settings, where the `hints` of a signature ask for such: objects of
     the same kind as the whole, each resolved and checked as it is.
 
     Raises:
         Mistake: no mapping of such objects.
     """
-    hints = {name: _without_none(hint) for name, hint in _type_hints(target).items()}
-    takes = {name for name, hint in hints.items() if hint == Mapping[str, Component]}
+    takes = {name for name, hint in hints.items() if _without_none(hint) == Mapping[str, Component]}
     inner = {}
     for name in sorted(name for name in takes if given.get(name) is not None):
         if not isinstance(given[name], Mapping):
@@ -159,14 +159,14 @@ def is_own_function(target: Any) -> bool:
 
 
 def _own_functions(
-    target: Callable[..., Any], settings: Mapping[str, Any], key: str, allowed: tuple[str, ...]
+    hints: Mapping[str, Any], settings: Mapping[str, Any], key: str, allowed: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Return the functions that stand in settings by their path, where the signature of `target` takes functions.
+    """Return the functions that stand in settings by their path, where the `hints` of a signature take functions.
 
     Raises:
         Mistake: one that is not allowed, or not found.
     """
-    takes = {name for name, hint in _type_hints(target).items() if _takes_function(hint)}
+    takes = {name for name, hint in hints.items() if _takes_function(hint)}
     named = {name: value for name, value in settings.items() if name in takes and "." in str(value)}
     return {name: resolve_path(path, f"{key}.{name}", is_own_function, allowed) for name, path in named.items()}
 

@@ -233,13 +233,11 @@ def _several_tasks(
         if not len(own):
             raise Mistake(f"data.target: no row has a value of '{name}'")
         task, values, _ = task_of(replace(own, notes=[]), asked)
-        column = np.full(len(source), np.nan)
-        column[source.rows_with(name)] = values.reshape(len(own))
+        columns.append(source.whole_column(name, values))
         lacking = len(source) - len(own)
         if lacking:
             notes.append(f"target '{name}': missing in {lacking:,} of {len(source):,} rows, which count for the others")
         parts.append(Part(task, has_gaps=lacking > 0))
-        columns.append(column)
     return Several(tuple(tasks), parts=tuple(parts)), np.stack(columns, axis=1), notes
 
 

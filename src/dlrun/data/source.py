@@ -57,6 +57,12 @@ class Source:
         own = column[rows].infer_objects().to_numpy()
         return replace(self.only(rows), targets=own, target_names=[name], tasks=None)
 
+    def whole_column(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Return (n,) numbers that belong to the rows with a target, at their places; NaN in the other rows."""
+        column = np.full(len(self), np.nan)
+        column[self.rows_with(name)] = values.ravel()
+        return column
+
     def rows_with(self, name: str) -> np.ndarray:
         """Return the indices of the rows that have one of several targets."""
         return np.flatnonzero(self._column(name).notna())

@@ -131,7 +131,7 @@ def save_results(assembled: Assembled, folder: RunFolder, evaluation: Evaluation
     described = {
         "task": data.task.describe(),
         "rows": {"branches": specs} if len(specs) > 1 else next(iter(specs.values())),
-        "inputs": {"_target_": _path_of(type(data.preprocessing)), **data.preprocessing.describe()},
+        "inputs": data.preprocessing.described(),
     }
     fitted = data.preprocessing.fitted()
     folder.write_preprocessing(described, None if fitted is None else skops_objects.dumps(fitted))
@@ -146,11 +146,6 @@ def _described(spec: InputSpec) -> dict[str, Any]:
         "vocabulary": spec.vocabulary,
         "feature_names": list(spec.feature_names),
     }
-
-
-def _path_of(kind: type) -> str:
-    """Return what a `_target_` names a class by."""
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def memory_of(learner: Learner, fitter: Fitter) -> tuple[str, str]:

@@ -69,7 +69,7 @@ def evaluate(
         predictions = task.predictions(scores[split], rows.targets, rows.truth, threshold)
         evaluation.predictions[split] = predictions
         loss = learner.loss_of(scores[split], rows.targets).item()
-        parts = task.loss_parts(scores[split].cpu(), rows.targets.cpu())
+        parts = task.loss_parts(scores[split], rows.targets)
         evaluation.figures[split] = _figures(loss, parts, predictions, figures_of)
         guessed = constant.expand(len(rows), -1) if rows.naive is None else rows.naive.cpu().double()
         targets = rows.targets.cpu()

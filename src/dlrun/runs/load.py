@@ -177,7 +177,7 @@ def _restored(folder: RunFolder, described: object, fitted: Any, allowed: tuple[
         if not isinstance(branches, dict) or not isinstance(fitted, dict | None):
             raise folder.damaged_preprocessing("it has no branches")
         parts = {str(n): _restored(folder, own, (fitted or {}).get(n), allowed) for n, own in branches.items()}
-        return BranchPreprocessing(parts, Format(header=described.get("header")))
+        return BranchPreprocessing(parts, Format(**described["format"]))
     try:
         return target.restore({**described, **own}, fitted)
     except UNREADABLE as error:

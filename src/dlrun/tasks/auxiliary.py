@@ -108,7 +108,7 @@ class WithAuxiliary(Task):
 
     def running(self) -> Running:
         """Return the running figures of the task itself, and the losses of both heads."""
-        return RunningWithAuxiliary(self)
+        return Running(lambda: SumsOfHeads(self))
 
     @property
     def quick_metric(self) -> str:
@@ -122,6 +122,7 @@ class WithAuxiliary(Task):
 
     def loss_parts(self, scores: Tensor, targets: Tensor) -> dict[str, float]:
         """Return the losses of both heads, and what that of the task itself is the sum of."""
+        scores, targets = scores.cpu(), targets.cpu()
         main, auxiliary = self.heads(scores)
         loss = self.inner.loss()
         own = {"main/loss": loss(main, targets).item(), "auxiliary/loss": loss(auxiliary, targets).item()}
@@ -199,20 +200,6 @@ class LossWithAuxiliary(nn.Module):
         return (1 - self.weight) * self.loss(main, targets) + self.weight * self.loss(auxiliary, targets)
 
 
-class RunningWithAuxiliary(Running):
-    """The running figures of a task, and `main/loss` and `auxiliary/loss`."""
-
-    def __init__(self, task: WithAuxiliary):
-        super().__init__("", lambda: SumsOfHeads(task))
-
-    def figures(self) -> dict[str, float]:
-        """Return the figures by name; the epoch is over."""
-        self._sum_up()
-        loss = float("nan") if self.loss_sum is None else (self.loss_sum / self.rows).item()
-        assert isinstance(self.sums, SumsOfHeads)
-        return {"loss": loss, **self.sums.values()}
-
-
 class SumsOfHeads:
     """What the running figures of a task with an auxiliary head are computed from.
 
@@ -235,16 +222,10 @@ class SumsOfHeads:
         ]
         self.count += rows
 
-    def value(self) -> float:
-        """Return the figure of the task itself."""
-        return self.main.value()
-
-    def values(self) -> dict[str, float]:
+    def figures(self) -> dict[str, float]:
         """Return the losses of both heads and the figures of the task itself, of all rows so far."""
         main, auxiliary = (float(total) / self.count if self.count else math.nan for total in self.losses)
-        own = getattr(self.main, "values", None)
-        figures = own() if own else {self.task.inner.quick_metric: self.main.value()}
-        return {"main/loss": main, "auxiliary/loss": auxiliary, **figures}
+        return {"main/loss": main, "auxiliary/loss": auxiliary, **self.main.figures()}
 
     def state(self) -> dict[str, Any]:
         """Return the sums."""

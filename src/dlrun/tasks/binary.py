@@ -43,7 +43,7 @@ class Binary(OneClass):
 
     def running(self) -> Running:
         """Return empty running figures: loss and accuracy."""
-        return Running("accuracy", lambda: AccuracySums(signs_agree))
+        return Running(lambda: AccuracySums(signs_agree))
 
     def predictions(
         self, scores: Tensor, targets: Tensor, truth: np.ndarray | None = None, threshold: float = 0.5

@@ -39,7 +39,7 @@ class Multiclass(OneClass):
 
     def running(self) -> Running:
         """Return empty running figures: loss and accuracy."""
-        return Running("accuracy", lambda: AccuracySums(largest_is_true))
+        return Running(lambda: AccuracySums(largest_is_true))
 
     def predictions(
         self, scores: Tensor, targets: Tensor, truth: np.ndarray | None = None, threshold: float = 0.5

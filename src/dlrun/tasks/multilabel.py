@@ -51,7 +51,7 @@ class Multilabel(Task):
 
     def running(self) -> Running:
         """Return empty running figures: loss, and accuracy over all labels of all rows."""
-        return Running("accuracy", lambda: AccuracySums(signs_agree))
+        return Running(lambda: AccuracySums(signs_agree))
 
     def predictions(
         self, scores: Tensor, targets: Tensor, truth: np.ndarray | None = None, threshold: float = 0.5

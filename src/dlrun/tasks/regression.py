@@ -72,7 +72,7 @@ class Regression(Task):
 
     def running(self) -> Running:
         """Return empty running figures: loss and R²."""
-        return Running("r2", R2Sums)
+        return Running(R2Sums)
 
     def predictions(
         self, scores: Tensor, targets: Tensor, truth: np.ndarray | None = None, threshold: float = 0.5

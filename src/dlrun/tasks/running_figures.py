@@ -13,13 +13,13 @@ VALUES_SUMMED = 2**20  # fewer where fewer have so many scores
 
 
 class Sums(Protocol):
-    """A figure that can be computed from sums over the rows."""
+    """Figures that can be computed from sums over the rows."""
 
     def add(self, scores: Tensor, targets: Tensor) -> None:
         """Take rows: their scores (n, outputs) and targets."""
 
-    def value(self) -> float:
-        """Return the figure of all rows so far."""
+    def figures(self) -> dict[str, float]:
+        """Return the figures of all rows so far, by name."""
 
     def state(self) -> dict[str, Any]:
         """Return the sums."""
@@ -46,9 +46,9 @@ class AccuracySums:
         self.right = self.right + correct.sum()
         self.count += correct.numel()
 
-    def value(self) -> float:
+    def figures(self) -> dict[str, float]:
         """Return the accuracy of all rows so far."""
-        return int(self.right) / self.count
+        return {"accuracy": int(self.right) / self.count}
 
     def state(self) -> dict[str, Any]:
         """Return the sums."""
@@ -83,9 +83,9 @@ class R2Sums:
             new["residual"] = old["residual"] + new["residual"]
         self.sums, self.count = new, self.count + rows
 
-    def value(self) -> float:
+    def figures(self) -> dict[str, float]:
         """Return the R² of all rows so far; NaN or -inf where the targets are constant."""
-        return (1 - self.sums["residual"] / self.sums["squares"]).mean().item()
+        return {"r2": (1 - self.sums["residual"] / self.sums["squares"]).mean().item()}
 
     def state(self) -> dict[str, Any]:
         """Return the sums."""
@@ -97,19 +97,18 @@ class R2Sums:
 
 
 class Running:
-    """Loss and a task's quick figure over the batches of an epoch, as they were when each batch was seen (Keras's way).
+    """Loss and a task's figures over the batches of an epoch, as they were when each batch was seen (Keras's way).
 
     Batches are kept until there are BATCHES_SUMMED of them, or VALUES_SUMMED scores, and summed together then; so what
     is kept, on the device and in a checkpoint, does not grow with the epoch, and the sums do not depend on when a
     checkpoint was written.
 
     Args:
-        name: of the figure: accuracy or r2.
-        sums: makes an empty one of its sums.
+        sums: makes empty ones, of which the task's figures are computed.
     """
 
-    def __init__(self, name: str, sums: Callable[[], Sums]):
-        self.name, self.make_sums = name, sums
+    def __init__(self, sums: Callable[[], Sums]):
+        self.make_sums = sums
         self.clear()
 
     def clear(self) -> None:
@@ -126,10 +125,10 @@ class Running:
             self._sum_up()
 
     def figures(self) -> dict[str, float]:
-        """Return the loss, weighted by the rows of each batch, and the task's figure, by name; the epoch is over."""
+        """Return the loss, weighted by the rows of each batch, and the task's figures, by name; the epoch is over."""
         self._sum_up()
         loss = float("nan") if self.loss_sum is None else (self.loss_sum / self.rows).item()
-        return {"loss": loss, self.name: self.sums.value()}
+        return {"loss": loss, **self.sums.figures()}
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: the sums, and the few batches that are not in them yet."""

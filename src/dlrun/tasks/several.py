@@ -146,7 +146,7 @@ class Several(Task):
 
     def running(self) -> Running:
         """Return empty running figures: the whole loss, and loss and accuracy or R² of each target."""
-        return RunningByTarget(self)
+        return Running(lambda: SumsByTarget(self))
 
     @property
     def quick_metric(self) -> str:
@@ -160,7 +160,7 @@ class Several(Task):
 
     def loss_parts(self, scores: Tensor, targets: Tensor) -> dict[str, float]:
         """Return the loss of each target, by `<target>/loss`."""
-        losses = WeightedLosses(self).parts_of(scores, targets)
+        losses = WeightedLosses(self).parts_of(scores.cpu(), targets.cpu())
         return {f"{part.name}/loss": loss.item() for part, loss in zip(self.parts, losses, strict=True)}
 
     def predictions(
@@ -297,20 +297,6 @@ class WeightedLosses(nn.Module):
         return losses
 
 
-class RunningByTarget(Running):
-    """The running figures of several targets: the whole loss, and `<target>/loss` and `<target>/accuracy` or `r2`."""
-
-    def __init__(self, task: Several):
-        super().__init__("", lambda: SumsByTarget(task))
-
-    def figures(self) -> dict[str, float]:
-        """Return the figures by name; the epoch is over."""
-        self._sum_up()
-        loss = float("nan") if self.loss_sum is None else (self.loss_sum / self.rows).item()
-        assert isinstance(self.sums, SumsByTarget)
-        return {"loss": loss, **self.sums.values()}
-
-
 class SumsByTarget:
     """What the running figures of several targets are computed from.
 
@@ -339,16 +325,13 @@ class SumsByTarget:
             self.loss_sums[i] = self.loss_sums[i] + in_double(losses[i].detach()) * len(column)
             self.counts[i] += len(column)
 
-    def value(self) -> float:
-        """Return the figure of the first target."""
-        return self.of_parts[0].value()
-
-    def values(self) -> dict[str, float]:
-        """Return loss and figure of each target, of all rows so far that have it."""
+    def figures(self) -> dict[str, float]:
+        """Return `<target>/loss` and `<target>/accuracy` or `r2`, of all rows so far that have the target."""
         figures = {}
         for part, sums, total, count in zip(self.task.parts, self.of_parts, self.loss_sums, self.counts, strict=True):
             figures[f"{part.name}/loss"] = float(total) / count if count else math.nan
-            figures[f"{part.name}/{part.task.quick_metric}"] = sums.value() if count else math.nan
+            own = sums.figures() if count else dict.fromkeys(part.task.quick_figures, math.nan)
+            figures |= {f"{part.name}/{name}": value for name, value in own.items()}
         return figures
 
     def state(self) -> dict[str, Any]:

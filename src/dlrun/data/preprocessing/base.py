@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from typing_extensions import Self
 
+    from dlrun.data.reading.tables import Format
     from dlrun.data.rows import Rows
     from dlrun.tensors import Inputs, InputSpec
 
@@ -38,12 +39,14 @@ class Preprocessing:
         feature_names: one for each input of a row, where the inputs have names; new rows are looked up by them.
         fits_all_rows: whether `fit` gets all rows, validation and test rows too, as some courses do.
         vocabulary: the number of token ids, where the inputs are tokens; else None.
+        form: how a table is written, so that new ones are read alike; None where that is not known.
     """
 
     transform: Transform = staticmethod(as_float)
     feature_names: Sequence[str] = ()
     fits_all_rows: bool = False
     vocabulary: int | None = None
+    form: Format | None = None
 
     def fit(self, inputs: Any) -> Self:
         """Learn from the raw training inputs, in place.
@@ -156,6 +159,10 @@ class Preprocessing:
             Mistake: an attribute is nothing that JSON, or an array, can hold; describe and restore must be written.
         """
         return {name: _plain(value, f"{type(self).__name__}.{name}") for name, value in vars(self).items()}
+
+    def described(self) -> dict[str, Any]:
+        """Return what `describe` gives, and the path of the class, by which it is found again."""
+        return {"_target_": f"{type(self).__module__}.{type(self).__qualname__}", **self.describe()}
 
     @classmethod
     def restore(cls, described: Mapping[str, Any], fitted: object | None) -> Self:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,8 @@ class BranchPreprocessing(Preprocessing):
     """
 
     def __init__(self, branches: Mapping[str, Preprocessing], form: Format | None = None):
-        self.branches, self.form = dict(branches), form or Format()
+        self.branches: dict[str, Preprocessing] = dict(branches)
+        self.form: Format = form or Format()
         self.notes: list[str] = []
 
     @property
@@ -69,10 +70,7 @@ class BranchPreprocessing(Preprocessing):
 
     def specs_of(self, stored: Mapping[str, InputSpec]) -> dict[str, InputSpec]:
         """Return what the inputs of a row are, by branch."""
-        return {
-            name: replace(stored[name], vocabulary=own.vocabulary, feature_names=tuple(own.feature_names))
-            for name, own in self.branches.items()
-        }
+        return {name: own.specs_of({name: stored[name]})[name] for name, own in self.branches.items()}
 
     def schema(self) -> InputSchema:
         """Return the columns of all branches, each once."""
@@ -120,22 +118,13 @@ class BranchPreprocessing(Preprocessing):
 
     def describe(self) -> dict[str, Any]:
         """Return what `preprocessing.json` records: that of every branch."""
-        return {"kind": "branches", "branches": described_by(self.branches, lambda own: own.describe()),
-                "header": self.form.header}  # fmt: skip
+        branches = {name: own.described() for name, own in self.branches.items()}
+        return {"kind": "branches", "branches": branches, "format": asdict(self.form)}
 
     def fitted(self) -> dict[str, object] | None:
         """Return what was fitted by scikit-learn, by branch."""
         parts = {name: own.fitted() for name, own in self.branches.items()}
         return {name: part for name, part in parts.items() if part is not None} or None
-
-
-def described_by(branches: Mapping[str, Preprocessing], describe: Callable[[Preprocessing], dict]) -> dict[str, Any]:
-    """Return what describes each of some preprocessings, with the path of its class."""
-    kinds = {name: type(own) for name, own in branches.items()}
-    return {
-        name: {"_target_": f"{kinds[name].__module__}.{kinds[name].__qualname__}", **describe(own)}
-        for name, own in branches.items()
-    }
 
 
 def into_branches(whole: Preprocessing, branches: Mapping[str, object]) -> BranchPreprocessing:
@@ -158,8 +147,7 @@ def into_branches(whole: Preprocessing, branches: Mapping[str, object]) -> Branc
         shown, more = ", ".join(lost[:5]), f" and {len(lost) - 5} more" if len(lost) > 5 else ""
         remedy = hint("data.columns", {lost[0]: "ignore"})
         raise Mistake(f"data.branches: {shown}{more} stand in no branch; put them in one, or leave them out: {remedy}")
-    form = getattr(whole, "form", None) or getattr(getattr(whole, "columns", None), "form", None)
-    return BranchPreprocessing({name: whole.only(columns) for name, columns in chosen.items()}, form)
+    return BranchPreprocessing({name: whole.only(columns) for name, columns in chosen.items()}, whole.form)
 
 
 def _columns(name: str, entry: object, known: list[str]) -> list[str]:

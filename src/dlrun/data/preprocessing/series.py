@@ -63,7 +63,8 @@ class SeriesPreprocessing(Preprocessing):
     ):
         if scale not in ("standard", "none"):
             raise Mistake(f"data.scale: '{scale}' is neither standard nor none")
-        self.table, self.clock, self.impute, self.form = table, clock, impute, form or Format()
+        self.table, self.clock, self.impute = table, clock, impute
+        self.form: Format = form or Format()
         self.scale, self.lags, self.horizon = scale, lags, horizon
         self.feature_names = list(inputs)
         self.mean, self.deviation = np.zeros(len(inputs)), np.ones(len(inputs))

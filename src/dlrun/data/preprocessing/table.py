@@ -96,6 +96,11 @@ class TablePreprocessing(Preprocessing):
         self.notes: list[str] = []
         self.feature_names: list[str] = []
 
+    @property
+    def form(self) -> Format:  # type: ignore[override]  # it is that of the columns
+        """How the table is written: of one without a header, new ones have none either."""
+        return replace(self.columns.form, header="none") if self.headless else self.columns.form
+
     def fit(self, inputs: pd.DataFrame) -> Self:
         """Learn medians, means, deviations and categories from the training rows `inputs`.
 
@@ -217,8 +222,7 @@ class TablePreprocessing(Preprocessing):
 
     def read(self, path: Path, input_shape: tuple[int, ...]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
         """Yield the rows of a table, or of an array in a .npy file, some thousands at a time."""
-        form = replace(self.columns.form, header="none") if self.headless else self.columns.form
-        for frame in read_rows(path, self.inputs_of, form):
+        for frame in read_rows(path, self.inputs_of, self.form):
             yield frame, self.columns.without_markers(frame)
 
     def surprises(self, inputs: pd.DataFrame) -> dict[str, int]:

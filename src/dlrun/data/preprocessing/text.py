@@ -113,7 +113,8 @@ class TextPreprocessing(Preprocessing):
             raise Mistake(f"data.stop_words: '{stop_words}' is neither english nor null")
         self._check_analyzer(represent, analyzer, stop_words, ngrams)
         self.analyzer = OwnAnalyzer(analyzer) if callable(analyzer) else analyzer
-        self.ngrams, self.form = list(ngrams or (1, 1)), form or Format()
+        self.ngrams = list(ngrams or (1, 1))
+        self.form: Format = form or Format()
         for name, value in (("words", words), ("length", length)):
             if value is not None and value < 1:
                 raise Mistake(f"data.{name} is {value}: it must be at least 1")

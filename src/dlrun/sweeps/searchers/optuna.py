@@ -24,7 +24,6 @@ from dlrun.sweeps.searchers.base import Domain, as_text
 from dlrun.sweeps.searchers.random import Random
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
     from optuna.storages import JournalStorage
@@ -186,12 +185,8 @@ class Optuna(Random):
 
     def _drawn(self) -> Trial:
         """Return a new trial whose settings are drawn: first, where there are several spaces, which of them."""
-        from optuna.distributions import CategoricalDistribution
-
-        if len(self.alternatives) == 1:
-            return self.study.ask({key: _distribution(domain) for key, domain in self.domains.items()})
-        trial = self.study.ask({CHOICE: CategoricalDistribution(range(len(self.alternatives)))})
-        number = trial.params[CHOICE]
+        trial, several = self.study.ask(), len(self.alternatives)
+        number = int(trial.suggest_categorical(CHOICE, list(range(several)))) if several > 1 else 0
         for key, domain in self.alternatives[number].items():
             _suggest(trial, self._name_of(number, key), domain)
         return trial
@@ -438,13 +433,3 @@ def _suggest(trial: Trial, name: str, domain: Domain) -> None:
         trial.suggest_int(name, int(domain.low), int(domain.high), step=int(domain.step or 1), log=domain.log)
     else:
         trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log)
-
-
-def _distribution(domain: Domain) -> BaseDistribution:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if domain.choices is not None:
-        return CategoricalDistribution(domain.choices)
-    if domain.whole:
-        return IntDistribution(int(domain.low), int(domain.high), log=domain.log, step=int(domain.step or 1))
-    return FloatDistribution(domain.low, domain.high, log=domain.log, step=domain.step)
